@@ -1,4 +1,4 @@
-// What an admin route answers, as data.
+// An admin route's answer, as data.
 
 export interface Answer {
   readonly status: number;
@@ -7,17 +7,17 @@ export interface Answer {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** An answer that goes on until its reader leaves. */
+/** An answer that continues until its reader leaves. */
 export interface Streamed {
   readonly type: string;
-  /** Begins to write; gives what is to be called when the reader has left. */
+  /** Starts writing; returns a function to call when the reader has left. */
   stream(sink: StreamSink): () => void;
 }
 
 export interface StreamSink {
-  /** Whether all that was written has gone to the kernel: who reads too slowly is told less, or left. */
+  /** Whether everything written has gone to the kernel: slow readers get less, or are dropped. */
   readonly ready: boolean;
-  /** What has not, octets. */
+  /** Bytes that have not. */
   readonly waiting: number;
   write(text: string): void;
   end(): void;

@@ -1,4 +1,4 @@
-// The histograms that the admin port shows: which there are, and each as JSON, as .hgrm or as a log that tools read; or all of them at once.
+// Histograms on the admin port: the list, each one as JSON, .hgrm or a log for tools, or all of them at once.
 import { histogramsOf, type NamedHistogram, unitOf } from '../histograms/catalog.js';
 import { BETWEEN_MARKS_MS, INTERVALS, Intervals } from '../histograms/intervals.js';
 import { logText } from '../histograms/log-file.js';
@@ -10,9 +10,9 @@ import type { MetricsReader } from '../metrics/reader.js';
 import type { Answer } from './answer.js';
 import { json, text } from './answer.js';
 
-/** Of one histogram. */
+/** Formats of one histogram. */
 const FORMATS = ['json', 'hgrm', 'log'] as const;
-/** Of all. */
+/** Formats of all. */
 const LIST_FORMATS = ['json', 'log', 'full'] as const;
 const PERCENTILES = [50, 75, 90, 95, 99, 99.9, 99.99, 99.999];
 
@@ -27,7 +27,7 @@ export class HistogramPages {
   readonly #startedMs: number;
   readonly #intervals: Intervals;
 
-  /** `startedMs`: since when totals count. */
+  /** `startedMs`: start of the totals. */
   constructor(reader: MetricsReader, startedMs: number) {
     this.#reader = reader;
     this.#startedMs = startedMs;

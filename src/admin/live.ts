@@ -1,4 +1,4 @@
-// `/state` and `/events`: what goes on, as it is asked for. Loaded with the first who asks.
+// `/state` and `/events`: current activity. Loaded on first use.
 import { parseDuration, ValueError } from '../config/values.js';
 import { encode, LIVE_LIMITS, type LiveLimits } from '../live/assemble.js';
 import { LiveFeed, MOST_LISTENERS, MOST_WAITING } from '../live/feed.js';

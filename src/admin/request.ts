@@ -1,4 +1,4 @@
-// What the admin port is asked, and what its answers are made of.
+// Requests to the admin port, and the dependencies of its answers.
 import type { LogLevel } from '../config/model.js';
 import type { LiveFacts } from '../live/assemble.js';
 import type { MetricsReader } from '../metrics/reader.js';
@@ -11,16 +11,16 @@ export interface AdminRequest {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly accept: string;
-  /** Of PUT. */
+  /** Body of a PUT. */
   readonly body: string;
-  /** From this machine, and not sent by a web page. */
+  /** From this machine, and not from a web page. */
   readonly trusted: boolean;
-  /** The answer takes so long: until then silence is no reason to leave, ms. */
+  /** The answer takes this long: silence until then does not close the connection, ms. */
   readonly takes: (ms: number) => void;
 }
 
 export interface RouteDeps {
-  /** `notes`: what is worth knowing though it is ready. */
+  /** `notes`: facts worth knowing although it is ready. */
   readonly ready: () => {
     readonly ok: boolean;
     readonly reasons: readonly string[];
@@ -31,12 +31,12 @@ export interface RouteDeps {
   readonly explain: (host: string, port: number, listener: string | null, client: ClientIs) => unknown;
   readonly getLogLevel: () => LogLevel;
   readonly setLogLevel: (level: LogLevel) => void;
-  /** Without it there is no /tap. */
+  /** Without it /tap does not exist. */
   readonly taps?: Tappable;
   readonly version: string;
   /** `uring` or `epoll`. */
   readonly executor: string;
   readonly live?: Pick<LiveFacts, 'identity' | 'errors'>;
-  /** Starts to drain; without it there is no /shutdown. */
+  /** Starts a drain; without it /shutdown does not exist. */
   readonly shutdown?: () => void;
 }

@@ -27,14 +27,14 @@ export class Routes {
   #pages: Promise<HistogramPages> | undefined;
   #dashboard: DashboardPage | null = null;
 
-  /** `page`: the metrics, in the format that an Accept header prefers. */
+  /** `page`: the metrics, in the format preferred by an Accept header. */
   constructor(deps: RouteDeps, page: (accept: string) => Promise<Page | BinaryPage>) {
     this.#deps = deps;
     this.#page = page;
     this.#routes = this.#build();
   }
 
-  /** The answer to a request; 404 and 405 say what there is instead. */
+  /** The answer to a request; 404 and 405 list what exists. */
   async answer(request: AdminRequest): Promise<Answer | Streamed> {
     if (request.path === '/') {
       if (request.method !== 'GET') return notAllowed('/', ['GET']);
@@ -169,13 +169,13 @@ export class Routes {
     return routes;
   }
 
-  /** What watches is made for the first who asks. */
+  /** The watcher is created on first use. */
   #live(): Promise<LiveFeed> {
     this.#feed ??= live().then((made) => made.feedOf(this.#deps));
     return this.#feed;
   }
 
-  /** Loaded when somebody asks for one. */
+  /** Loaded on first use. */
   #histograms(): Promise<HistogramPages> {
     this.#pages ??= import('./histograms.js').then(
       ({ HistogramPages }) => new HistogramPages(this.#deps.reader, this.#startedMs),
@@ -215,7 +215,7 @@ function notAllowed(path: string, methods: readonly string[]): Answer {
   return text(405, `${path} takes ${allow.join(', ')}`, { Allow: allow.join(', ') });
 }
 
-/** An id as it was before it became part of a path; as it is if it is no valid escape. */
+/** Decodes an id in a path; unchanged if it has an invalid escape. */
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part);

@@ -16,13 +16,13 @@ export interface AdminDeps extends RouteDeps {
   readonly logger: Pick<Logger, 'warn' | 'error'>;
 }
 
-/** What slow or hostile clients may take. */
+/** Limits on slow or hostile clients. */
 export interface AdminLimits {
   /** From the connection, or the end of the last response, to the end of a request's head, ms. */
   readonly headersTimeoutMs: number;
   /** To the end of the whole request, ms. */
   readonly requestTimeoutMs: number;
-  /** Silence after which a connection is closed, a reader's that does not read included, ms. */
+  /** Silence before a connection is closed, also of a reader that does not read, ms. */
   readonly idleTimeoutMs: number;
   readonly maxConnections: number;
 }
@@ -34,11 +34,11 @@ export const ADMIN_LIMITS: AdminLimits = {
   maxConnections: 128,
 };
 
-/** Bytes of a request body that are read at most. The longest there is a use for is a log level. */
+/** Maximum bytes of a request body. The longest useful one is a log level. */
 const MAX_BODY_BYTES = 1024;
 /** Pages shorter than this are not worth compressing, bytes. */
 const MIN_GZIP_BYTES = 1024;
-/** Node looks for requests past their time only this often, also while there are none; its default is 30 s. */
+/** Node checks for timed-out requests only this often, even if there are none; its default is 30 s. */
 const MAX_CHECK_MS = 5000;
 
 const compress = promisify(gzip);
@@ -70,7 +70,7 @@ export class AdminServer {
     this.#server.setTimeout(limits.idleTimeoutMs);
   }
 
-  /** Resolves once connections are accepted; rejects with the address and what to do where it cannot be bound. */
+  /** Resolves once connections are accepted; rejects with the address and a remedy if it cannot be bound. */
   listen(address: Address): Promise<void> {
     return new Promise((resolve, reject) => {
       const failed = (error: NodeJS.ErrnoException): void => reject(bindError(address, error));
@@ -83,7 +83,7 @@ export class AdminServer {
     });
   }
 
-  /** Port that is listened on, for `port: 0`. */
+  /** The actual port, for `port: 0`. */
   get port(): number {
     return (this.#server.address() as AddressInfo | null)?.port ?? 0;
   }
@@ -96,7 +96,7 @@ export class AdminServer {
     });
   }
 
-  /** What makes the page is loaded for the first scrape: it takes 3 MB, and 20 ms, that a start should not wait for. */
+  /** The page's code is loaded for the first scrape: it takes 3 MB and 20 ms, which a start should not wait for. */
   async #page(accept: string): Promise<Page | BinaryPage> {
     const { reader, version, executor } = this.#deps;
     this.#exposition ??= import('../metrics/exposition.js').then(
@@ -110,7 +110,7 @@ export class AdminServer {
     const [path, query = ''] = (request.url ?? '/').split('?', 2);
     const body = method === 'GET' ? '' : await readBody(request);
     if (body === null) {
-      // The rest of the body is not read, so the connection cannot go on.
+      // The rest of the body is not read, so the connection cannot continue.
       response.shouldKeepAlive = false;
       return send(request, response, text(413, `a body of more than ${MAX_BODY_BYTES} bytes has no use here`));
     }
@@ -121,8 +121,8 @@ export class AdminServer {
       query: new URLSearchParams(query),
       accept: headers.accept ?? '',
       body,
-      // Pages in a browser on this machine reach the loopback address too, but give themselves away by their origin, or by the name that
-      // they have given this address.
+      // Web pages in a browser on this machine can reach the loopback address too, but are recognised by their origin, or by the name that
+      // they use for this address.
       trusted: isLoopback(socket.remoteAddress ?? '') && headers.origin === undefined && isLocal(headers.host ?? ''),
       takes: (ms) => socket.setTimeout(this.#limits.idleTimeoutMs + ms),
     });
@@ -168,7 +168,7 @@ async function send(request: IncomingMessage, response: ServerResponse, answer: 
   response.end(body);
 }
 
-/** Never compressed: what was written has to go at once. */
+/** Never compressed, because data must be sent at once. */
 function stream(request: IncomingMessage, response: ServerResponse, answer: Streamed): void {
   response.writeHead(200, {
     'Content-Type': answer.type,
@@ -204,7 +204,9 @@ function isLoopback(address: string): boolean {
   return address === '::1' || /^(::ffff:)?127\./.test(address);
 }
 
-/** Whether a Host header is an address, or a name that is always this machine's: another one may be anybody's who runs a DNS server. */
+/**
+ * Whether a Host header is an address, or a name that always means this machine: any other name may belong to somebody with a DNS server.
+ */
 function isLocal(host: string): boolean {
   const name = host.replace(/:\d+$/, '').toLowerCase();
   return name === '' || name === 'localhost' || name.endsWith('.localhost') || isIP(name.replace(/^\[|\]$/g, '')) !== 0;

@@ -1,16 +1,16 @@
-// `/tap`: lines of JSON about requests as they end, for whoever has asked, until they leave.
+// `/tap`: a line of JSON for each request that ends, until the reader leaves.
 import { ValueError } from '../config/values.js';
 import { parseTap } from '../tap/parse.js';
 import type { TapRequest } from '../tap/request.js';
 import type { TapReader } from '../tap/taps.js';
 import { type Answer, type Streamed, type StreamSink, text } from './answer.js';
 
-/** What this needs of `Taps`. */
+/** The required part of `Taps`. */
 export interface Tappable {
   readonly maxRps: number;
   readonly maxBuffered: number;
   nextId(): number;
-  /** Null where as many listen as may. */
+  /** Null if the maximum of readers is reached. */
   open(request: TapRequest, reader: TapReader): (() => void) | null;
 }
 
@@ -22,7 +22,7 @@ export function tapAnswer(taps: Tappable, query: URLSearchParams): Answer | Stre
     if (error instanceof ValueError) return text(400, error.message);
     throw error;
   }
-  // Who finds no place is to be told so by the status; what comes before there is a reader is kept for it.
+  // A reader without a place must learn that from the status; records are kept until there is a reader.
   let sink: StreamSink | null = null;
   let early = '';
   const close = taps.open(asked, {

@@ -1,4 +1,4 @@
-// What a check of objects finds: which field of which object, what is wrong with it, and what to do.
+// A finding about an object: the field, the problem, and the remedy.
 
 export interface ObjectFinding {
   /** `NetworkPolicy shop/web`. */
@@ -10,11 +10,11 @@ export interface ObjectFinding {
   readonly message: string;
   /** What to add; empty: nothing. */
   readonly add: string;
-  /** A hint says what may be missed; nothing is broken by it. */
+  /** A hint names what may have been overlooked; nothing is broken by it. */
   readonly severity: 'error' | 'hint';
 }
 
-/** Something that is not as the API server would take it. */
+/** Something that the API server would not accept. */
 export interface ObjectProblem {
   readonly source: string;
   readonly object: string;
@@ -22,6 +22,6 @@ export interface ObjectProblem {
   readonly message: string;
 }
 
-/** As a line. */
+/** As one line. */
 export const problemLine = ({ source, object, path, message }: ObjectProblem): string =>
   [source, object, path, message].filter((part) => part !== '').join(': ');

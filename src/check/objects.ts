@@ -1,4 +1,4 @@
-// Objects of Kubernetes, with where they were read.
+// Kubernetes objects, with their source.
 import { type Manifest, objectsOf } from '../inject/manifests.js';
 import { asMap, at, mapsIn, type PlainMap, textOf } from '../inject/plain.js';
 import { roleOf } from '../inject/workloads.js';
@@ -12,18 +12,18 @@ export interface SourcedObject {
 export const sourced = (manifest: Manifest): SourcedObject[] =>
   objectsOf(manifest).map(({ value }) => ({ source: manifest.file, object: value }));
 
-/** `Deployment shop/web`; of what has no namespace, `Namespace shop`. */
+/** `Deployment shop/web`; without a namespace, `Namespace shop`. */
 export function objectText(object: PlainMap, namespace: string): string {
   const name = textOf(at(object, ['metadata', 'name'])) || textOf(at(object, ['metadata', 'generateName'])) || '?';
   return `${textOf(object.kind)} ${namespace === '' ? '' : `${namespace}/`}${name}`;
 }
 
-/** The pod that a workload makes; null where it is no workload. */
+/** The pod template of a workload; null if it is not one. */
 export function podTemplate(object: PlainMap): PlainMap | null {
   const role = roleOf(object);
   return role.kind === 'pods' ? asMap(at(object, role.path)) : null;
 }
 
-/** Whether something else makes it, which is looked at in its place. */
+/** Whether another object owns it, which is checked instead. */
 export const isOwned = (object: PlainMap): boolean =>
   mapsIn(at(object, ['metadata', 'ownerReferences'])).some(({ controller }) => controller === true);

@@ -1,14 +1,14 @@
-// A script with what V8 has made of it: its functions need neither be read nor compiled at the start. That lies in a file beside the script
-// (make-caches.ts), for one version of Node.js each. Whatever is wrong with the file, it is as if there were none: the start takes 0.03 s
-// more. V8 itself looks at its own version, at the flags it runs with and at lengths, and at nothing else: a damaged file would end the
-// process. So what the file was made of, and what is in it, have checksums.
+// Runs a script with code that V8 compiled earlier, so that its functions need not be parsed or compiled at startup. The code is in a file
+// next to the script (make-caches.ts), one for each version of Node.js. Any problem with that file is treated as if it did not exist; the
+// start then takes 0.03 s longer. V8 itself checks only its version, its flags and lengths, and a damaged file would crash the process. So
+// the script and the code have checksums.
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { Script } from 'node:vm';
 import type { Native } from '../io/native.js';
 
-/** Begins the file: then the checksums of the script and of what follows, so that this is where V8 wants it in memory. */
+/** Start of the file, followed by the checksums of the script and of the rest, so that the rest is aligned as V8 needs it. */
 const MAGIC = 'sluice-1';
 const HEAD_BYTES = 16;
 
@@ -16,13 +16,13 @@ type Checksum = Pick<Native, 'checksum'>;
 
 export interface CachedScript<Exports> {
   readonly exports: Exports;
-  /** Whether V8 took what it had made before. */
+  /** Whether V8 accepted the earlier code. */
   readonly cached: boolean;
-  /** Writes down what V8 has made of it so far. */
+  /** Saves what V8 has compiled so far. */
   save(): void;
 }
 
-/** Where it lies for the script `file`. */
+/** Path of the code for the script `file`. */
 export const cacheOf = (file: string): string =>
   `${file.replace(/\.cjs$/, '')}-${process.version}-${process.arch}.cache`;
 
@@ -39,7 +39,7 @@ function readCache(file: string, script: Uint8Array, native: Checksum): Buffer |
   return sums[0] === native.checksum(script) && sums[1] === native.checksum(code) ? code : undefined;
 }
 
-/** Other processes see the old file or the new one. */
+/** Other processes see either the old file or the new one. */
 function writeCache(file: string, script: Uint8Array, code: Uint8Array, native: Checksum): void {
   const head = Buffer.alloc(HEAD_BYTES);
   head.write(MAGIC, 'latin1');
@@ -50,7 +50,7 @@ function writeCache(file: string, script: Uint8Array, code: Uint8Array, native: 
   renameSync(next, cacheOf(file));
 }
 
-/** Runs the CommonJS module `file`, plain ASCII, which is kept nowhere. */
+/** Runs the CommonJS module `file`, plain ASCII, without keeping references to it. */
 export function runCached<Exports>(file: string, native: Checksum): CachedScript<Exports> {
   const text = readFileSync(file);
   const cachedData = readCache(file, text, native);

@@ -1,4 +1,4 @@
-// What V8 is asked for, so that a proxy answers at the same speed whatever it did before.
+// V8 settings that keep a proxy's speed independent of its history.
 import { setFlagsFromString } from 'node:v8';
 
 /**

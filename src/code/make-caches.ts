@@ -1,5 +1,5 @@
-// What an installation runs once: starts a proxy on a port of this machine only, which rehearses and ends, and writes down what V8 has made of
-// its scripts (cached-script.ts). Where that can't be, proxies start without.
+// Runs once per installation: starts a proxy on a loopback port, which rehearses and stops, and saves what V8 has compiled of its scripts
+// (cached-script.ts). Where this is impossible, proxies start without it.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ services:
   caching: { endpoints: ["127.0.0.1:9"] }
 `;
 
-/** Before a worker sets V8's flags: V8 takes what was made with the same flags only. */
+/** Before a worker sets V8's flags: V8 only accepts code compiled with the same flags. */
 function readAndSave(): Config {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-'));
   try {

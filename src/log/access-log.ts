@@ -1,36 +1,36 @@
-// Writes the access log: lines of JSON, off by default. They are collected and written once in a while, off the path of the request;
-// what the reader does not take waits, and beyond a bound is dropped and counted.
+// Writes the access log: lines of JSON, off by default. They are collected and written now and then, off the request path; what the reader
+// does not take waits, and over a limit is dropped and counted.
 import { writeSync } from 'node:fs';
 import { W } from '../metrics/layout.js';
 
 const FLUSH_MS = 200;
-/** When a full pipe is tried again. */
+/** When to retry a full pipe. */
 const RETRY_MS = 5;
-/** How often (and ms between) it is tried at the end. */
+/** Number of attempts (one per ms) at the end. */
 const LAST_TRIES = 100;
 const MAX_PENDING = 1024 * 1024;
 const STDERR = 2;
-/** PIPE_BUF: what a pipe takes in one piece, so that the lines of several writers are not mixed (pipe(7)). */
+/** PIPE_BUF: what a pipe takes atomically, so that lines of several writers do not mix (pipe(7)). */
 const PIECE_BYTES = 4096;
-/** How often the rest of a line that a full pipe took half of is tried again. */
+/** How often to retry the rest of a partly written line. */
 const MAX_TRIES = 1000;
 
 export class AccessLog {
   private lines: string[] = [];
-  /** Of each line, bytes. */
+  /** Size of each line, bytes. */
   private sizes: number[] = [];
   private pending = 0;
   private timer: NodeJS.Timeout | undefined;
   private readonly flushLater = (): void => this.flush();
   private readonly never = new Int32Array(new SharedArrayBuffer(4));
 
-  /** `later` runs a function in so many ms. */
+  /** `later` runs a function after that many ms. */
   constructor(
     private readonly values: Float64Array,
     private readonly later: (ms: number, run: () => void) => NodeJS.Timeout,
   ) {}
 
-  /** Writes what is pending, as far as the reader takes it. `last`: there is no later, what is not taken soon is dropped. */
+  /** Writes what is pending, as far as the reader takes it. `last`: the final call; what is not taken soon is dropped. */
   flush(last = false): void {
     if (this.timer !== undefined) clearTimeout(this.timer);
     this.timer = undefined;
@@ -71,7 +71,7 @@ export class AccessLog {
     this.timer ??= this.later(FLUSH_MS, this.flushLater);
   }
 
-  /** Writes whole lines; false if none of it was taken. What was begun is finished, or the next line would be joined to half of one. */
+  /** Writes whole lines; false if nothing was taken. A partly written line is finished, or the next one would be joined to it. */
   private put(piece: string): boolean {
     const bytes = Buffer.from(piece);
     let at = 0;
@@ -79,7 +79,7 @@ export class AccessLog {
       try {
         at += writeSync(STDERR, bytes, at);
       } catch {
-        // A full pipe or nobody there: a log must not hold up traffic.
+        // A full pipe, or no reader: a log must not delay traffic.
         if (at === 0) return false;
         tries++;
       }

@@ -5,19 +5,19 @@ import type { LogLevel } from '../config/model.js';
 export type LogFields = Readonly<Record<string, unknown>>;
 
 export interface Logger {
-  /** May be set at any time; lines above it are not written. */
+  /** May be changed at any time; less important lines are not written. */
   level: LogLevel;
   error(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
   debug(message: string, fields?: LogFields): void;
-  /** What somebody has just asked for: an info that is written at every level. */
+  /** An answer to a request: an info line that is written at every level. */
   report(message: string, fields?: LogFields): void;
 }
 
 export interface LoggerOptions {
   readonly level?: LogLevel;
-  /** Takes one line, its newline included. */
+  /** Takes one line including its newline. */
   readonly write?: (line: string) => void;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
@@ -46,7 +46,7 @@ export function formatLine(time: number, level: LogLevel, message: string, field
   try {
     return JSON.stringify(line, plain);
   } catch (error) {
-    // Circular fields: the message is worth more than they are.
+    // Circular fields are dropped, because the message matters more.
     return JSON.stringify({ time: line.time, level, message, unloggable: String(error) });
   }
 }
@@ -72,7 +72,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
 
 type Write = (fd: number, bytes: Uint8Array) => number;
 
-/** How often a full pipe is tried again before the line is given up, and the pause in between, ms. */
+/** How often to retry a full pipe before the line is dropped, and the pause in between, ms. */
 const ATTEMPTS = 50;
 const PAUSE_MS = 2;
 const pauseCell = new Int32Array(new SharedArrayBuffer(4));
@@ -81,16 +81,15 @@ const pause = (): void => {
 };
 
 /**
- * Writes whole lines to `fd`. A pipe whose reader is slow (EAGAIN) is waited for, up to 100 ms; then the line is
- * dropped and counted, and the next one that fits is preceded by a line that gives the count. A reader that is gone
- * (EPIPE) or a full disk costs the line, never the process.
+ * Writes whole lines to `fd`. It waits up to 100 ms for a pipe with a slow reader (EAGAIN); then the line is dropped and counted, and the
+ * next one that fits is preceded by a line with the count. A missing reader (EPIPE) or a full disk costs the line, never the process.
  */
 export function createLineWriter(
   fd: number,
   writeOnce: Write = writeSync,
   wait: () => void = pause,
 ): { write(line: string): void } {
-  // The rest of a line of which a part is out already: it must come first, or the log is no JSON any more.
+  // The rest of a partly written line: it must come first, or the log is no longer JSON.
   let rest: Uint8Array = new Uint8Array(0);
   let dropped = 0;
 
@@ -114,7 +113,7 @@ export function createLineWriter(
   };
 
   const write = (line: string): void => {
-    // Once a line was lost, the reader is known to be slow: don't wait again until it has caught up.
+    // After a loss the reader is known to be slow: don't wait again until it has caught up.
     const attempts = dropped > 0 ? 1 : ATTEMPTS;
     rest = push(rest, attempts);
     if (rest.length > 0) {

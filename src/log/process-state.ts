@@ -1,4 +1,4 @@
-// What a process can say of itself, whatever it does.
+// General properties of a process.
 import { readdirSync, readFileSync } from 'node:fs';
 import type { LogFields } from './logger.js';
 
@@ -8,12 +8,12 @@ export function sluiceVersion(): string {
   return String((JSON.parse(text) as { version: unknown }).version);
 }
 
-/** Open now, and the most there may be; -1 where /proc does not say. */
+/** Open ones, and the limit; -1 if /proc does not tell. */
 export function descriptors(): { readonly open: number; readonly limit: number } {
   try {
     const limits = readFileSync('/proc/self/limits', 'utf8');
     const soft = /^Max open files\s+(\S+)/m.exec(limits)?.[1];
-    // One of them is the directory that is being read.
+    // One of them is the directory being read.
     return { open: readdirSync('/proc/self/fd').length - 1, limit: soft === undefined ? -1 : Number(soft) };
   } catch {
     return { open: -1, limit: -1 };

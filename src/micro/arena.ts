@@ -1,4 +1,4 @@
-// Memory for the pieces: the slab of a real ring, as TLS works on no other. One for a thread.
+// Memory for the pieces: the slab of a real ring, because TLS needs one. One per thread.
 
 import { HeaderMemory } from '../hpack/memory/header-memory.js';
 import { AREAS_BYTES } from '../http/areas.js';
@@ -14,7 +14,7 @@ const FIXED_BYTES = HEADER_BYTES + AREAS_BYTES + 1024 * 1024;
 export class Arena {
   readonly native: Native = native();
   readonly slab: Slab;
-  /** What connections of a worker share. */
+  /** Shared by a worker's connections. */
   readonly headers: HeaderMemory;
 
   constructor() {
@@ -27,7 +27,7 @@ export class Arena {
     return this.slab.bytes;
   }
 
-  /** Places `text` for good; returns where it is. */
+  /** Places `text` permanently; returns its position. */
   text(text: string): number {
     const at = this.slab.fixed(text.length);
     this.write(text, at);

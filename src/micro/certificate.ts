@@ -1,4 +1,4 @@
-// A certificate for TLS with oneself: nobody keeps it.
+// A throwaway certificate for TLS with oneself.
 import { Authority } from '../identity/issuing/authority.js';
 import { keyPem, makeKeys, publicKeyDer } from '../identity/issuing/keys.js';
 

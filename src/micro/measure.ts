@@ -1,28 +1,28 @@
-// How long a piece takes, and what it allocates.
+// Measures how long a piece takes, and what it allocates.
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Prepared } from './piece.js';
 
 export interface Measured {
-  /** Median of the rounds, and the quickest and slowest, ns per operation. */
+  /** Median of the rounds, and the fastest and slowest, ns per operation. */
   readonly ns: number;
   readonly least: number;
   readonly most: number;
-  /** Octets of the heap per operation: the least of the rounds, as V8's own work on the side counts too. */
+  /** Heap bytes per operation: the minimum of the rounds, because V8's own background work counts too. */
   readonly allocated: number;
   readonly operations: number;
 }
 
 export interface MeasureOptions {
-  /** Of all rounds together, after as much time for the compilers. */
+  /** Total of all rounds, after as much time for the compilers. */
   readonly seconds: number;
   readonly rounds: number;
 }
 
-/** What is allocated in a round must fit in the young generation, or a collection would hide it. */
+/** A round's allocations must fit in the young generation, or a collection would hide them. */
 const COUNTED_OPERATIONS = 20_000;
 
-/** V8's collector, which is there for who asks for it before. */
+/** V8's garbage collector, which has to be exposed first. */
 function collector(): () => void {
   setFlagsFromString('--expose-gc');
   const collect: unknown = runInNewContext('gc');
@@ -38,7 +38,7 @@ function timed(piece: Prepared, operations: number): number {
   return Number(process.hrtime.bigint() - from);
 }
 
-/** Octets per operation. Reading the heap's size allocates some itself, which is taken off. */
+/** Bytes per operation. Reading the heap's size allocates a little, which is subtracted. */
 function allocatedBy(piece: Prepared, collect: () => void): number {
   collect();
   const idle = process.memoryUsage().heapUsed;
@@ -50,7 +50,7 @@ function allocatedBy(piece: Prepared, collect: () => void): number {
 
 export function measure(piece: Prepared, { seconds, rounds }: MeasureOptions): Measured {
   const collect = collector();
-  // For the compilers; and how many operations fill a round.
+  // Warms up the compilers, and finds how many operations fill a round.
   let operations = 1000;
   const roundNs = (seconds * 1e9) / rounds;
   for (const end = performance.now() + seconds * 1000; performance.now() < end; ) {
@@ -69,5 +69,5 @@ export function measure(piece: Prepared, { seconds, rounds }: MeasureOptions): M
   };
 }
 
-/** Keeps what pieces have computed from being left out. */
+/** Keeps results of pieces from being optimised away. */
 export const witness = (): number => kept;

@@ -1,15 +1,15 @@
-// Where the API server is that is asked: as kubectl finds it, or, in a pod, as the pod is told.
+// Locates the API server: like kubectl or, in a pod, from the pod's environment.
 import { existsSync } from 'node:fs';
 import { type ApiAccess, podAccess } from '../../kubernetes/access.js';
 import { kubeconfigAccess, kubeconfigFiles } from '../../kubernetes/kubeconfig.js';
 
 export interface AccessOptions {
-  /** Null: as the environment says. */
+  /** Null: from the environment. */
   readonly kubeconfig: string | null;
   readonly context: string | null;
 }
 
-/** Throws what is wrong, with the file's name. */
+/** Throws the problem, with the file's name. */
 export function findAccess({ kubeconfig, context }: AccessOptions, env: NodeJS.ProcessEnv): ApiAccess {
   if (kubeconfig !== null) return kubeconfigAccess([kubeconfig], context ?? undefined);
   const files = kubeconfigFiles(env);

@@ -1,4 +1,4 @@
-// `sluice check` and `sluice check --pre`: a cluster, before and after the installation.
+// `sluice check` and `sluice check --pre`: a cluster after and before the installation.
 import { ApiClient } from '../../kubernetes/client.js';
 import { type AccessOptions, findAccess } from './access.js';
 import { checkDataPlane } from './data-plane.js';
@@ -18,7 +18,7 @@ export interface ClusterCheckOptions extends AccessOptions {
   readonly now: () => number;
 }
 
-/** How long one call may take, ms: somebody waits for it. */
+/** Timeout of a call, ms: somebody is waiting. */
 const CALL_MS = 10_000;
 
 async function look(report: Report, client: ApiClient, options: ClusterCheckOptions): Promise<void> {

@@ -1,4 +1,4 @@
-// The proxies in pods: whether they are ready, of one version, and where they should be.
+// Checks the proxies in pods: whether they are ready, of the right version, and present where requested.
 
 import { refusalOf } from '../../inject/inject-pod.js';
 import { installation } from '../../inject/installation.js';
@@ -40,7 +40,7 @@ function versions(proxies: readonly JsonObject[], own: string): string {
 async function without(client: ApiClient, pods: readonly JsonObject[]): Promise<string> {
   const namespaces = await all(client, '/api/v1/namespaces');
   const annotations = new Map(namespaces.map((it) => [nameOf(it), textsOf(metadataOf(it).annotations)]));
-  // Whether a pod has a token to show is known by its own spec here.
+  // Whether a running pod has a token is visible in its own spec.
   const mesh = installation('', { trustAnchors: 'there are some' });
   const asking = pods.filter((pod) => {
     const namespace = textIn(metadataOf(pod), 'namespace');

@@ -1,4 +1,4 @@
-// What is installed: the controller, what it issues with, and its webhook.
+// Checks what is installed: the controller, its issuer, and its webhook.
 import { X509Certificate } from 'node:crypto';
 import { checkIssuer, readAuthority, trustedAnchors } from '../../controller/issuer-material.js';
 import type { StoredObject } from '../../controller/objects.js';
@@ -12,12 +12,12 @@ const INSTALL = 'kubectl apply -k k8s/ installs it; sluice check --pre says whet
 const CONTROLLER_LOG = (namespace: string): string => `kubectl -n ${namespace} logs deployment/sluice-controller`;
 const SERVICES = ['sluice-identity', 'sluice-destination', 'sluice-injector'];
 const WEBHOOK = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/sluice-injector';
-/** What has less left than this part of its life ends soon: whatever renews it should have done so. */
+/** With less than this share of its lifetime left, a certificate should already have been renewed. */
 const LATE = 0.1;
 
 const day = (time: Date): string => time.toISOString().slice(0, 10);
 
-/** When the first of them ends. Throws where that is soon. */
+/** When the first of them expires. Throws if that is soon. */
 function lasting(certificates: readonly X509Certificate[], what: string, nowMs: number, hint: string): string {
   const ends = [...certificates].sort((a, b) => Date.parse(a.validTo) - Date.parse(b.validTo));
   const [first] = ends;
@@ -47,7 +47,7 @@ async function required(client: ApiClient, path: string, what: string, hint: str
   return object;
 }
 
-/** False: there is nothing more to look at. */
+/** False: there is nothing more to check. */
 export async function checkController(report: Report, client: ApiClient, namespace: string): Promise<boolean> {
   report.section('sluice-existence');
   const there = await report.check(`namespace ${namespace} is there`, async () => {

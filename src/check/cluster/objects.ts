@@ -1,4 +1,4 @@
-// What NetworkPolicies are checked with, as a cluster has it.
+// Reads a cluster's objects for checking NetworkPolicies.
 import type { ApiClient } from '../../kubernetes/client.js';
 import type { SourcedObject } from '../objects.js';
 import { all } from './reading.js';
@@ -15,7 +15,7 @@ const COLLECTIONS: readonly { readonly kind: string; readonly apiVersion: string
   { kind: 'Pod', apiVersion: 'v1', path: '/api/v1/pods' },
 ];
 
-/** Rejects with an ApiProblem. Elements of lists do not say what they are. */
+/** Rejects with an ApiProblem. Items of lists do not have their kind. */
 export async function clusterObjects(client: ApiClient): Promise<SourcedObject[]> {
   const objects: SourcedObject[] = [];
   for (const { kind, apiVersion, path } of COLLECTIONS)

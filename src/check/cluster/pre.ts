@@ -1,4 +1,4 @@
-// Whether Sluice can be installed: what `kubectl apply -k k8s/` will ask for.
+// Checks whether Sluice can be installed: what `kubectl apply -k k8s/` will need.
 
 import { textsOf } from '../../inject/plain.js';
 import { wishOf } from '../../inject/refusals.js';
@@ -8,7 +8,7 @@ import { names } from '../network-policies/findings.js';
 import { all, found, metadataOf, nameOf } from './reading.js';
 import { broken, doubtful, type Report } from './report.js';
 
-/** What is made, as groups of the API and resources in them. */
+/** What will be created: API groups and their resources. */
 const MADE: readonly { readonly group: string; readonly resource: string; readonly namespaced: boolean }[] = [
   { group: '', resource: 'namespaces', namespaced: false },
   { group: 'rbac.authorization.k8s.io', resource: 'clusterroles', namespaced: false },
@@ -35,7 +35,7 @@ async function mayCreate(client: ApiClient, group: string, resource: string, nam
   throw broken('whoever is asking may not', 'install as somebody who may, such as an administrator of the cluster');
 }
 
-/** Namespaces that ask for proxies, and refuse pods that can have one. */
+/** Namespaces that ask for proxies, but refuse pods that have one. */
 async function capabilities(client: ApiClient): Promise<string> {
   const namespaces = await all(client, '/api/v1/namespaces');
   const closed = namespaces.filter((namespace) => {

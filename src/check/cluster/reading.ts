@@ -1,4 +1,4 @@
-// What is read of a cluster.
+// Reads a cluster's objects.
 import type { ApiClient } from '../../kubernetes/client.js';
 import { type JsonObject, objectIn, objectsIn, textIn } from '../../kubernetes/json.js';
 import { ApiProblem } from '../../kubernetes/problem.js';
@@ -6,7 +6,7 @@ import { ApiProblem } from '../../kubernetes/problem.js';
 const NOT_FOUND = 404;
 const PAGE = 500;
 
-/** Null: there is none. */
+/** Null: it does not exist. */
 export async function found(client: ApiClient, path: string): Promise<JsonObject | null> {
   try {
     return await client.get(path);
@@ -16,7 +16,7 @@ export async function found(client: ApiClient, path: string): Promise<JsonObject
   }
 }
 
-/** All of a collection, page by page. */
+/** A whole collection, page by page. */
 export async function all(client: ApiClient, path: string): Promise<JsonObject[]> {
   const items: JsonObject[] = [];
   let next: string | undefined;
@@ -35,13 +35,13 @@ export const nameOf = (object: JsonObject): string => textIn(metadataOf(object),
 /** `shop/web-0` */
 export const longName = (object: JsonObject): string => `${textIn(metadataOf(object), 'namespace')}/${nameOf(object)}`;
 
-/** A number in a field; 0 where there is none. */
+/** A number in a field; 0 if there is none. */
 export const numberIn = (object: JsonObject, field: string): number => {
   const value = object[field];
   return typeof value === 'number' ? value : 0;
 };
 
-/** What a pod says of its containers, those that go on from its start included. */
+/** Statuses of a pod's containers, including native sidecars. */
 export const containerStates = (pod: JsonObject): JsonObject[] => {
   const status = objectIn(pod, 'status');
   return [...objectsIn(status, 'initContainerStatuses'), ...objectsIn(status, 'containerStatuses')];

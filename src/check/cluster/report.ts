@@ -1,4 +1,4 @@
-// What was checked of a cluster, line by line, in the manner of `linkerd check`.
+// Reports the checks of a cluster line by line, like `linkerd check`.
 import { ApiProblem } from '../../kubernetes/problem.js';
 
 export type Result = 'success' | 'warning' | 'error';
@@ -6,9 +6,9 @@ export type Result = 'success' | 'warning' | 'error';
 export interface Line {
   readonly description: string;
   readonly result: Result;
-  /** What is wrong; empty: nothing. */
+  /** The problem; empty: none. */
   readonly error: string;
-  /** What to do. */
+  /** The remedy. */
   readonly hint: string;
 }
 
@@ -36,7 +36,7 @@ const FORBIDDEN = 403;
 function flawOf(error: unknown): Flaw {
   if (error instanceof Flaw) return error;
   const message = error instanceof Error ? error.message : String(error);
-  // That we may not look says nothing of what is there.
+  // Missing permission says nothing about the state.
   if (error instanceof ApiProblem && error.status === FORBIDDEN)
     return doubtful(`it can't be looked at: ${message}`, 'call it with the rights to read this');
   return broken(message, '');
@@ -51,7 +51,7 @@ export class Report {
     this.sections.push({ name, checks: [] });
   }
 
-  /** What `look` returns is put behind the description, in parentheses. False where it has thrown an error. */
+  /** The result of `look` is appended to the description in parentheses. False if it has thrown an error. */
   async check(description: string, look: () => Promise<string> | string): Promise<boolean> {
     const checks = this.sections.at(-1)?.checks;
     try {

@@ -1,14 +1,14 @@
-// The API server: whether it answers, how old it is, and whether its clock agrees with ours.
+// Checks the API server: whether it answers, its version, and its clock.
 import type { ApiClient } from '../../kubernetes/client.js';
 import { objectIn, textIn } from '../../kubernetes/json.js';
 import { metadataOf } from './reading.js';
 import { broken, doubtful, type Report } from './report.js';
 
-/** EndpointSlices are v1 since then. */
+/** The first version with EndpointSlices v1. */
 const OLDEST = 21;
-/** Init containers that go on beside the others are there without anybody asking since then. */
+/** The first version with native sidecars enabled by default. */
 const NATIVE_SIDECARS = 29;
-/** The server's times are whole seconds, and an answer takes its time. */
+/** The server's times are whole seconds, and an answer takes time. */
 const CLOCK_MS = 5000;
 
 async function version(client: ApiClient): Promise<string> {
@@ -28,7 +28,7 @@ async function version(client: ApiClient): Promise<string> {
   return text;
 }
 
-/** Tokens and certificates are refused by those whose clocks differ. */
+/** With different clocks, tokens and certificates are refused. */
 async function clock(client: ApiClient, now: () => number): Promise<string> {
   const before = now();
   const review = { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' };
@@ -46,7 +46,7 @@ async function clock(client: ApiClient, now: () => number): Promise<string> {
   return textIn(objectIn(objectIn(answer, 'status'), 'userInfo'), 'username');
 }
 
-/** False: nobody answers, and no more can be asked. */
+/** False: no answer, so nothing more can be checked. */
 export async function checkServer(report: Report, client: ApiClient, now: () => number): Promise<boolean> {
   report.section('kubernetes-api');
   const answers = await report.check('the API server answers', async () => {

@@ -1,4 +1,4 @@
-// Which ports rules admit, and to whom.
+// Which ports rules admit, and for whom.
 import { SIDECAR_PORTS } from '../../config/sidecar.js';
 import type { PortNames } from '../../inject/layers.js';
 import { ADMIN_PORT, type Ports } from '../../inject/settings.js';
@@ -9,12 +9,12 @@ import type { Peer, Rule } from './policy.js';
 import { covers, type Selector, selects } from './selector.js';
 import type { Namespaces, Workload } from './workloads.js';
 
-/** Everybody in the cluster: what no list of peers means to pods. */
+/** Everybody in the cluster: the meaning of a missing list of peers, for pods. */
 export const ALL_PODS: Peer = { kind: 'pods', namespaces: [], pods: [] };
 
 export const peersOf = ({ peers }: Rule): readonly Peer[] => (peers.length === 0 ? [ALL_PODS] : peers);
 
-/** Whether it is limited to some of the ports. */
+/** Whether it is limited to certain ports. */
 export const isLimited = ({ ports }: Rule): boolean => ports.length > 0;
 
 /** Container ports of proxies, by name. */
@@ -23,14 +23,14 @@ const PROXY_PORTS: PortNames = new Map([
   [ADMIN_PORT_NAME, [ADMIN_PORT]],
 ]);
 
-/** Whether a port has a name, which is none of the proxy's. */
+/** Whether a port name is not one of the proxy's. */
 export const isUnknown = (name: string): boolean => name !== '' && !PROXY_PORTS.has(name);
 
-/** Where the proxies of a workload take connections; of one that is not known, where they do without anybody saying anything. */
+/** The proxy's ports of a workload; the defaults if the workload is unknown. */
 export const portsOf = (workload: Workload | null): Pick<Ports, 'inbound' | 'admin'> =>
   workload?.proxy?.ports ?? { inbound: SIDECAR_PORTS.inbound, admin: ADMIN_PORT };
 
-/** Ports that a rule admits by number, and by the names that `workload` has for them. Null: of no workload that is known. */
+/** Ports that a rule admits by number, and by names of `workload`'s ports. Null: the workload is unknown. */
 export function admitted({ ports }: Rule, protocol: string, workload: Workload | null): PortSpan[] {
   if (ports.length === 0) return [{ first: 1, last: 65_535 }];
   const spans = ports.flatMap((port) => {
@@ -61,7 +61,7 @@ export function without(spans: readonly PortSpan[], others: readonly PortSpan[])
   return left;
 }
 
-/** Whether a pod of `workload` is one of those that `peer` of a policy in `namespace` names. */
+/** Whether a pod of `workload` matches `peer` of a policy in `namespace`. */
 export function isPeer(peer: Peer, workload: Workload, namespace: string, namespaces: Namespaces): boolean {
   if (peer.kind === 'block') return mayHavePods(peer.block);
   return inNamespace(peer.namespaces, workload.namespace, namespace, namespaces) && selects(peer.pods, workload.labels);
@@ -70,7 +70,7 @@ export function isPeer(peer: Peer, workload: Workload, namespace: string, namesp
 export const inNamespace = (selector: Selector | null, name: string, own: string, namespaces: Namespaces): boolean =>
   selector === null ? name === own : selects(selector, namespaces.labels(name));
 
-/** Whether all whom `narrow` names are named by `wide`; both are in policies of `namespace`. */
+/** Whether `wide` includes everybody in `narrow`; both are in policies of `namespace`. */
 export function peerCovers(wide: Peer, narrow: Peer, namespace: string, namespaces: Namespaces): boolean {
   if (wide.kind === 'block')
     return narrow.kind === 'block' ? blockCovers(wide.block, narrow.block) : mayHavePods(wide.block);
@@ -85,11 +85,11 @@ export function peerCovers(wide: Peer, narrow: Peer, namespace: string, namespac
   return covers(wide.namespaces, narrow.namespaces);
 }
 
-/** Whether it names nobody in particular. */
+/** Whether it means everybody. */
 export const isEverybody = (peer: Peer): boolean =>
   peer.kind === 'pods' && peer.namespaces?.length === 0 && peer.pods.length === 0;
 
-/** Whether no pods of the mesh are cut off by a rule for addresses: there are none, or another rule lets them pass. */
+/** Whether a rule for addresses cuts off no mesh pods: it includes none, or another rule admits them. */
 export const isAdmittedBlock = (
   { namespaces }: { readonly namespaces: Namespaces },
   peer: Peer,

@@ -1,4 +1,4 @@
-// `ipBlock`: a range of addresses without some of them.
+// `ipBlock`: a range of addresses with exceptions.
 import type { Network } from '../../config/addresses.js';
 import { parseNetwork } from '../../config/networks.js';
 import { ValueError } from '../../config/values.js';
@@ -10,10 +10,10 @@ export interface Block {
   readonly except: readonly Network[];
 }
 
-/** Ranges that clusters take addresses of pods from (RFC 1918, RFC 6598, RFC 4193). */
+/** Ranges from which clusters take pod addresses (RFC 1918, RFC 6598, RFC 4193). */
 const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', 'fc00::/7'].map(parseNetwork);
 
-/** Kubernetes takes bits beyond the prefix for what they are not: they count for nothing. */
+/** Kubernetes ignores bits after the prefix. */
 function withoutHostBits(text: string): Network {
   try {
     return parseNetwork(text);
@@ -56,7 +56,7 @@ export function readBlock(reading: Reading, value: unknown, path: string): Block
 
 const numberOf = (hex: string): bigint => BigInt(`0x${hex}`);
 
-/** Whether every address of `network` is in one of `others`. Two ranges either are one in the other, or have nothing in common. */
+/** Whether every address of `network` is in one of `others`. Two ranges are either nested or disjoint. */
 function isCovered(network: Network, others: readonly Network[]): boolean {
   if (others.some((other) => contains(other, network))) return true;
   const within = others.filter((other) => contains(network, other)).sort((a, b) => (a.first < b.first ? -1 : 1));
@@ -69,11 +69,11 @@ function isCovered(network: Network, others: readonly Network[]): boolean {
   return next > numberOf(network.last);
 }
 
-/** Whether addresses of pods may be among these. */
+/** Whether it may include pod addresses. */
 export const mayHavePods = ({ cidr, except }: Block): boolean =>
   PRIVATE.some((range) => overlaps(cidr, range) && !isCovered(contains(range, cidr) ? cidr : range, except));
 
-/** Whether all of `narrow` is in `wide`. */
+/** Whether `wide` includes all of `narrow`. */
 export const blockCovers = (wide: Block, narrow: Block): boolean =>
   contains(wide.cidr, narrow.cidr) &&
   wide.except.every(

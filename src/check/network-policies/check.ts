@@ -1,4 +1,4 @@
-// Finds NetworkPolicies that let peers reach the ports of an application, and not its proxy's, to which they send in the mesh.
+// Finds NetworkPolicies that admit peers to an application's ports, but not to its proxy's port, which they use in the mesh.
 import type { ObjectFinding, ObjectProblem } from '../finding.js';
 import type { SourcedObject } from '../objects.js';
 import { egressCuts } from './egress.js';
@@ -12,11 +12,11 @@ export interface Checked {
   readonly findings: readonly ObjectFinding[];
   readonly problems: readonly ObjectProblem[];
   readonly policies: number;
-  /** Workloads that have or get a proxy. */
+  /** Workloads that have a proxy, or will get one. */
   readonly meshed: number;
 }
 
-/** All that would cut traffic of the mesh. */
+/** Everything that would cut off mesh traffic. */
 export function checkNetworkPolicies(objects: readonly SourcedObject[], options: CheckOptions): Checked {
   const namespaces = new Namespaces(objects);
   const read = objects.filter(({ object }) => isPolicy(object)).map((object) => readPolicy(object, options.namespace));

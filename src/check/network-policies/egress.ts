@@ -1,4 +1,4 @@
-// What pods of the mesh must be let reach: the proxies of their peers, the controller, and DNS.
+// What mesh pods must be able to reach: the proxies of their peers, the controller, and DNS.
 import { formatSpans } from '../../redirect/port-list.js';
 import {
   admitted,
@@ -20,17 +20,17 @@ import type { Peer, Policy, Rule } from './policy.js';
 import type { Workload } from './workloads.js';
 import { also, isCut, policiesOf, type World } from './world.js';
 
-/** As DNS has it, and as pods of it may have it: a policy sees the port behind the Service (OpenShift's is 5353). */
+/** DNS's own port, and its pods' ports: a policy sees the port behind the Service (OpenShift's is 5353). */
 const DNS = [53, 5353];
-/** TLS of applications, which goes to the endpoint's own port as it is. */
+/** The application's own TLS, which goes to the endpoint's port unchanged. */
 const HTTPS = 443;
-/** Ports of the controller, as its pods have them. */
+/** Ports of the controller's pods. */
 const CONTROLLER = [
   { port: 8080, what: 'identity' },
   { port: 8086, what: 'destination' },
 ] as const;
 
-/** What a rule admits to applications of `target`, as text; null: to ones that no manifest tells of. Empty: nothing. */
+/** The ports that a rule admits for applications of `target`, as text; null: applications in no manifest. Empty: none. */
 function applicationPorts(rule: Rule, own: Workload, peer: Peer, target: Workload | null): string {
   const skipped = own.proxy?.skipOutbound ?? [];
   const theirs = target?.proxy?.skipInbound ?? [];
@@ -48,7 +48,7 @@ function applicationPorts(rule: Rule, own: Workload, peer: Peer, target: Workloa
 const controllersIn = ({ options, workloads }: World): Workload[] =>
   workloads.filter(({ text }) => text === `Deployment ${options.controllerNamespace}/sluice-controller`);
 
-/** Whether pods of the controller may be among the peers of a rule. */
+/** Whether a rule's peers may include the controller's pods. */
 function reachesController(world: World, { policy, peers }: Rule): boolean {
   const { namespaces, options } = world;
   const { controllerNamespace } = options;
@@ -63,7 +63,7 @@ function reachesController(world: World, { policy, peers }: Rule): boolean {
   );
 }
 
-/** Whether it names the controller's namespace, and no other in which there are workloads. */
+/** Whether it selects the controller's namespace, and no other with workloads. */
 function isController({ options, workloads, namespaces }: World, peer: Peer, own: string): boolean {
   if (peer.kind !== 'pods' || (peer.namespaces?.length ?? 0) === 0) return false;
   const names = (namespace: string): boolean => inNamespace(peer.namespaces, namespace, own, namespaces);
@@ -71,7 +71,7 @@ function isController({ options, workloads, namespaces }: World, peer: Peer, own
   return names(options.controllerNamespace) && !others.some(({ namespace }) => names(namespace));
 }
 
-/** Whether it admits what may be DNS: a port of UDP by a name is one that only its pods know. */
+/** Whether it may admit DNS: a named UDP port is known only to its pods. */
 const admitsDns = (rule: Rule): boolean =>
   DNS.some((port) => includes(admitted(rule, 'UDP', null), port)) ||
   rule.ports.some(({ protocol, name }) => protocol === 'UDP' && isUnknown(name));
@@ -104,14 +104,14 @@ function missing(world: World, workload: Workload, policies: readonly Policy[], 
   findings.add(policies[0], 'spec.egress', message, add.join(' and '), 'error', workload);
 }
 
-/** Whom a rule lets reach: workloads with a proxy, and null for what no manifest tells of. */
+/** What a rule admits: workloads with a proxy, and null for anything not in the manifests. */
 function targetsOf(world: World, { policy }: Rule, peer: Peer): (Workload | null)[] {
   const known = world.workloads.filter((it) => isPeer(peer, it, policy.namespace, world.namespaces));
   const meshed = known.filter(({ proxy }) => proxy !== null);
   return known.length === 0 || peer.kind === 'block' || isEverybody(peer) ? [null, ...meshed] : meshed;
 }
 
-/** What is wrong with a rule for one of its peers, if anything is; it is told once. */
+/** The problem of a rule for one of its peers, if any; it is reported once. */
 function peerCut(
   world: World,
   own: Workload,
@@ -144,7 +144,7 @@ export function egressCuts(world: World, workload: Workload, findings: Findings)
   const policies = policiesOf(world, workload, 'egress');
   if (policies.length === 0) return;
   const rules = policies.flatMap(({ egress }) => egress ?? []);
-  // Where no rule lets anything out, somebody means the application: its proxy does not become ready without the controller.
+  // If no rule lets anything out, the author thought of the application: its proxy does not become ready without the controller.
   for (const rule of rules.filter(isLimited))
     for (const peer of peersOf(rule))
       if (!isController(world, peer, rule.policy.namespace)) peerCut(world, workload, rule, peer, rules, findings);

@@ -1,4 +1,4 @@
-// What was found, once for each field: the workloads that it is true of are named together.
+// Findings, once per field: the workloads concerned are named together.
 import type { ObjectFinding } from '../finding.js';
 import type { Policy } from './policy.js';
 import type { Workload } from './workloads.js';
@@ -19,7 +19,7 @@ interface Open extends Omit<ObjectFinding, 'message'> {
 export class Findings {
   readonly #found = new Map<string, Open>();
 
-  /** WORKLOADS in `message` is where they are named. */
+  /** The word WORKLOADS in `message` is replaced by their names. */
   add(
     { text: object, source }: Policy,
     path: string,
@@ -34,7 +34,7 @@ export class Findings {
     this.#found.set(key, open);
   }
 
-  /** Those that break something first. */
+  /** Errors first. */
   list(): ObjectFinding[] {
     const all = [...this.#found.values()].map(({ workloads, message, ...rest }) => ({
       ...rest,

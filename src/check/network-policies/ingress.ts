@@ -1,4 +1,4 @@
-// What peers in the mesh must be let reach: the proxy, by which they come to all ports but those that are skipped.
+// What mesh peers must be admitted to: the proxy, through which they reach every port that is not skipped.
 import { formatSpans } from '../../redirect/port-list.js';
 import { admitted, includes, isAdmittedBlock, isLimited, peersOf, single, without } from './admission.js';
 import type { Findings } from './findings.js';
@@ -9,7 +9,7 @@ export function ingressCuts(world: World, workload: Workload, findings: Findings
   const { proxy } = workload;
   const policies = policiesOf(world, workload, 'ingress');
   const rules = policies.flatMap(({ ingress }) => ingress ?? []);
-  // With no rule at all everything is refused, and somebody means it.
+  // Without any rule everything is refused, which is intended.
   if (proxy === null || rules.length === 0) return;
   const { inbound, admin } = proxy.ports;
   const passing = rules.filter((rule) => includes(admitted(rule, 'TCP', workload), inbound));

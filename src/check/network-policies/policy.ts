@@ -1,4 +1,4 @@
-// NetworkPolicies (networking.k8s.io/v1), as far as they say who may reach which port.
+// NetworkPolicies (networking.k8s.io/v1): who may reach which port.
 import { at, type PlainMap, textOf } from '../../inject/plain.js';
 import type { PortSpan } from '../../redirect/port-list.js';
 import { objectText, type SourcedObject } from '../objects.js';
@@ -13,7 +13,7 @@ export type Peer =
 
 export interface PolicyPort {
   readonly protocol: string;
-  /** Null: by name. */
+  /** Null: given by name. */
   readonly span: PortSpan | null;
   readonly name: string;
 }
@@ -34,7 +34,7 @@ export interface Policy {
   readonly source: string;
   readonly namespace: string;
   readonly selector: Selector;
-  /** Null: it says nothing of this direction. */
+  /** Null: the policy does not cover this direction. */
   readonly ingress: readonly Rule[] | null;
   readonly egress: readonly Rule[] | null;
 }
@@ -104,7 +104,7 @@ function readRules(reading: Reading, policy: Policy, spec: PlainMap, way: 'ingre
     const ports = reading.list(rule.ports, `${path}.ports`);
     const peers = present(said.map((peer, n) => readPeer(reading, peer, `${path}.${peersKey}[${n}]`)));
     const read = present(ports.map((port, n) => readPort(reading, port, `${path}.ports[${n}]`)));
-    // What could not be read must not leave a rule for everybody, or for all ports.
+    // Unreadable entries must not turn a rule into one for everybody, or for all ports.
     if ((said.length > 0 && peers.length === 0) || (ports.length > 0 && read.length === 0)) return [];
     return [{ policy, path, peers, ports: read }];
   });
@@ -114,7 +114,7 @@ function readRules(reading: Reading, policy: Policy, spec: PlainMap, way: 'ingre
 export const isPolicy = (object: PlainMap): boolean =>
   object.kind === 'NetworkPolicy' && textOf(object.apiVersion).startsWith('networking.k8s.io/');
 
-/** `namespace` is that of objects that name none. */
+/** `namespace`: that of objects without one. */
 export function readPolicy({ source, object }: SourcedObject, namespace: string): { policy: Policy; reading: Reading } {
   const own = textOf(at(object, ['metadata', 'namespace'])) || namespace;
   const text = objectText(object, own);
@@ -125,7 +125,7 @@ export function readPolicy({ source, object }: SourcedObject, namespace: string)
     if (type !== 'Ingress' && type !== 'Egress')
       reading.wrong(`spec.policyTypes[${i}]`, `${JSON.stringify(type)} is neither Ingress nor Egress`);
   });
-  // Where it does not say, it is for Ingress, and for Egress if there are rules of it.
+  // By default a policy is for Ingress, and for Egress if it has such rules.
   const egress = types.length === 0 ? Array.isArray(spec.egress) && spec.egress.length > 0 : types.includes('Egress');
   const ingress = types.length === 0 || types.includes('Ingress');
   const policy: { -readonly [K in keyof Policy]: Policy[K] } = {

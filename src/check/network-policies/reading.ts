@@ -1,4 +1,4 @@
-// Reads one object, and collects what is wrong with its fields: the rest of it counts.
+// Reads one object and collects problems with its fields; the rest of it counts.
 import { isMap, type PlainMap } from '../../inject/plain.js';
 import type { ObjectProblem } from '../finding.js';
 
@@ -14,14 +14,14 @@ export class Reading {
     this.problems.push({ source: this.source, object: this.object, path, message });
   }
 
-  /** An empty map where it is none. */
+  /** An empty map if it is not one. */
   map(value: unknown, path: string): PlainMap {
     if (isMap(value)) return value;
     if (value !== undefined && value !== null) this.wrong(path, `${JSON.stringify(value)} is no map`);
     return {};
   }
 
-  /** An empty list where it is none. */
+  /** An empty list if it is not one. */
   list(value: unknown, path: string): readonly unknown[] {
     if (Array.isArray(value)) return value;
     if (value !== undefined && value !== null) this.wrong(path, `${JSON.stringify(value)} is no list`);

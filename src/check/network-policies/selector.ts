@@ -1,4 +1,4 @@
-// Selectors of labels: what they hold of, and which holds wherever another one does.
+// Label selectors: what they select, and which one includes another.
 import type { Reading } from './reading.js';
 
 const OPERATORS = ['In', 'NotIn', 'Exists', 'DoesNotExist'] as const;
@@ -10,7 +10,7 @@ interface Requirement {
   readonly values: readonly string[];
 }
 
-/** All of these must hold; none holds of everything. */
+/** All of these must hold; an empty list selects everything. */
 export type Selector = readonly Requirement[];
 
 export type Labels = Readonly<Record<string, string>>;
@@ -82,6 +82,6 @@ function follows(wide: Requirement, narrow: Requirement): boolean {
   }
 }
 
-/** Whether all that `narrow` selects is selected by `wide`, as far as the selectors alone tell. */
+/** Whether `wide` selects everything that `narrow` selects, judging by the selectors alone. */
 export const covers = (wide: Selector, narrow: Selector): boolean =>
   wide.every((requirement) => narrow.some((other) => follows(requirement, other)));

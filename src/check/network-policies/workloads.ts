@@ -1,4 +1,4 @@
-// Workloads: which pods they make, and whether these have a proxy.
+// Workloads: their pods, and whether these have a proxy.
 import { layersOf, refusalOf } from '../../inject/inject-pod.js';
 import { installation } from '../../inject/installation.js';
 import { Layers, type PortNames } from '../../inject/layers.js';
@@ -18,11 +18,11 @@ export interface Workload {
   readonly labels: Labels;
   /** Ports of its containers by name. */
   readonly names: PortNames;
-  /** What its proxy does; null: it has none, and gets none. */
+  /** Settings of its proxy; null: it has none, and gets none. */
   readonly proxy: Settings | null;
 }
 
-/** Every namespace has it, with its name. */
+/** A label of every namespace, with its name. */
 const NAME_LABEL = 'kubernetes.io/metadata.name';
 
 interface Said {
@@ -30,7 +30,7 @@ interface Said {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-/** What manifests say of namespaces. */
+/** Namespaces in the manifests. */
 export class Namespaces {
   readonly #known = new Map<string, Said>();
 
@@ -53,7 +53,7 @@ export class Namespaces {
 
 function workload(object: PlainMap, template: PlainMap, namespace: string, namespaces: Namespaces): Workload {
   const view = podView(template);
-  // Whether it has a token depends on what is not in the manifests; a pod that is asked to have a proxy is looked at.
+  // Whether a pod has a token depends partly on objects outside the manifests, so one that asks for a proxy is checked in any case.
   const context = {
     mesh: installation(''),
     namespace,

@@ -1,4 +1,4 @@
-// What is known of a cluster, or will be there once manifests are applied.
+// What is known of a cluster, or will be there once the manifests are applied.
 import { isEverybody, isPeer, peerCovers, peersOf } from './admission.js';
 import { names } from './findings.js';
 import type { Peer, Policy, Rule } from './policy.js';
@@ -6,9 +6,9 @@ import { selects } from './selector.js';
 import type { Namespaces, Workload } from './workloads.js';
 
 export interface CheckOptions {
-  /** Of objects that name none. */
+  /** Of objects without one. */
   readonly namespace: string;
-  /** Where the controller is. */
+  /** The controller's namespace. */
   readonly controllerNamespace: string;
 }
 
@@ -19,7 +19,7 @@ export interface World {
   readonly policies: readonly Policy[];
 }
 
-/** Policies that have a say about what comes to the pods of a workload, or leaves them. */
+/** Policies that apply to traffic to or from a workload's pods. */
 export const policiesOf = ({ policies }: World, workload: Workload, way: 'ingress' | 'egress'): Policy[] =>
   policies.filter(
     (policy) =>
@@ -27,8 +27,8 @@ export const policiesOf = ({ policies }: World, workload: Workload, way: 'ingres
   );
 
 /**
- * Whether peers whom a rule admits to ports of applications reach `port` nowhere. Those that manifests tell of are looked at
- * one by one, and matter only if they have a proxy; of others no more is known than what selects them.
+ * Whether peers that a rule admits to applications' ports are not admitted to `port` by any rule. Peers in the manifests are checked one by
+ * one, and matter only if they have a proxy; of others only the selectors are known.
  */
 export function isCut(world: World, rule: Rule, peer: Peer, passing: readonly Rule[]): boolean {
   const { namespaces } = world;

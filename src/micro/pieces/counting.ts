@@ -1,4 +1,4 @@
-// What each request does beside its octets: an endpoint is picked, a latency recorded.
+// Work per request other than processing bytes: picking an endpoint, recording a latency.
 import { Balancer, POLICY } from '../../balance/balancer.js';
 import { SIGN } from '../../balance/signs.js';
 import { workerHistogram } from '../../metrics/layout.js';

@@ -1,4 +1,4 @@
-// The frame loop of HTTP/2: DATA frames of a request that goes on for ever.
+// The HTTP/2 frame loop: DATA frames of an endless request.
 import { usualHttp2 } from '../../config/build.js';
 import { AREAS_BYTES } from '../../http/areas.js';
 import { Connection, ROLE } from '../../http2/connection.js';
@@ -13,14 +13,14 @@ import type { Piece } from '../piece.js';
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 const SETTINGS = '\x00\x00\x00\x04\x00\x00\x00\x00\x00';
 const SETTINGS_ACK = '\x00\x00\x00\x04\x01\x00\x00\x00\x00';
-/** `POST http://a/`, from the static table, and the authority as it is. */
+/** `POST http://a/`, from the static table, and the authority in plain text. */
 const BLOCK = '\x83\x86\x84\x01\x01a';
 const HEADERS = `\x00\x00${String.fromCharCode(BLOCK.length)}\x01\x04\x00\x00\x00\x01${BLOCK}`;
 const DATA_BYTES = 4096;
 const FRAMES = 3;
 const DATA = `\x00\x10\x00\x00\x00\x00\x00\x00\x01${'x'.repeat(DATA_BYTES)}`;
 
-/** Gives back each octet of a body at once, and is surprised by all else. */
+/** Returns each byte of a body to the window at once; anything else is an error. */
 class Reader implements Http2Events {
   machine: Http2Machine | undefined;
   octets = 0;

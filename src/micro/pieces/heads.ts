@@ -1,4 +1,4 @@
-// The first octets of a connection, and heads of HTTP/1.
+// The first bytes of a connection, and HTTP/1 heads.
 import { match, START } from '../../detect/matcher.js';
 import { METHOD } from '../../http/methods.js';
 import { Head } from '../../http1/head.js';

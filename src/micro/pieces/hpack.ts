@@ -15,7 +15,7 @@ const FIELDS: readonly (readonly [name: string, value: string])[] = [
   ['accept-encoding', 'gzip, deflate, br'],
   ['x-request-id', '7d1b1c0e-4f5a-4a53-9f0c-1c9b00000000'],
 ];
-/** Places in FIELDS whose last digits are others each time, and how many digits before their end. */
+/** Fields in FIELDS whose last digits change each time, and the number of digits after these. */
 const VARIED: readonly (readonly [field: number, fromEnd: number])[] = [
   [3, 18],
   [7, 0],

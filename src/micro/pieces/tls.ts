@@ -7,7 +7,7 @@ import type { Piece } from '../piece.js';
 const NAME = 'micro.local';
 const ROOM = 20 * 1024;
 const TLS_1_3 = 0x0304;
-/** Flights of a handshake, and then some. */
+/** Flights of a handshake, with some reserve. */
 const MAX_FLIGHTS = 12;
 
 interface Place {
@@ -30,7 +30,7 @@ function contexts(native: NativeTls, { anchor, chain, key }: OwnCertificate): { 
   };
 }
 
-/** Lets the two say what they have to, in turns, until both are done. Throws where a handshake fails. */
+/** Passes flights between the two until both are done. Throws if a handshake fails. */
 function shakeHands(native: NativeTls, client: number, server: number, places: readonly [Place, Place]): void {
   const page = native.tlsPage();
   const ends = [client, server];
