@@ -1,6 +1,7 @@
 // `sluice bench run`: a load on servers, and what became of it.
 
 import { INTERRUPTED, untilInterrupted } from '../harness/interrupt.js';
+import { native } from '../io/native.js';
 import { formatClock, formatCount, formatRate, formatTime } from '../load/amounts.js';
 import type { LoadPlan } from '../load/plan.js';
 import type { LoadResult } from '../load/result.js';
@@ -8,12 +9,14 @@ import { type LoadProgress, runLoad, UnreachableError } from '../load/run.js';
 import { LiveLine } from './live-line.js';
 import { askedLoad, loadOptions } from './load-options.js';
 import { resolveTargets } from './load-targets.js';
-import { checkOutput, writeOutput } from './output-file.js';
-import { type Arguments, type Command, complain, FAILURE, parseArguments, print, UsageError } from './usage.js';
+import { checkOutput, OutputError, standardOutput, writeOutput } from './output-file.js';
+import { type Arguments, type Command, complain, FAILURE, parseArguments, UsageError } from './usage.js';
 
 /** The rate that was asked for could not be had; all the rest is as it should be. */
 const MISSED = 3;
 const MAX_URLS = 64;
+/** Files beside connections. */
+const OTHER_FILES = 64;
 
 const OUTPUTS = ['json', 'hgrm', 'log'] as const;
 const FORMATS = ['text', 'json'];
@@ -68,6 +71,27 @@ async function measured(plan: LoadPlan): Promise<LoadResult> {
   }
 }
 
+/** Where the standard output takes no more, it is told on the other one rather than lost. */
+async function printed(text: string): Promise<boolean> {
+  try {
+    await standardOutput.write(text);
+    return true;
+  } catch (error) {
+    if (!(error instanceof OutputError)) throw error;
+    complain(`sluice bench run: ${error.message}; here is what was to be written:\n${text.trimEnd()}`);
+    return false;
+  }
+}
+
+/** Throws an Error where this process may not have as many connections. */
+function checkFiles(connections: number): void {
+  const limit = native().raiseFileLimit();
+  if (connections + OTHER_FILES <= limit) return;
+  throw new Error(
+    `--connections ${connections}: this process may have ${limit} files open; raise that (ulimit -n ${connections + OTHER_FILES}), or ask for ${Math.max(1, limit - OTHER_FILES)} connections at most`,
+  );
+}
+
 function exitCodeOf(result: LoadResult, missed: boolean): number {
   if (result.interrupted) return INTERRUPTED;
   if (result.done === 0) return FAILURE;
@@ -81,24 +105,31 @@ async function run(args: readonly string[]): Promise<number> {
   if (typeof format !== 'string' || !FORMATS.includes(format))
     throw new UsageError(`--output ${String(format)}: write one of ${FORMATS.join(', ')}`);
   const outputs = outputsOf(parsed);
+  checkFiles(asked.plan.connections);
   const plan: LoadPlan = { ...asked.plan, targets: await resolveTargets(asked.targets, asked.weights) };
   let result: LoadResult;
   try {
     result = await measured(plan);
   } catch (error) {
     if (!(error instanceof UnreachableError)) throw error;
-    const { meaningOf } = await import('./load-summary.js');
+    const { meaningOf, unexpectedText } = await import('./load-summary.js');
     const hints = Object.keys(error.errors).map((kind) => `\n  ${kind}: ${meaningOf(kind)}`);
-    throw new Error(`${asked.targets.map(({ url }) => url).join(' ')}: ${error.message}${hints.join('')}`);
+    if (error.unexpected !== undefined) hints.push(`\n  what came begins with ${unexpectedText(error.unexpected)}`);
+    const where = asked.targets.map(({ url, host }, i) =>
+      plan.targets[i].address === host ? url : `${url} (${plan.targets[i].address})`,
+    );
+    throw new Error(`${where.join(' ')}: ${error.message}${hints.join('')}`);
   }
   const { jsonOf, hgrmOf, logOf } = await import('./load-files.js');
-  const { summaryOf, missedRate, missedRateText } = await import('./load-summary.js');
+  const { summaryOf, missedRate, missedRateText, unansweredText } = await import('./load-summary.js');
   const missed = missedRate(result) && !result.interrupted;
-  print(format === 'json' ? jsonOf(plan, result).trimEnd() : summaryOf(plan, result));
+  const shown = await printed(format === 'json' ? jsonOf(plan, result) : `${summaryOf(plan, result)}\n`);
   if (missed) complain(`\n${missedRateText(result)}`);
+  const unanswered = unansweredText(result);
+  if (unanswered !== undefined) complain(`sluice bench run: ${unanswered}`);
   const text = { json: () => jsonOf(plan, result), hgrm: () => hgrmOf(result), log: () => logOf(result) };
   const written = outputs.map(({ kind, file }) => writeOutput(file, text[kind]()));
-  return written.includes(false) ? FAILURE : exitCodeOf(result, missed);
+  return shown && !written.includes(false) ? exitCodeOf(result, missed) : FAILURE;
 }
 
 export const benchRunCommand: Command = {

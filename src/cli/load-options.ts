@@ -193,13 +193,16 @@ function tlsOf(given: Given<Name>, targets: readonly AskedTarget[]): LoadTls | n
   const pem = (name: 'ca' | 'cert' | 'key'): string | null => {
     const file = given.optional(name);
     if (file === null) return null;
+    const [what, label] = name === 'key' ? ['private key', 'PRIVATE KEY'] : ['certificate', 'CERTIFICATE'];
+    let text: string;
     try {
-      const text = readFileSync(file, 'utf8');
-      if (text.includes('-----BEGIN ')) return text;
+      text = readFileSync(file, 'utf8');
     } catch (error) {
-      throw new UsageError(`--${name}: ${messageOf(error)}`);
+      const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+      throw new UsageError(`--${name} ${file}: ${missing ? 'there is no such file' : messageOf(error)}`);
     }
-    throw new UsageError(`--${name} ${file}: there is no PEM in it`);
+    if (new RegExp(`-----BEGIN [A-Z ]*${label}-----`).test(text)) return text;
+    throw new UsageError(`--${name} ${file}: there is no ${what} in it (PEM)`);
   };
   return {
     alpn: [],

@@ -4,6 +4,7 @@ import { formatBytes, formatCount, formatRate, formatTime } from '../load/amount
 import { decode } from '../load/encode.js';
 import type { LoadPlan } from '../load/plan.js';
 import type { EncodedHistogram, LoadResult } from '../load/result.js';
+import { shown } from './shown.js';
 
 /** Share of the requests that may go unsent where a rate counts as reached. */
 const UNSENT_SHARE = 0.01;
@@ -12,7 +13,7 @@ const UNSENT_SHARE = 0.01;
 const MEANINGS: Readonly<Record<string, string>> = {
   refused: 'connections were refused',
   unreachable: 'the address cannot be reached',
-  reset: 'connections were reset',
+  reset: 'connections or streams were reset',
   timeout: 'took too long (--timeout)',
   closed: 'ended before the answer did',
   protocol: 'what came was no answer',
@@ -21,11 +22,14 @@ const MEANINGS: Readonly<Record<string, string>> = {
   plain: 'the server does not speak TLS',
   'tls-only': 'it speaks TLS: write https://',
   certificate: 'not trusted: --ca or --insecure',
-  tls: 'TLS handshakes failed',
+  name: 'its certificate has another name',
+  'client-certificate': 'it wants another certificate: --cert',
+  tls: 'TLS failed; it may want --cert',
   goaway: 'it would take no more requests',
   local: 'no more ports or files here',
   messages: 'calls of another number of messages',
   status: 'answers of 400 or above',
+  'grpc-status': 'calls that were not OK',
 };
 
 export const meaningOf = (kind: string): string => MEANINGS[kind] ?? kind;
@@ -33,6 +37,34 @@ export const meaningOf = (kind: string): string => MEANINGS[kind] ?? kind;
 /** Whether a rate was asked for that could not be had. */
 export const missedRate = ({ wantedRate, unsent, done }: LoadResult): boolean =>
   wantedRate !== null && unsent > UNSENT_SHARE * (done + unsent);
+
+/** Of gRPC (grpc/grpc, doc/statuscodes.md). */
+const GRPC_STATUSES = [
+  'OK',
+  'CANCELLED',
+  'UNKNOWN',
+  'INVALID_ARGUMENT',
+  'DEADLINE_EXCEEDED',
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PERMISSION_DENIED',
+  'RESOURCE_EXHAUSTED',
+  'FAILED_PRECONDITION',
+  'ABORTED',
+  'OUT_OF_RANGE',
+  'UNIMPLEMENTED',
+  'INTERNAL',
+  'UNAVAILABLE',
+  'DATA_LOSS',
+  'UNAUTHENTICATED',
+];
+
+/** Columns of what came and was no answer, where a summary is to fit in 40. */
+const NARROW = 33;
+
+/** How what came and was no answer began, as text. */
+export const unexpectedText = (octets: string, most = Number.POSITIVE_INFINITY): string =>
+  `"${shown(octets.replaceAll('\r', '\\r').replaceAll('\n', '\\n'), most)}"`;
 
 const UNITS: Readonly<Record<LoadPlan['protocol'], string>> = {
   http1: 'requests',
@@ -69,20 +101,29 @@ export function summaryOf(plan: LoadPlan, result: LoadResult): string {
   const cut = result.interrupted ? ', then it was stopped' : '';
   lines.push(seconds === 0 ? 'Stopped before it measured.' : `Measured ${seconds.toFixed(1)} s${cut}.`, '');
   const perSecond = seconds > 0 ? done / seconds : 0;
-  lines.push(row(UNITS[plan.protocol], formatCount(done)), row('rate', formatRate(perSecond)));
+  const bulk = plan.protocol === 'tcp-bulk';
+  lines.push(
+    row(UNITS[plan.protocol], bulk ? formatBytes(done) : formatCount(done)),
+    row('rate', bulk ? `${formatBytes(perSecond)}/s` : formatRate(perSecond)),
+  );
   if (wantedRate !== null) lines.push(row('wanted', formatRate(wantedRate)));
   if (unsent > 0) lines.push(row('not sent', formatCount(unsent)));
   lines.push(row('read', `${formatBytes(result.bytesRead)}`), row('written', formatBytes(result.bytesWritten)));
   if (done > 0) {
     const cpu = (result.cpu.userUs + result.cpu.systemUs) / done;
-    lines.push(row('own CPU', `${formatTime(cpu)} each`));
+    lines.push(row('own CPU', bulk ? `${formatTime(cpu * 1e9)} per GB` : `${formatTime(cpu)} each`));
   }
   lines.push(row('connections', formatCount(result.connectionsOpened)));
   const failed = Object.entries(errors);
   lines.push('', failed.length === 0 ? 'No errors.' : 'Errors:');
-  for (const [kind, count] of failed) lines.push(row(kind, formatCount(count)), `    ${meaningOf(kind)}`);
-  const odd = Object.entries(result.statuses).filter(([status]) => !status.startsWith('2'));
-  if (odd.length > 0) lines.push('', 'Answers:', ...statusRows(result.statuses));
+  const grpc = plan.protocol.startsWith('grpc');
+  for (const [kind, count] of failed) {
+    lines.push(row(kind, formatCount(count)), `    ${meaningOf(grpc && kind === 'status' ? 'grpc-status' : kind)}`);
+    if (kind === 'protocol' && result.unexpected !== undefined)
+      lines.push(`    ${unexpectedText(result.unexpected, NARROW)}`);
+  }
+  const fine = (status: string): boolean => (grpc ? status === '0' : status.startsWith('2'));
+  if (!Object.keys(result.statuses).every(fine)) lines.push('', 'Answers:', ...statusRows(result.statuses, grpc));
   const what = result.messages === undefined ? 'requests' : 'calls';
   if (result.latency.count > 0)
     lines.push(
@@ -111,8 +152,19 @@ function messageRows({ protocol }: LoadPlan, { messages }: LoadResult, seconds: 
   return [...lines, '', what, ...latencyRows(latency)];
 }
 
-const statusRows = (statuses: LoadResult['statuses']): string[] =>
-  Object.entries(statuses).map(([status, count]) => row(status, formatCount(count)));
+const statusRows = (statuses: LoadResult['statuses'], grpc: boolean): string[] =>
+  Object.entries(statuses).flatMap(([status, count]) => {
+    const name = grpc ? GRPC_STATUSES[Number(status)] : undefined;
+    return [row(status, formatCount(count)), ...(name === undefined ? [] : [`    ${name}`])];
+  });
+
+/** Why there is not one answer; undefined where errors say it. */
+export function unansweredText({ done, errors, interrupted, unsent }: LoadResult): string | undefined {
+  if (done > 0 || interrupted) return undefined;
+  if (Object.keys(errors).length > 0) return 'nothing was answered; the errors say why';
+  const asked = unsent > 0 ? 'no request could be sent' : 'no request was sent, or none was answered in the time';
+  return `nothing was answered: ${asked}. The server may allow no streams (HTTP/2), or take longer than --duration`;
+}
 
 /** Why the rate was not reached. */
 export function missedRateText({ wantedRate, unsent, done, seconds }: LoadResult): string {

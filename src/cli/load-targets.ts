@@ -1,6 +1,6 @@
 // URLs of a load: what is spoken there, and at which address.
 import { lookup } from 'node:dns/promises';
-import { isIP } from 'node:net';
+import { connect, isIP } from 'node:net';
 import type { LoadProtocol, LoadTarget } from '../load/plan.js';
 import { messageOf, UsageError } from './usage.js';
 
@@ -51,22 +51,26 @@ export function parseTarget(url: string): AskedTarget {
   return { ...scheme, port, url, host, authority: parsed.host, path: `${parsed.pathname || '/'}${parsed.search}` };
 }
 
-/** Looks the names up. Throws an Error that names what does not resolve. */
+/** How long an address of several has time to take a connection. */
+const PATIENCE_MS = 1000;
+
+/** Looks the names up; of several addresses of a name takes the first that lets itself be connected to. Throws an Error that names what does not resolve. */
 export async function resolveTargets(
   targets: readonly AskedTarget[],
   weights: readonly number[],
 ): Promise<LoadTarget[]> {
   return await Promise.all(
     targets.map(async ({ host, port, authority, path }, i): Promise<LoadTarget> => {
-      const address = isIP(host) !== 0 ? host : await addressOf(host);
+      const address = isIP(host) !== 0 ? host : await addressOf(host, port);
       return { address, port, authority, path, weight: weights[i] };
     }),
   );
 }
 
-async function addressOf(host: string): Promise<string> {
+async function addressOf(host: string, port: number): Promise<string> {
   try {
-    return (await lookup(host)).address;
+    const found = (await lookup(host, { all: true })).map(({ address }) => address);
+    return found.length > 1 ? await firstListening(found, port) : found[0];
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : '';
     const why =
@@ -74,3 +78,22 @@ async function addressOf(host: string): Promise<string> {
     throw new Error(`cannot resolve ${host}: ${why}`);
   }
 }
+
+/** The first address that takes a connection, or the first of all where none does. */
+export async function firstListening(addresses: readonly string[], port: number): Promise<string> {
+  for (const address of addresses) if (await listens(address, port)) return address;
+  return addresses[0];
+}
+
+const listens = (host: string, port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: PATIENCE_MS });
+    const end = (listening: boolean): void => {
+      socket.destroy();
+      resolve(listening);
+    };
+    socket
+      .once('connect', () => end(true))
+      .once('error', () => end(false))
+      .once('timeout', () => end(false));
+  });

@@ -322,10 +322,11 @@ export class Connections implements Line, Starts {
     this.spoiling = error === NONE ? ERROR.closed : error;
     this.drop(connection);
     if (making && !this.keepAlive) this.busy--;
-    // A server may close an idle connection.
+    // A server may close an idle connection, but not before it was asked for anything.
     const quiet = error === NONE || error === ERROR.closed || error === ERROR.reset;
-    if (making || (busy === this.busy && !quiet)) this.mistake(this.spoiling);
-    if (phase <= PHASE.PREPARED) this.tally.values[AT.FAILED]++;
+    const preparing = phase <= PHASE.PREPARED;
+    if (making || preparing || (busy === this.busy && !quiet)) this.mistake(this.spoiling);
+    if (preparing) this.tally.values[AT.FAILED]++;
     if (phase !== PHASE.RUNNING) return;
     const pause = this.retries.pause(connection, error === NONE);
     if (pause > 0) this.retries.wait(connection, this.now + pause);

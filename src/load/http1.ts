@@ -97,7 +97,7 @@ export class Http1Talk implements Talk {
     const to = heldTo[connection];
     if (slab.dataEnd(before) - to < length) {
       slab.release(bid);
-      this.line.lost(connection, ERROR.protocol);
+      this.unreadable(connection, this.heldFrom[connection], to);
       return;
     }
     this.bytes.copyWithin(to, at, at + length);
@@ -117,7 +117,11 @@ export class Http1Talk implements Talk {
       switch (waits[connection]) {
         case WAITS.NOTHING:
           // Some servers say why they close an idle connection (408); but there is no request to answer.
-          this.line.lost(connection, this.foreign(at, end) ?? (at > start ? ERROR.protocol : ERROR.closed));
+          if (at > start) this.unreadable(connection, at, end);
+          else {
+            this.line.tally.unexpected(bytes, at, end - at);
+            this.line.lost(connection, this.foreign(at, end) ?? ERROR.closed);
+          }
           return false;
         case WAITS.HEAD: {
           const after = this.readHead(connection, at, end);
@@ -133,7 +137,7 @@ export class Http1Talk implements Talk {
           const result = bodies.read(connection, bytes, at, end);
           at = bodies.consumed;
           if (result < 0) {
-            this.line.lost(connection, ERROR.protocol);
+            this.unreadable(connection, at, end);
             return false;
           }
           if (result === BODY.HELD) {
@@ -153,7 +157,7 @@ export class Http1Talk implements Talk {
     const { head, bodies } = this;
     const after = parseResponse(this.bytes, at, end, head, this.method, LIMITS);
     if (after < 0) {
-      this.line.lost(connection, this.foreign(at, end) ?? ERROR.protocol);
+      this.unreadable(connection, at, end);
       return NONE;
     }
     if (after === MORE) {
@@ -164,7 +168,7 @@ export class Http1Talk implements Talk {
     }
     if (head.status < 200) {
       if (head.status !== 101) return after;
-      this.line.lost(connection, ERROR.protocol);
+      this.unreadable(connection, at, end);
       return NONE;
     }
     this.status[connection] = head.status;
@@ -179,6 +183,12 @@ export class Http1Talk implements Talk {
     if (bodies.finished(connection)) this.complete(connection);
     else this.waits[connection] = WAITS.BODY;
     return after;
+  }
+
+  /** Ends the connection, as [at, end) is not an answer, or comes when none may. */
+  private unreadable(connection: number, at: number, end: number): void {
+    this.line.tally.unexpected(this.bytes, at, end - at);
+    this.line.lost(connection, this.foreign(at, end) ?? ERROR.protocol);
   }
 
   /** The ERROR for another protocol in [at, end). */

@@ -147,6 +147,11 @@ export class LoadStreams implements Http2Events {
     this.doomed.push(c);
   }
 
+  /** Whether a connection is marked to be dropped because of an error. */
+  get gaveUp(): boolean {
+    return this.doomed.length > 0 && this.doom[this.doomed[this.doomed.length - 1]] !== IN_ORDER;
+  }
+
   /** Drops the connections marked for that. */
   settle(): void {
     while (this.doomed.length > 0) {

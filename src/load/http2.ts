@@ -34,6 +34,7 @@ export class Http2Talk implements Talk {
       const foreign = on.settingsSeen || on.got > 0 ? undefined : foreignError(core.bytes, at, length);
       if (foreign === undefined) machine.receive(on, at, at + length);
       else this.streams.giveUp(on, foreign);
+      if (this.streams.gaveUp) this.line.tally.unexpected(core.bytes, at, length);
     }
     reactor.slab.release(bid);
     this.streams.settle();

@@ -17,9 +17,11 @@ export interface SparseRecorded {
 export class Measured {
   private readonly values: readonly Float64Array[];
   private readonly counts: readonly Uint32Array[];
+  private readonly firsts: readonly Uint8Array[];
 
   constructor(memories: readonly TallyMemory[]) {
     this.values = memories.map(({ values }) => new Float64Array(values));
+    this.firsts = memories.map(({ unexpected }) => new Uint8Array(unexpected));
     this.counts = memories.map(({ counts }) => new Uint32Array(counts));
   }
 
@@ -39,6 +41,12 @@ export class Measured {
   errors(): Record<string, number> {
     const entries = ERROR_KINDS.map((kind, i) => [kind, this.sum(AT.ERRORS + i)] as const);
     return Object.fromEntries(entries.filter(([, count]) => count > 0));
+  }
+
+  /** How the first thing began that was no answer, an octet a character; undefined: nothing was. */
+  unexpected(): string | undefined {
+    const first = this.firsts.find(([length]) => length > 0);
+    return first === undefined ? undefined : Buffer.from(first.subarray(1, 1 + first[0])).toString('latin1');
   }
 
   errorCount(): number {

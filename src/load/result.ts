@@ -43,6 +43,8 @@ export interface LoadResult {
   readonly unsent: number;
   /** By their kind: `refused`, `reset`, `timeout`, `closed`, `protocol`, `tls`, `status` … */
   readonly errors: Readonly<Record<string, number>>;
+  /** The first octets (at most 64, as Latin-1) of the first thing received that was not an answer. */
+  readonly unexpected?: string | undefined;
   /** Answers by status code; for gRPC by `grpc-status`. */
   readonly statuses: Readonly<Record<string, number>>;
   readonly connectionsOpened: number;

@@ -41,6 +41,8 @@ export class UnreachableError extends Error {
     message: string,
     /** By their kind. */
     readonly errors: Readonly<Record<string, number>>,
+    /** As in the result. */
+    readonly unexpected: string | undefined,
   ) {
     super(message);
   }
@@ -112,7 +114,7 @@ class Crew {
     const what = Object.entries(errors)
       .map(([kind, times]) => `${times} × ${kind}`)
       .join(', ');
-    throw new UnreachableError(`none of ${count} connections could be made (${what})`, errors);
+    throw new UnreachableError(`none of ${count} connections could be made (${what})`, errors, measured.unexpected());
   }
 
   /** Starts the load; returns the start time, µs of the monotonic clock. */
@@ -266,6 +268,7 @@ class Watch {
       wantedRate: wantedRate(plan),
       unsent: measured.sum(AT.UNSENT),
       errors: measured.errors(),
+      unexpected: measured.unexpected(),
       statuses: measured.statuses(),
       connectionsOpened: measured.sum(AT.OPENED),
       latency: closed ? service : encode(measured.histogram(HISTOGRAM.LATENCY)),

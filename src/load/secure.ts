@@ -61,18 +61,14 @@ export function secure(transport: TlsTransport | undefined, tls: LoadTls, plan: 
   };
 }
 
-const UNTRUSTED: readonly number[] = [
-  FAILURE.AUTHORITY,
-  FAILURE.EXPIRED,
-  FAILURE.NOT_YET_VALID,
-  FAILURE.NAME,
-  FAILURE.CERTIFICATE,
-];
+const UNTRUSTED: readonly number[] = [FAILURE.AUTHORITY, FAILURE.EXPIRED, FAILURE.NOT_YET_VALID, FAILURE.CERTIFICATE];
 
 /** The ERROR of a handshake that failed with `cause`, a FAILURE. */
 export function errorOfHandshake(cause: number, plan: LoadPlan): number {
   if (cause === FAILURE.PLAIN) return ERROR.plain;
   if (cause === FAILURE.ALPN) return alpnOf(plan).includes(ALPN_NAMES.HTTP2) ? ERROR.http1 : ERROR.http2;
   if (cause === FAILURE.TIMEOUT) return ERROR.timeout;
+  if (cause === FAILURE.NAME) return ERROR.name;
+  if (cause === FAILURE.REFUSED) return ERROR['client-certificate'];
   return UNTRUSTED.includes(cause) ? ERROR.certificate : ERROR.tls;
 }

@@ -14,6 +14,8 @@ export const ERROR_KINDS = [
   'plain',
   'tls-only',
   'certificate',
+  'name',
+  'client-certificate',
   'tls',
   'goaway',
   'local',
@@ -82,12 +84,17 @@ export const PHASE = { PREPARING: 0, PREPARED: 1, RUNNING: 2, DRAINING: 3, CLOSI
 export interface TallyMemory {
   readonly values: SharedArrayBuffer;
   readonly counts: SharedArrayBuffer;
+  readonly unexpected: SharedArrayBuffer;
 }
+
+/** How much is kept of the first thing that came and was no answer. Before it is its length. */
+const UNEXPECTED_BYTES = 64;
 
 export function allocateTally(): TallyMemory {
   return {
     values: new SharedArrayBuffer(AT.SIZE * Float64Array.BYTES_PER_ELEMENT),
     counts: new SharedArrayBuffer(HISTOGRAMS * SLOTS * Uint32Array.BYTES_PER_ELEMENT),
+    unexpected: new SharedArrayBuffer(1 + UNEXPECTED_BYTES),
   };
 }
 
@@ -108,10 +115,12 @@ export function lowestOf(slot: number): number {
 export class Tally {
   readonly values: Float64Array;
   private readonly counts: Uint32Array;
+  private readonly unexpectedOctets: Uint8Array;
 
   constructor(memory: TallyMemory) {
     this.values = new Float64Array(memory.values);
     this.counts = new Uint32Array(memory.counts);
+    this.unexpectedOctets = new Uint8Array(memory.unexpected);
   }
 
   /** Negative values count as 0: a turn's clock may be older than what it is compared with. */
@@ -123,6 +132,15 @@ export class Tally {
 
   error(kind: number): void {
     this.values[AT.ERRORS + kind]++;
+  }
+
+  /** Keeps the beginning of what came and was no answer: of the first, for people. */
+  unexpected(bytes: Uint8Array, at: number, length: number): void {
+    const kept = this.unexpectedOctets;
+    const count = Math.min(length, UNEXPECTED_BYTES);
+    if (kept[0] !== 0) return;
+    for (let i = 0; i < count; i++) kept[1 + i] = bytes[at + i];
+    kept[0] = count;
   }
 
   status(code: number): void {

@@ -54,10 +54,12 @@ export class PingTalk implements Talk {
     return connection;
   }
 
-  data(connection: number, _socket: number, bid: number, _at: number, length: number): void {
-    this.line.reactor.slab.release(bid);
+  data(connection: number, _socket: number, bid: number, at: number, length: number): void {
+    const { slab } = this.line.reactor;
     const left = this.left[connection] - length;
-    // More than was sent, or unsolicited.
+    // More than was sent, or something unasked.
+    if (left < 0) this.line.tally.unexpected(slab.bytes, at, length);
+    slab.release(bid);
     if (left < 0) {
       this.line.lost(connection, ERROR.protocol);
       return;

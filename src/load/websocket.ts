@@ -18,6 +18,10 @@ const FIN = 0x80;
 const MASKED = 0x80;
 const MASK_BYTES = 4;
 const MOST_HEADER = 10;
+/** Octets of the payload of a control frame. */
+const MOST_CONTROL = 125;
+
+const opcodeOf = (octet: number): number => octet & 15;
 
 function upgradeHead(plan: LoadPlan, { authority, path }: LoadTarget): string {
   const host = plan.headers.find(([name]) => name === 'host')?.[1] ?? authority;
@@ -129,7 +133,8 @@ export class WebSocketTalk implements Talk {
       return;
     }
     if (after < 0 || head.status !== 101 || !this.accepted(bytes)) {
-      // It answers, but does not upgrade.
+      // It answers, but does not switch.
+      this.line.tally.unexpected(bytes, 0, bytes.length);
       this.line.lost(connection, after > 0 && head.status >= 400 ? ERROR.status : ERROR.protocol);
       return;
     }
@@ -154,7 +159,7 @@ export class WebSocketTalk implements Talk {
     const first = connection * MOST_HEADER;
     let at = start;
     while (at < end) {
-      const opcode = header[first] & 15;
+      const opcode = opcodeOf(header[first]);
       if (got[connection] > 0 && got[connection] === this.headerLength(first)) {
         const count = Math.min(left[connection], end - at);
         if (opcode === OPCODE.PING) this.pings.get(connection)?.push(...bytes.subarray(at, at + count));
@@ -165,7 +170,13 @@ export class WebSocketTalk implements Talk {
         header[first + got[connection]++] = bytes[at++];
         if (got[connection] < this.headerLength(first)) continue;
         left[connection] = this.payloadLength(first);
-        if ((header[first] & 15) === OPCODE.PING) this.pings.set(connection, []);
+        // RFC 6455, section 5.5: what is to be sent back is short.
+        if (opcodeOf(header[first]) >= OPCODE.CLOSE && left[connection] > MOST_CONTROL) {
+          this.line.tally.unexpected(header, first, got[connection]);
+          this.line.lost(connection, ERROR.protocol);
+          return;
+        }
+        if (opcodeOf(header[first]) === OPCODE.PING) this.pings.set(connection, []);
         if (left[connection] > 0) continue;
       }
       got[connection] = 0;
@@ -175,7 +186,7 @@ export class WebSocketTalk implements Talk {
 
   /** A frame is complete. False if the connection is over. */
   private frame(connection: number, socket: number, first: number): boolean {
-    switch (first & 15) {
+    switch (opcodeOf(first)) {
       case OPCODE.CLOSE:
         this.line.lost(connection, ERROR.closed);
         return false;

@@ -1,7 +1,7 @@
 // `sluice bench run` as it is called: what it prints and writes, and what it says of wrong calls and of trouble.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -10,10 +10,12 @@ import { HistogramLogReader } from 'hdr-histogram-js';
 import { LiveLine } from '../../src/cli/live-line.js';
 import { askedLoad, loadOptions } from '../../src/cli/load-options.js';
 import { meaningOf, summaryOf } from '../../src/cli/load-summary.js';
+import { firstListening } from '../../src/cli/load-targets.js';
 import { parseArguments } from '../../src/cli/usage.js';
+import type { LoadResult } from '../../src/load/result.js';
 import { runLoad } from '../../src/load/run.js';
 import { ERROR_KINDS } from '../../src/load/tally.js';
-import { httpServer, type Listening, loadPlan, target, tcpServer } from '../support/load.js';
+import { http2Server, httpServer, type Listening, loadPlan, target, tcpServer } from '../support/load.js';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
@@ -161,6 +163,69 @@ describe('sluice bench run', () => {
     assert.equal(written.result.done, 30);
   });
 
+  it('tells its result on the standard error where the standard output takes no more', async () => {
+    const full = openSync('/dev/full', 'w');
+    const child = spawn(process.execPath, [MAIN, 'bench', 'run', ...SHORT, url], { stdio: ['ignore', full, 'pipe'] });
+    let stderr = '';
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    closeSync(full);
+    assert.equal(code, 1);
+    assert.match(stderr, /cannot write to the standard output: the disk is full .*requests +30$/ms);
+  });
+
+  it('shows what came of a server that speaks first, or says something else', async () => {
+    const speaks = await tcpServer((socket) => socket.end('SSH-2.0-old\r\n'));
+    const first = await sluice(['-c', '2', '-d', '100ms', '--warm-up', '0', `http://127.0.0.1:${speaks.port}/`]);
+    await speaks.close();
+    assert.equal(first.code, 1);
+    // It may have been asked before it spoke.
+    assert.match(first.stderr + first.stdout, /"SSH-2\.0-old\\r\\n"/);
+    assert.doesNotMatch(first.stderr, /\(\)/);
+    const odd = await tcpServer((socket) => socket.on('data', () => socket.write('what?\r\n\r\n')));
+    const other = await sluice(['-c', '2', '-d', '100ms', '--warm-up', '0', `http://127.0.0.1:${odd.port}/`]);
+    await odd.close();
+    assert.equal(other.code, 1);
+    assert.match(other.stdout, /what came was no answer\n +"what\?\\r\\n\\r\\n"$/m);
+    assert.match(other.stderr, /nothing was answered; the errors say why/);
+  });
+
+  it('says how connections fail that are ended before anything is asked', async () => {
+    const ends = await tcpServer((socket) => socket.end());
+    const ran = await sluice(['-c', '2', '-d', '100ms', '--warm-up', '0', `tcp://127.0.0.1:${ends.port}`]);
+    await ends.close();
+    assert.equal(ran.code, 1);
+    assert.match(ran.stderr + ran.stdout, /closed|reset/);
+    assert.doesNotMatch(ran.stderr, /\(\)/);
+  });
+
+  it('says that nothing was asked of a server that allows no streams', async () => {
+    const none = await http2Server(() => undefined, { settings: { maxConcurrentStreams: 0 } });
+    const args = ['-c', '1', '-d', '100ms', '--warm-up', '0', '--http2', `http://127.0.0.1:${none.port}/`];
+    const ran = await sluice(args);
+    await none.close();
+    assert.equal(ran.code, 1);
+    assert.match(ran.stderr, /nothing was answered: .*may allow no streams/);
+  });
+
+  it('says before it begins that there may not be as many files', () => {
+    const command = `ulimit -n 500; exec "$0" "$@"`;
+    const args = ['-c', command, process.execPath, MAIN, 'bench', 'run', '-c', '450', url];
+    const { status, stderr } = spawnSync('sh', args, { encoding: 'utf8' });
+    assert.equal(status, 1);
+    assert.match(
+      stderr,
+      /--connections 450: this process may have 500 files open; raise that \(ulimit -n 514\), or ask/,
+    );
+  });
+
+  it('of several addresses of a name takes the first that listens', async () => {
+    assert.equal(await firstListening(['127.0.0.2', '127.0.0.1'], server.port), '127.0.0.1');
+    assert.equal(await firstListening(['127.0.0.2', '127.0.0.3'], server.port), '127.0.0.2');
+  });
+
   it('overwrites no file unasked', async () => {
     const file = join(directory, 'mine');
     writeFileSync(file, 'mine');
@@ -287,8 +352,8 @@ describe('options of sluice bench run', () => {
     [['--insecure', '--ca', 'ca.pem', 'https://a/'], /--insecure and --ca: either all certificates are good/],
     [['--ca', 'ca.pem', URL], /--ca is for TLS/],
     [['--cert', 'a.pem', 'https://a/'], /give both, or none/],
-    [['--ca', '/nowhere/ca.pem', 'https://a/'], /--ca: .*no such file/],
-    [['--ca', '/dev/null', 'https://a/'], /there is no PEM in it/],
+    [['--ca', '/nowhere/ca.pem', 'https://a/'], /--ca \/nowhere\/ca\.pem: there is no such file/],
+    [['--ca', '/dev/null', 'https://a/'], /there is no certificate in it \(PEM\)/],
     [['https://a/', 'https://b/'], /add --server-name/],
     [['https://a/', 'http://a/'], /URLs of several protocols/],
   ] as const)
@@ -309,6 +374,7 @@ describe('on a narrow terminal', () => {
       wantedRate: 100_000_000,
       unsent: 12_345_678_901,
       errors: Object.fromEntries(ERROR_KINDS.map((kind) => [kind, 12_345_678_901])),
+      unexpected: '\0'.repeat(64),
       statuses: { 500: 12_345_678_901 },
       connectionsOpened: 12_345_678_901,
       latency: none,
@@ -320,7 +386,34 @@ describe('on a narrow terminal', () => {
       interrupted: true,
     });
     for (const line of text.split('\n')) assert.ok(line.length <= 40, line);
+    assert.match(text, /^ {4}"\\x00\\x00.*…"$/m);
     assert.ok(ERROR_KINDS.every((kind) => meaningOf(kind) !== kind));
+  });
+
+  it('a summary of gRPC has the names of its statuses, and one of a bulk transfer octets', () => {
+    const none = { unit: 'us', v2: '', count: 0, sum: 0 } as const;
+    const result: LoadResult = {
+      startedAt: 0,
+      seconds: 2,
+      done: 4e9,
+      bytesRead: 0,
+      bytesWritten: 4e9,
+      wantedRate: null,
+      unsent: 0,
+      errors: { status: 7 },
+      statuses: { 2: 7 },
+      connectionsOpened: 1,
+      latency: none,
+      service: none,
+      connect: none,
+      intervals: [],
+      cpu: { userUs: 1000, systemUs: 1000 },
+      interrupted: false,
+    };
+    const grpc = summaryOf(loadPlan([], { protocol: 'grpc' }), result);
+    assert.match(grpc, /calls that were not OK.*Answers:\n {2}2 +7\n {4}UNKNOWN$/s);
+    const bulk = summaryOf(loadPlan([], { protocol: 'tcp-bulk' }), { ...result, errors: {}, statuses: {} });
+    assert.match(bulk, /octets +4\.00 GB\n {2}rate +2\.00 GB\/s\n.*own CPU +500 µs per GB/s);
   });
 
   it('a live line shows what fits, and is taken away; elsewhere there is none', () => {

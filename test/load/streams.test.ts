@@ -1,7 +1,9 @@
 // Loads of bytes that are no HTTP, and of WebSocket messages, on servers of Node's and of ws.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { describe, it } from 'node:test';
 import { WebSocketServer } from 'ws';
 import { runLoad, UnreachableError } from '../../src/load/run.js';
@@ -100,6 +102,32 @@ describe('a load of WebSocket messages', () => {
     await assert.rejects(runToEnd(plan), (error) => error instanceof UnreachableError && error.errors.status === 4);
     await server.close();
   });
+});
+
+it('a server that wants more back than a ping may have breaks the rules of WebSocket', async () => {
+  const server = createServer();
+  server.on('upgrade', (request, socket) => {
+    const key = `${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`;
+    const accept = createHash('sha1').update(key).digest('base64');
+    const switched = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n';
+    socket.on('error', () => undefined);
+    // The header of a ping of 4 GiB, and the beginning of its payload.
+    socket.write(`${switched}Sec-WebSocket-Accept: ${accept}\r\n\r\n`);
+    socket.write(Buffer.from([0x89, 127, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3]));
+  });
+  const sockets = new Set<Duplex>();
+  server.on('connection', (socket) => sockets.add(socket));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const plan = loadPlan([target(port)], { protocol: 'websocket', bodyBytes: 1, seconds: 0.2 });
+  // Whether it is seen before the load begins is open.
+  const errors = await runToEnd(plan).then(
+    (result) => result.errors,
+    (error) => (error instanceof UnreachableError ? error.errors : {}),
+  );
+  for (const socket of sockets) socket.destroy();
+  await new Promise((resolve) => server.close(resolve));
+  assert.ok(errors.protocol >= 4, JSON.stringify(errors));
 });
 
 it('a server that answers more than it was sent breaks the rules of ping-pong', async () => {
