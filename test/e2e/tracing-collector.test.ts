@@ -62,3 +62,22 @@ it('requests do not wait for a collector, and what becomes of spans is counted a
   collector.close();
   await origin.close();
 });
+
+it('a connection that has become a tunnel has a span once it is over', async () => {
+  const agreed = 'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n';
+  const origin = await upstream(answering(() => agreed));
+  const collector = await Collector.start();
+  const sluice = await startEdge(io, [origin.address], {
+    top: `tracing: { endpoint: "${collector.address}", sampling: 1, interval: 10ms }`,
+  });
+  const wire = await client(sluice.port('edge'));
+  wire.write('GET /tunnel HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n');
+  await wire.until(() => wire.total >= agreed.length - 2, 'the switch');
+  assert.equal(collector.spans.length, 0);
+  wire.reset();
+  const span = await collector.span('the span of a tunnel', ({ name }) => name === 'GET');
+  assert.equal(span.attributes['url.path'], '/tunnel');
+  assert.equal(await sluice.stop(), 0);
+  collector.close();
+  await origin.close();
+});
