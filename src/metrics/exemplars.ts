@@ -1,6 +1,7 @@
-// Exemplars: requests with a trace that represent others, the newest for each bucket of a service's latency. Fed from spans; bounded by the
-// buckets and the services with series.
+// Requests with a trace that stand for others: the newest in each bucket of a service's latencies, by route class and outcome. Spans feed it.
+// Its size is bounded: by the buckets, the classes and outcomes, and the services that have series.
 import { LATENCY_BOUNDS_S } from './bounds.js';
+import { RESPONSE_CELLS } from './response-cells.js';
 
 export interface Exemplar {
   /** 32 hexadecimal digits. */
@@ -11,32 +12,42 @@ export interface Exemplar {
   readonly atMs: number;
 }
 
+/** By bucket, that of +Inf included. */
+type Buckets = (Exemplar | undefined)[];
+
 export class Exemplars {
-  /** By service; one entry per bucket, +Inf included. */
-  readonly #kept = new Map<string, (Exemplar | undefined)[]>();
+  /** By service; by cell. */
+  readonly #kept = new Map<string, (Buckets | undefined)[]>();
   readonly #most: number;
 
   constructor(mostServices: number) {
     this.#most = mostServices;
   }
 
-  note(service: string, exemplar: Exemplar): void {
-    let kept = this.#kept.get(service);
-    if (kept === undefined) {
-      // The service recorded first makes room.
+  /** `cell`: as in response-cells.ts. */
+  note(service: string, cell: number, exemplar: Exemplar): void {
+    if (cell < 0 || cell >= RESPONSE_CELLS) return;
+    let cells = this.#kept.get(service);
+    if (cells === undefined) {
+      // The service that was noted first makes room.
       const [oldest] = this.#kept.keys();
       if (this.#kept.size >= this.#most && oldest !== undefined) this.#kept.delete(oldest);
-      kept = [];
-      this.#kept.set(service, kept);
+      cells = [];
+      this.#kept.set(service, cells);
     }
-    kept[bucketOf(exemplar.valueUs / 1e6)] = exemplar;
+    cells[cell] ??= [];
+    cells[cell][bucketOf(exemplar.valueUs / 1e6)] = exemplar;
   }
 
-  /** For a service, by bucket; the bucket +Inf has the key `Infinity`. */
-  of(service: string): ReadonlyMap<number, Exemplar> {
+  /** Of a service, the newest of all its cells, or of one cell; by bucket, those of the bucket +Inf at `Infinity`. */
+  of(service: string, cell?: number): ReadonlyMap<number, Exemplar> {
     const found = new Map<number, Exemplar>();
-    this.#kept.get(service)?.forEach((exemplar, bucket) => {
-      if (exemplar !== undefined) found.set(LATENCY_BOUNDS_S[bucket] ?? Number.POSITIVE_INFINITY, exemplar);
+    this.#kept.get(service)?.forEach((buckets, own) => {
+      if (cell !== undefined && cell !== own) return;
+      buckets?.forEach((exemplar, bucket) => {
+        const bound = LATENCY_BOUNDS_S[bucket] ?? Number.POSITIVE_INFINITY;
+        if (exemplar !== undefined && exemplar.atMs >= (found.get(bound)?.atMs ?? 0)) found.set(bound, exemplar);
+      });
     });
     return found;
   }

@@ -145,7 +145,10 @@ export const servicesOf = (snapshot: MetricsSnapshot) => snapshot.services.filte
 /** The cells with content. */
 export const cellsOf = (snapshot: MetricsSnapshot) =>
   snapshot.services.flatMap((series) =>
-    series.cells.flatMap((data, cell) => (data === null ? [] : [{ data, labels: cellLabels[cell](series) }])),
+    series.cells.flatMap((data, cell) => {
+      const exemplars = snapshot.exemplars.of(series.info.name, cell);
+      return data === null ? [] : [{ data, labels: cellLabels[cell](series), exemplars }];
+    }),
   );
 /** The same for tcp_*: clients with a known identity are counted there. */
 export const sourcesOf = (snapshot: MetricsSnapshot) =>

@@ -3,6 +3,12 @@ import { CLIENT_REASONS, RESPONSE_REASONS } from '../http/response-reasons.js';
 import { countOf } from './histogram.js';
 import { E, GRPC_CODES, isGrpcFailure, S } from './layout.js';
 
+/** Whether a response is a failure: a status 5xx, of gRPC a status that isGrpcFailure names or none at all (code -1). */
+export function isFailedResponse(status: number, grpc: boolean, grpcStatus: number): boolean {
+  if (grpc && status === 200) return grpcStatus < 0 || grpcStatus >= GRPC_CODES || isGrpcFailure(grpcStatus);
+  return status >= 500 && status < 600;
+}
+
 export interface Outcomes {
   readonly successes: number;
   readonly failures: number;

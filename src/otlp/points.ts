@@ -5,6 +5,7 @@ import { type HistogramData, lowestOf } from '../metrics/histogram.js';
 import { E, HISTOGRAM, HISTOGRAM_SLOTS, L, REASONS, S, VERDICTS, verdictField } from '../metrics/layout.js';
 import { endpointOutcomes, type Outcomes, refusalOutcomes } from '../metrics/outcomes.js';
 import type { EndpointSeries, ListenerSeries, MetricsSnapshot, Series, ServiceSeries } from '../metrics/reader.js';
+import { CELL_LABELS } from '../metrics/response-cells.js';
 import { type OtlpExemplar, type OtlpHistogram, type OtlpMetric, type OtlpNumber, otlpName } from './metrics.js';
 
 type Labels = Readonly<Record<string, string>>;
@@ -193,7 +194,11 @@ export function otlpPoints(snapshot: MetricsSnapshot): OtlpMetric[] {
 }
 
 function exemplarsOf({ exemplars }: MetricsSnapshot, { kind, labels }: NamedHistogram): Iterable<OtlpExemplar> {
-  return kind === 'service' ? exemplars.of(labels.service).values() : [];
+  if (kind === 'service') return exemplars.of(labels.service).values();
+  const cell = CELL_LABELS.findIndex(
+    ({ route_class, classification }) => route_class === labels.route_class && classification === labels.classification,
+  );
+  return kind === 'route' ? exemplars.of(labels.service, cell).values() : [];
 }
 
 class SlotHistogram implements OtlpHistogram {

@@ -30,9 +30,9 @@ export class SpanSink {
   }
 
   received(spans: readonly Span[], skipped: number): void {
-    for (const { traceId, service, latencyUs, whole, endMs } of spans)
+    for (const { traceId, service, cell, latencyUs, whole, endMs } of spans)
       if (whole && service !== '' && latencyUs >= 0)
-        this.exemplars.note(service, { traceId, valueUs: latencyUs, atMs: endMs });
+        this.exemplars.note(service, cell, { traceId, valueUs: latencyUs, atMs: endMs });
     void this.#tracing?.then((tracing) => tracing.received(spans, skipped));
   }
 

@@ -9,8 +9,8 @@ export function packSpans(spans: readonly Span[]): PackedSpans {
   for (const s of spans) {
     values.push(s.traceId, s.spanId, s.parentId, s.inbound, s.startMs, s.endMs, s.method, s.path, s.authority);
     values.push(s.userAgent, s.version, s.secure, s.client, s.identity, s.listener, s.grpc, s.service, s.endpoint);
-    values.push(s.endpointVersion, s.status, s.grpcStatus, s.latencyUs, s.whole, s.attempts, s.received, s.sent);
-    values.push(s.reason);
+    values.push(s.endpointVersion, s.status, s.grpcStatus, s.latencyUs, s.whole, s.cell, s.attempts, s.received);
+    values.push(s.sent, s.reason);
   }
   return values;
 }
@@ -47,6 +47,7 @@ export function unpackSpans(values: PackedSpans): Span[] {
       grpcStatus: number(),
       latencyUs: number(),
       whole: flag(),
+      cell: number(),
       attempts: number(),
       received: number(),
       sent: number(),

@@ -33,6 +33,8 @@ export interface Span {
   latencyUs: number;
   /** The client has got a whole response of an endpoint. */
   whole: boolean;
+  /** Its route class and outcome, as the metrics number them (src/metrics/response-cells.ts). */
+  cell: number;
   attempts: number;
   received: number;
   sent: number;

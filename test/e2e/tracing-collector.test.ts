@@ -40,7 +40,8 @@ it('requests do not wait for a collector, and what becomes of spans is counted a
   const page = await fetch(`http://127.0.0.1:${sluice.adminPort}/metrics`, {
     headers: { accept: 'application/openmetrics-text', connection: 'close' },
   });
-  const exemplars = /^sluice_service_response_latency_seconds_bucket.* # \{trace_id="([0-9a-f]{32})"\} 0\.\d+ \d+/gm;
+  const exemplars =
+    /^sluice_route_response_latency_seconds_bucket.*route_class="read",classification="success".* # \{trace_id="([0-9a-f]{32})"\} 0\.\d+ \d+/gm;
   const traces = [...(await page.text()).matchAll(exemplars)].map(([, id]) => id);
   assert.ok(traces.length > 0);
   for (const id of traces) await collector.span('the span of an exemplar', ({ traceId }) => traceId === id);

@@ -122,7 +122,7 @@ describe('the page as protocol buffers', () => {
   });
 
   it('carries exemplars in the bucket of their value, in OpenMetrics too', async () => {
-    reader.exemplars.note('web', { traceId: 'ab'.repeat(16), valueUs: 45_000, atMs: 1_700_000_000_500 });
+    reader.exemplars.note('web', 0, { traceId: 'ab'.repeat(16), valueUs: 45_000, atMs: 1_700_000_000_500 });
     const [metric] = (await families()).get('sluice_service_response_latency_seconds')?.metric ?? [];
     const bucket = metric.histogram?.bucket.find(({ upperBound }) => upperBound === 0.05);
     assert.deepEqual([bucket?.exemplar?.value, bucket?.exemplar?.label[0].value], [0.045, 'ab'.repeat(16)]);
@@ -130,6 +130,11 @@ describe('the page as protocol buffers', () => {
     assert.match(
       text,
       /^sluice_service_response_latency_seconds_bucket\{le="0\.05",direction="outbound",service="web"\} \d+ # \{trace_id="(ab){16}"\} 0\.045 1700000000\.5$/m,
+    );
+    // The route class and outcome that it belongs to has it too.
+    assert.match(
+      text,
+      /^sluice_route_response_latency_seconds_bucket\{le="0\.05",direction="outbound",service="web",route_class="read",classification="success"\} \d+ # \{trace_id="(ab){16}"\} 0\.045 1700000000\.5$/m,
     );
     assert.doesNotMatch((await exposition.page('')).body, /trace_id/);
   });
@@ -151,8 +156,8 @@ describe('the page as protocol buffers', () => {
 describe('exemplars', () => {
   it('are the newest of each bucket, of so many services', () => {
     const kept = new Exemplars(2);
-    const note = (service: string, valueUs: number, traceId: string): void =>
-      kept.note(service, { traceId, valueUs, atMs: 1 });
+    const note = (service: string, valueUs: number, traceId: string, cell = 0, atMs = 1): void =>
+      kept.note(service, cell, { traceId, valueUs, atMs });
     note('a', 900, 'first');
     note('a', 950, 'second');
     note('a', 900_000_000, 'long');
@@ -163,6 +168,10 @@ describe('exemplars', () => {
         [Number.POSITIVE_INFINITY, 'long'],
       ],
     );
+    note('a', 960, 'failed', 3, 2);
+    note('a', 40_000, 'none of the cells', 99);
+    const ids = (cell?: number): string[] => [...kept.of('a', cell).values()].map(({ traceId }) => traceId);
+    assert.deepEqual([ids(0), ids(3), ids(1), ids()], [['second', 'long'], ['failed'], [], ['failed', 'long']]);
     note('b', 1, 'x');
     note('c', 1, 'y');
     assert.deepEqual([kept.of('a').size, kept.of('b').size, kept.of('c').size], [0, 1, 1]);

@@ -43,7 +43,7 @@ describe('Prometheus', { timeout: TEST_MS, skip }, () => {
     }
     metrics.record(endpointHistogram(endpoint, 1), 0);
     metrics.record(workerHistogram(WORKER_HISTOGRAMS.indexOf('h2_connection_streams')), 100);
-    reader.exemplars.note('web', { traceId: TRACE, valueUs: 450_000, atMs: Date.now() });
+    reader.exemplars.note('web', 0, { traceId: TRACE, valueUs: 450_000, atMs: Date.now() });
     page = createServer(async (request, response) => {
       const answer = await exposition.answer(request.headers.accept ?? '');
       accepted.add(answer.contentType);

@@ -25,6 +25,7 @@ export const spanOf = (changes: Partial<Span> = {}): Span => ({
   status: 200,
   grpcStatus: -1,
   latencyUs: 1500,
+  cell: 0,
   whole: true,
   attempts: 1,
   received: 0,

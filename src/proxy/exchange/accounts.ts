@@ -10,6 +10,7 @@ import {
   S,
   serviceHistogram,
 } from '../../metrics/layout.js';
+import { isFailedResponse } from '../../metrics/outcomes.js';
 import { responseCell, routeClassOf } from '../../metrics/response-cells.js';
 import { VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
@@ -96,19 +97,18 @@ export class Accounts {
     const base = endpoints.base[endpoint];
     const status = exchanges.status[x];
     const latency = exchanges.latencyUs[x];
-    let failed = status >= 500 && status < 600;
+    const grpc = exchanges.grpc[x] === 1;
+    const failed = isFailedResponse(status, grpc, exchanges.grpcStatus[x]);
     this.left(x, base);
-    if (exchanges.grpc[x] === 1 && status === 200) {
-      const code = exchanges.grpcStatus[x];
-      failed = code < 0 || code >= GRPC_CODES || isGrpcFailure(code);
+    if (grpc && status === 200) {
       this.judge(x, this.grpc(x, base, services.base[service]));
     } else {
       values[base + (status < 600 ? E.STATUS + status - 100 : E.STATUS_BEYOND)]++;
       // The client of this call will get no status.
-      if (exchanges.grpc[x] === 1) values[services.base[service] + S.GRPC_MISSING]++;
+      if (grpc) values[services.base[service] + S.GRPC_MISSING]++;
       balancer.ended(endpoint);
     }
-    const cell = responseCell(routeClassOf(exchanges.methodInHttp1(x), exchanges.grpc[x] === 1), failed);
+    const cell = responseCell(routeClassOf(exchanges.methodInHttp1(x), grpc), failed);
     metrics.record(serviceHistogram(services.series[service], cell), latency);
     metrics.record(endpointHistogram(endpoints.series[endpoint], ENDPOINT_LATENCY_US), latency);
     if (this.context.observed && !tunnel) this.log.ended(x, OUTCOME.WHOLE, status, 0);

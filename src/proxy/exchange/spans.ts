@@ -2,6 +2,8 @@
 // without a span allocate nothing.
 import { ascii } from '../../http/octets.js';
 import type { Core } from '../../http2/shared-state.js';
+import { isFailedResponse } from '../../metrics/outcomes.js';
+import { responseCell, routeClassOf } from '../../metrics/response-cells.js';
 import { NOBODY } from '../../tls/peers.js';
 import { TRACE_ID_LENGTH, TraceContext } from '../../tracing/context.js';
 import type { Span } from '../../tracing/span.js';
@@ -66,6 +68,8 @@ export class Spans {
     }
     span.latencyUs = exchanges.latencyUs[x];
     span.whole = outcome === OUTCOME.WHOLE;
+    const failed = isFailedResponse(status, span.grpc, span.grpcStatus);
+    span.cell = responseCell(routeClassOf(exchanges.methodInHttp1(x), span.grpc), failed);
     span.attempts = exchanges.attempts[x];
     span.received = exchanges.received[x];
     span.sent = exchanges.sent[x];
@@ -138,6 +142,7 @@ export class Spans {
       grpcStatus: -1,
       latencyUs: -1,
       whole: false,
+      cell: -1,
       attempts: 0,
       received: 0,
       sent: 0,
