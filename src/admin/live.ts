@@ -1,21 +1,26 @@
 // `/state` and `/events`: current activity. Loaded on first use.
 import { parseDuration, ValueError } from '../config/values.js';
 import { encode, LIVE_LIMITS, type LiveLimits } from '../live/assemble.js';
-import { LiveFeed, MOST_LISTENERS, MOST_WAITING } from '../live/feed.js';
+import { LiveFeed } from '../live/feed.js';
 import { type Answer, type Streamed, text } from './answer.js';
 import type { AdminRequest, RouteDeps } from './request.js';
 
 const MOST_ITEMS = 100_000;
+const RETRY = { 'Retry-After': '5' };
 
 export function feedOf(deps: RouteDeps): LiveFeed {
-  return new LiveFeed(deps.reader, {
-    version: deps.version,
-    get executor() {
-      return deps.executor;
+  return new LiveFeed(
+    deps.reader,
+    {
+      version: deps.version,
+      get executor() {
+        return deps.executor;
+      },
+      ready: deps.ready,
+      ...deps.live,
     },
-    ready: deps.ready,
-    ...deps.live,
-  });
+    deps.liveBounds,
+  );
 }
 
 /** Milliseconds; 0: since the start. Throws a ValueError. */
@@ -39,7 +44,7 @@ export async function stateAnswer(feed: LiveFeed, { query, trusted, takes }: Adm
     const ms = windowOf(query);
     takes(ms);
     const state = await feed.over(ms, limitsOf(query));
-    if (state === null) return text(503, `${MOST_WAITING} others wait for a state already; ask again later`);
+    if (state === null) return text(503, 'as many wait for a state as may (live.waiting); ask again later', RETRY);
     return { status: 200, type: 'application/json', body: `${encode(state, trusted)}\n` };
   } catch (error) {
     if (!(error instanceof ValueError)) throw error;
@@ -49,7 +54,7 @@ export async function stateAnswer(feed: LiveFeed, { query, trusted, takes }: Adm
 }
 
 export function eventsAnswer(feed: LiveFeed, trusted: boolean): Answer | Streamed {
-  if (feed.listeners >= MOST_LISTENERS) return text(503, `${MOST_LISTENERS} listen already; /state has the same, once`);
+  if (feed.isFull()) return text(503, 'as many listen as may (live.listeners); /state has the same, once', RETRY);
   return {
     type: 'text/event-stream',
     stream(sink) {

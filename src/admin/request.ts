@@ -1,6 +1,7 @@
 // Requests to the admin port, and the dependencies of its answers.
 import type { LogLevel } from '../config/model.js';
 import type { LiveFacts } from '../live/assemble.js';
+import type { FeedBounds } from '../live/feed.js';
 import type { MetricsReader } from '../metrics/reader.js';
 import type { ClientIs } from '../policy/explain-authorization.js';
 import type { Tappable } from './tap.js';
@@ -37,6 +38,7 @@ export interface RouteDeps {
   /** `uring` or `epoll`. */
   readonly executor: string;
   readonly live?: Pick<LiveFacts, 'identity' | 'errors'>;
-  /** Starts a drain; without it /shutdown does not exist. */
+  readonly liveBounds: () => FeedBounds;
+  /** Starts to drain; without it there is no /shutdown. */
   readonly shutdown?: () => void;
 }

@@ -268,6 +268,7 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
       ...tree.metrics,
       otlp: tree.metrics.otlp === undefined ? null : buildMetricsOtlp(tree.metrics.otlp),
     },
+    live: tree.live,
     tap: tree.tap,
     tracing: tree.tracing === undefined ? null : buildTracing(tree.tracing),
     drain: { holdMs: drain.hold, graceMs: drain.grace, outbound: drain.outbound },

@@ -391,6 +391,18 @@ export interface LogConfig {
   readonly access: AccessMode;
 }
 
+/** Those who look at what goes on now: src/live. */
+export interface LiveConfig {
+  /** How many may be told of it every second. */
+  readonly listeners: number;
+  /** How many may wait for the end of an interval. */
+  readonly waiting: number;
+  /** Events in a row that a listener may miss, as it does not read, until it is left. */
+  readonly missed: number;
+  /** Refusals that are kept. */
+  readonly errors: number;
+}
+
 /** Taps: src/tap. */
 export interface TapConfig {
   /** Maximum number at once. */
@@ -442,7 +454,9 @@ export interface MetricsConfig {
   readonly maxEndpoints: number;
   /** Identities as label values. */
   readonly maxIdentities: number;
-  /** null: metrics are not sent. */
+  /** Pages that may be in the making at once. */
+  readonly maxScrapes: number;
+  /** null: they are sent nowhere. */
   readonly otlp: MetricsOtlpConfig | null;
 }
 
@@ -465,6 +479,7 @@ export interface Config {
   readonly adminShutdown: boolean;
   readonly log: LogConfig;
   readonly metrics: MetricsConfig;
+  readonly live: LiveConfig;
   readonly tap: TapConfig;
   /** null: no spans. */
   readonly tracing: TracingConfig | null;

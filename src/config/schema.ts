@@ -255,7 +255,14 @@ export const configSchema = section({
     maxServices: v.optional(integer(1, MOST_SERVICES), 128),
     maxEndpoints: v.optional(integer(1, MOST_ENDPOINTS), 512),
     maxIdentities: v.optional(integer(1, MOST_IDENTITIES), 128),
+    maxScrapes: v.optional(integer(1, 64), 4),
     otlp: v.optional(metricsOtlp),
+  }),
+  live: optionalSection({
+    listeners: v.optional(integer(0, 256), 16),
+    waiting: v.optional(integer(0, 256), 16),
+    missed: v.optional(integer(1, 3600), 10),
+    errors: v.optional(integer(0, 4096), 64),
   }),
   tap: optionalSection({
     listeners: v.optional(integer(0, MOST_TAPS), 4),

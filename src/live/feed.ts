@@ -1,5 +1,6 @@
 // Tells what goes on: once, over an interval that somebody asks for, or every second to all who listen. As long as nobody does, nothing is
 // read and no timer runs. What is told every second is made once for all.
+import type { LiveConfig } from '../config/model.js';
 import type { MetricsReader } from '../metrics/reader.js';
 import { assemble, encode, LIVE_LIMITS, type LiveFacts, type LiveLimits } from './assemble.js';
 import { type Moment, momentOf } from './moment.js';
@@ -12,11 +13,8 @@ const MOST_SHARE = 0.02;
 const LATEST_TICK_MS = 3000;
 /** The first one comes sooner: a page has something to show then. */
 const FIRST_MS = 200;
-/** Who listens at a time, and who waits for the end of an interval. */
-export const MOST_LISTENERS = 16;
-export const MOST_WAITING = 16;
-/** Events that a listener may miss, as it has not read those before, until it is left. */
-const MOST_MISSED = 10;
+/** Who listens at a time, who waits for the end of an interval, and what a listener may miss until it is left. */
+export type FeedBounds = Pick<LiveConfig, 'listeners' | 'waiting' | 'missed'>;
 
 /** Where events go. */
 export interface EventSink {
@@ -55,6 +53,8 @@ export class LiveFeed {
   constructor(
     private readonly reader: MetricsReader,
     private readonly facts: LiveFacts,
+    /** A reload may change them. */
+    private readonly bounds: () => FeedBounds,
     private readonly clock: FeedClock = systemClock,
   ) {}
 
@@ -65,7 +65,10 @@ export class LiveFeed {
   /** What went on in the next `ms`; with 0, since the start. Null where too many wait already. */
   async over(ms: number, limits: LiveLimits = LIVE_LIMITS): Promise<LiveState | null> {
     if (ms === 0) return assemble(null, this.#moment(null), limits, this.facts);
-    if (this.#waiting >= MOST_WAITING) return null;
+    if (this.#waiting >= this.bounds().waiting) {
+      this.reader.limits['live-waiting']++;
+      return null;
+    }
     this.#waiting++;
     try {
       const before = this.#moment(null);
@@ -76,9 +79,16 @@ export class LiveFeed {
     }
   }
 
+  /** Whether as many listen as may: who has asked is turned away, which is counted. */
+  isFull(): boolean {
+    if (this.#listeners.size < this.bounds().listeners) return false;
+    this.reader.limits['live-listeners']++;
+    return true;
+  }
+
   /** Tells `sink` every second from now on, until the function that comes back is called. False where too many listen already. */
   listen(sink: EventSink, trusted: boolean): (() => void) | false {
-    if (this.#listeners.size >= MOST_LISTENERS) return false;
+    if (this.isFull()) return false;
     const listener = { sink, trusted, missed: 0 };
     this.#listeners.add(listener);
     // So long the browser waits before it connects again.
@@ -112,7 +122,8 @@ export class LiveFeed {
     const texts: [stranger: string | null, trusted: string | null] = [null, null];
     for (const listener of [...this.#listeners]) {
       if (!listener.sink.ready) {
-        if (++listener.missed < MOST_MISSED) continue;
+        if (++listener.missed < this.bounds().missed) continue;
+        this.reader.limits['live-missed']++;
         this.#leave(listener);
         listener.sink.end();
         continue;

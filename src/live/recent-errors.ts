@@ -1,22 +1,29 @@
 // The last refusals and endpoints that went out, for those who look only after it has happened. A few objects at most, whatever comes.
 import { SIGN_TEXTS } from '../balance/signs.js';
+import type { MainLimitCounts } from '../metrics/main-limits.js';
 import type { HealthChange } from '../proxy/health-news.js';
 import { REFUSALS, type Refused } from '../proxy/refusals.js';
 import type { LiveError } from './state.js';
 
-const MOST = 64;
 /** The same within this time is one entry with a count, ms. */
 const SAME_MS = 10_000;
 
 type Entry = { -readonly [Key in keyof LiveError]: LiveError[Key] };
 
+export interface RecentErrorsDeps {
+  /** Name of the service in a slot. */
+  readonly service: (slot: number) => string | undefined;
+  /** How many are kept. A reload may change it. */
+  readonly most: () => number;
+  /** Where it is counted that one made room for another. */
+  readonly counts: Pick<MainLimitCounts, 'live-errors'>;
+  readonly now?: () => number;
+}
+
 export class RecentErrors {
   private readonly entries: Entry[] = [];
 
-  constructor(
-    private readonly service: (slot: number) => string | undefined,
-    private readonly now: () => number = Date.now,
-  ) {}
+  constructor(private readonly deps: RecentErrorsDeps) {}
 
   /** A worker has refused these. */
   refused(refused: readonly Refused[]): void {
@@ -27,7 +34,7 @@ export class RecentErrors {
   /** A worker has taken endpoints out, or has them back, which is no error. */
   health(changes: readonly HealthChange[]): void {
     for (const { out, service, endpoint, sign } of changes) {
-      const name = this.service(service);
+      const name = this.deps.service(service);
       if (!out || name === undefined) continue;
       const reason = `endpoint out: ${SIGN_TEXTS[sign]}`;
       this.note({ reason, count: 1, listener: '', client: '', identity: '', service: name, endpoint, rule: '' });
@@ -35,7 +42,7 @@ export class RecentErrors {
   }
 
   private note(error: Omit<LiveError, 'at'>): void {
-    const at = this.now();
+    const at = (this.deps.now ?? Date.now)();
     const { reason, listener, service, endpoint, rule, identity } = error;
     const same = this.entries.findIndex(
       (entry) =>
@@ -53,7 +60,10 @@ export class RecentErrors {
       return;
     }
     this.entries.push({ ...error, at });
-    if (this.entries.length > MOST) this.entries.shift();
+    while (this.entries.length > this.deps.most()) {
+      this.entries.shift();
+      this.deps.counts['live-errors']++;
+    }
   }
 
   /** The newest first. */

@@ -37,6 +37,7 @@ import type { Direction } from './groups.js';
 import { identityFamilies } from './identity-families.js';
 import { C, CLOSE_REASONS, E, L, LIMITS, LISTENER_TLS, R, S, W, WORKER_HISTOGRAMS } from './layout.js';
 import { lookupFamilies } from './lookup-families.js';
+import { MAIN_LIMITS } from './main-limits.js';
 import { NAME_FAMILIES } from './name-families.js';
 import { pushFamilies } from './push-families.js';
 import type { EndpointSeries } from './reader.js';
@@ -125,12 +126,13 @@ const PROTOCOL_FAMILY: Family = {
 
 const WORKER_LIMITS = workerBlockFamily('sluice_limit_total', 'Times a limit fired', W.LIMIT, LIMITS, 'limit');
 
-/** The workers' limits, and the one of the main thread. */
+/** The workers' limits, and those of the main thread. */
 const LIMIT_FAMILY: Family = {
   ...WORKER_LIMITS,
   samples: (snapshot) => [
     ...WORKER_LIMITS.samples(snapshot),
     { value: snapshot.endpointFiles.tooLarge, labels: { limit: 'file-size' } },
+    ...MAIN_LIMITS.map((limit) => ({ value: snapshot.limits[limit], labels: { limit } })),
   ],
 };
 

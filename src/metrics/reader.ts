@@ -30,6 +30,7 @@ import {
   WORKER_HISTOGRAMS,
   workerHistogram,
 } from './layout.js';
+import { type MainLimitCounts, noMainLimits } from './main-limits.js';
 import { ServerNames } from './server-names.js';
 import type { WorkerMemory } from './shared.js';
 import type { SlotTable } from './slots.js';
@@ -108,6 +109,7 @@ export interface MetricsSnapshot {
   readonly tap: Readonly<TapCounts>;
   readonly tracing: Readonly<TracingCounts>;
   readonly push: Readonly<PushCounts>;
+  readonly limits: Readonly<MainLimitCounts>;
   /** Not a copy. */
   readonly exemplars: Pick<Exemplars, 'of'>;
 }
@@ -178,6 +180,7 @@ export class MetricsReader {
   readonly tap: TapCounts = noTapCounts();
   readonly tracing: TracingCounts = noTracingCounts();
   readonly push: PushCounts = noPushCounts();
+  readonly limits: MainLimitCounts = noMainLimits();
   readonly endpointFiles: EndpointFileCounts = { watched: 0, broken: 0, tooLarge: 0 };
   /** Identities of endpoints in labels. */
   readonly identities: LabelValues;
@@ -333,6 +336,7 @@ export class MetricsReader {
       tap: { ...this.tap, leftOut: { ...this.tap.leftOut } },
       tracing: this.#spans(),
       push: this.#pushed(),
+      limits: { ...this.limits },
     };
   }
 

@@ -118,7 +118,11 @@ export class Engine {
       changed: () => this.tellTls(),
     });
     this.refusals = new RefusalLog(logger);
-    this.errors = new RecentErrors((slot) => this.serviceOf(slot));
+    this.errors = new RecentErrors({
+      service: (slot) => this.serviceOf(slot),
+      most: () => this.config.live.errors,
+      counts: this.reader.limits,
+    });
     this.health = new HealthLog({ logger, service: (slot) => this.serviceOf(slot) });
     this.listeners = new ListenerSet(native(), config.workers);
     this.pool = new WorkerPool(
@@ -402,6 +406,7 @@ export class Engine {
       },
       taps: this.taps,
       ready: () => this.ready(),
+      liveBounds: () => this.config.live,
       live: {
         errors: () => this.errors.all(),
         identity: () => this.identity.material?.name ?? '',

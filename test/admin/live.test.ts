@@ -7,9 +7,8 @@ import { get, type IncomingMessage, request } from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ADMIN_LIMITS, AdminServer } from '../../src/admin/server.js';
-import { MOST_LISTENERS } from '../../src/live/feed.js';
 import type { LiveError, LiveState } from '../../src/live/state.js';
-import { counted } from '../live/support.js';
+import { counted, LIVE_BOUNDS } from '../live/support.js';
 import { eventually, inherited } from '../support/sluice.js';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
@@ -37,6 +36,7 @@ describe('what goes on, at the admin port', () => {
       setLogLevel: () => undefined,
       version: '1.2.3',
       executor: 'epoll',
+      liveBounds: () => LIVE_BOUNDS,
       live: { errors: () => [ERROR], identity: () => 'me.shop' },
     },
     ADMIN_LIMITS,
@@ -127,7 +127,7 @@ describe('what goes on, at the admin port', () => {
   });
 
   it('/events refuses more listeners than there may be, until some leave', async () => {
-    const all = await Promise.all(Array.from({ length: MOST_LISTENERS }, () => listen()));
+    const all = await Promise.all(Array.from({ length: LIVE_BOUNDS.listeners }, () => listen()));
     assert.ok(all.every(({ status }) => status === 200));
     const { status, body } = await ask('/events');
     assert.equal(status, 503);

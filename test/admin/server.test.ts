@@ -12,6 +12,7 @@ import type { LogLevel } from '../../src/config/model.js';
 import { L, listenerBase, serviceHistogram, WORKER_HISTOGRAMS, workerHistogram } from '../../src/metrics/layout.js';
 import { MetricsReader } from '../../src/metrics/reader.js';
 import { allocateWorkerMemory, WorkerMetrics } from '../../src/metrics/shared.js';
+import { LIVE_BOUNDS } from '../live/support.js';
 
 interface Reply {
   readonly status: number;
@@ -44,6 +45,7 @@ async function admin(t: TestContext, changes: Partial<AdminDeps> = {}, limits: P
     },
     version: '1.2.3',
     executor: 'epoll',
+    liveBounds: () => LIVE_BOUNDS,
     ...changes,
   };
   const server = new AdminServer(deps, { ...ADMIN_LIMITS, ...limits });
@@ -307,6 +309,7 @@ test('a port that is taken is an error with the address and what to do', async (
     setLogLevel: () => undefined,
     version: '0',
     executor: 'epoll',
+    liveBounds: () => LIVE_BOUNDS,
   };
   const second = new AdminServer(deps);
   await assert.rejects(

@@ -88,7 +88,7 @@ services:
     admin: { host: '::1', port: 4000 },
     adminShutdown: true,
     log: { level: 'debug', access: true },
-    metrics: { maxServices: 1024, maxEndpoints: 8192, maxIdentities: 128, otlp: null },
+    metrics: { maxServices: 1024, maxEndpoints: 8192, maxIdentities: 128, maxScrapes: 4, otlp: null },
     tracing: {
       endpoint: 'https://collector.test/otlp/v1/traces',
       sampling: 0.5,
@@ -100,6 +100,7 @@ services:
       maxQueued: 65_536,
       timeoutMs: 4000,
     },
+    live: { listeners: 16, waiting: 16, missed: 10, errors: 64 },
     tap: { listeners: 2, maxRps: 7, maxBuffered: 16_384 },
     drain: { holdMs: 0, graceMs: 1000, outbound: 'last' },
     limits: {

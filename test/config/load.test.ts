@@ -35,8 +35,9 @@ test('the minimal file gets every default', () => {
     admin: { host: '127.0.0.1', port: 4191 },
     adminShutdown: false,
     log: { level: 'info', access: false },
-    metrics: { maxServices: 128, maxEndpoints: 512, maxIdentities: 128, otlp: null },
+    metrics: { maxServices: 128, maxEndpoints: 512, maxIdentities: 128, maxScrapes: 4, otlp: null },
     tracing: null,
+    live: { listeners: 16, waiting: 16, missed: 10, errors: 64 },
     tap: { listeners: 4, maxRps: 1000, maxBuffered: 262_144 },
     drain: { holdMs: 2000, graceMs: 30_000, outbound: 'together' },
     limits: {

@@ -18,6 +18,7 @@ import { goldenMetrics, totalsOf } from '../../src/metrics/golden.js';
 import { E, endpointBase, L, listenerBase, S, serviceBase, serviceHistogram } from '../../src/metrics/layout.js';
 import { MetricsReader } from '../../src/metrics/reader.js';
 import { allocateWorkerMemory, WorkerMetrics } from '../../src/metrics/shared.js';
+import { LIVE_BOUNDS } from '../live/support.js';
 import { availableExecutors } from '../support/sluice.js';
 
 test('the configuration of the demo is valid', () => {
@@ -93,6 +94,7 @@ test('golden metrics read over the admin port are those of the process', async (
     setLogLevel: () => undefined,
     version: '0',
     executor: 'epoll',
+    liveBounds: () => LIVE_BOUNDS,
   });
   await admin.listen({ host: '127.0.0.1', port: 0 });
   t.after(() => admin.close());

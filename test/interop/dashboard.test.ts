@@ -6,7 +6,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { after, before, describe, it } from 'node:test';
 import { AdminServer } from '../../src/admin/server.js';
 import { SEEN } from '../../src/metrics/layout.js';
-import { counted } from '../live/support.js';
+import { counted, LIVE_BOUNDS } from '../live/support.js';
 import { startSluice } from '../support/sluice.js';
 import { lackingChromium } from './chromium.js';
 import { Chromium } from './devtools.js';
@@ -40,6 +40,7 @@ function server(): AdminServer {
     setLogLevel: () => undefined,
     version: '1.2.3',
     executor: 'epoll',
+    liveBounds: () => LIVE_BOUNDS,
     live: { errors: () => [{ ...error, service: HOSTILE, endpoint: '', rule: '' }], identity: () => HOSTILE },
   });
 }

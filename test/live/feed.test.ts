@@ -1,10 +1,10 @@
 // Who is told what goes on, how often, and what that costs while nobody listens.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LiveFeed, MOST_LISTENERS, MOST_WAITING, TICK_MS } from '../../src/live/feed.js';
+import { LiveFeed, TICK_MS } from '../../src/live/feed.js';
 import type { LiveState } from '../../src/live/state.js';
 import type { MetricsReader } from '../../src/metrics/reader.js';
-import { counted } from './support.js';
+import { counted, LIVE_BOUNDS } from './support.js';
 
 const FACTS = { version: '1', executor: 'epoll', ready: () => ({ ok: true, reasons: [] }) };
 
@@ -52,14 +52,16 @@ function feed(cost = 0) {
   const all = counted();
   let snapshots = 0;
   const clock = new Clock();
+  const bounds = { ...LIVE_BOUNDS };
   const reader = {
+    limits: all.reader.limits,
     snapshot: () => {
       snapshots++;
       clock.time += cost;
       return all.reader.snapshot();
     },
   } as MetricsReader;
-  return { ...all, clock, live: new LiveFeed(reader, FACTS, clock), snapshots: () => snapshots };
+  return { ...all, clock, bounds, live: new LiveFeed(reader, FACTS, () => bounds, clock), snapshots: () => snapshots };
 }
 
 test('nothing is read while nobody listens; for all listeners it is read once a second', () => {
@@ -84,17 +86,21 @@ test('nothing is read while nobody listens; for all listeners it is read once a 
 });
 
 test('listeners are so many at most, and one that leaves makes room', () => {
-  const { live } = feed();
-  const leave = Array.from({ length: MOST_LISTENERS }, () => live.listen(new Sink(), true));
+  const { live, reader, bounds } = feed();
+  const leave = Array.from({ length: bounds.listeners }, () => live.listen(new Sink(), true));
   const [first] = leave;
   assert.ok(first !== false && !leave.includes(false));
   assert.equal(live.listen(new Sink(), true), false);
+  assert.equal(reader.snapshot().limits['live-listeners'], 1);
   first();
+  assert.notEqual(live.listen(new Sink(), true), false);
+  assert.equal(live.listen(new Sink(), true), false);
+  bounds.listeners++;
   assert.notEqual(live.listen(new Sink(), true), false);
 });
 
 test('who does not read misses events, gets the newest when it reads again, and is left in the end', () => {
-  const { live, clock, requests } = feed();
+  const { live, clock, requests, reader } = feed();
   const slow = new Sink();
   const quick = new Sink();
   live.listen(slow, true);
@@ -111,6 +117,7 @@ test('who does not read misses events, gets the newest when it reads again, and 
   clock.pass(60 * TICK_MS);
   assert.ok(slow.ended);
   assert.equal(live.listeners, 1);
+  assert.equal(reader.snapshot().limits['live-missed'], 1);
   assert.equal(quick.states.length, 1 + 5 + 1 + 60);
 });
 
@@ -125,9 +132,10 @@ test('what takes long is told less often, so that it costs a fiftieth of a core 
 });
 
 test('a state over an interval waits for its end; too many do not wait', async () => {
-  const { live, clock, requests } = feed();
-  const asked = Array.from({ length: MOST_WAITING }, () => live.over(2000));
+  const { live, clock, requests, reader, bounds } = feed();
+  const asked = Array.from({ length: bounds.waiting }, () => live.over(2000));
   assert.equal(await live.over(1000), null);
+  assert.equal(reader.snapshot().limits['live-waiting'], 1);
   requests(8, 1000);
   clock.pass(2000);
   for (const state of await Promise.all(asked)) assert.equal(state?.services[0].requests, 4);

@@ -164,10 +164,14 @@ test('buckets are slots of the histograms, eight in one', () => {
 
 test('recent errors: the same is one entry with a count, and there are only so many', () => {
   let now = 0;
-  const errors = new RecentErrors(
-    (slot) => (slot === 7 ? 'web' : undefined),
-    () => now,
-  );
+  const counts = { 'live-errors': 0 };
+  let most = 64;
+  const errors = new RecentErrors({
+    service: (slot) => (slot === 7 ? 'web' : undefined),
+    most: () => most,
+    counts,
+    now: () => now,
+  });
   const refused = (reason: (typeof REFUSALS)[number], service: string, client = '10.0.0.9:1') => ({
     reason: REFUSALS.indexOf(reason),
     count: 2,
@@ -196,6 +200,11 @@ test('recent errors: the same is one entry with a count, and there are only so m
   );
   for (let i = 0; i < 1000; i++) errors.refused([refused('bad-request', `s${i}`)]);
   assert.equal(errors.all().length, 64);
+  assert.equal(counts['live-errors'], 3 + 1000 - 64);
+  most = 2;
+  errors.refused([refused('bad-request', 'one more')]);
+  assert.equal(errors.all().length, 2);
+  most = 64;
   const { reader } = counted();
   const state = { ...stateOf(reader, null, 0).state, errors: errors.all() };
   assert.match(encode(state, true), /10\.0\.0\.9:1/);

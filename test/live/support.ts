@@ -1,8 +1,12 @@
 // A proxy's memory without a proxy: what a worker would count, a test counts.
+import type { FeedBounds } from '../../src/live/feed.js';
 import { E, endpointBase, endpointHistogram, S, serviceBase, serviceHistogram } from '../../src/metrics/layout.js';
 import { MetricsReader } from '../../src/metrics/reader.js';
 import { ROUTE_CLASS, responseCell } from '../../src/metrics/response-cells.js';
 import { allocateWorkerMemory, WorkerMetrics } from '../../src/metrics/shared.js';
+
+/** As the configuration has them where nothing is said. */
+export const LIVE_BOUNDS: FeedBounds = { listeners: 16, waiting: 16, missed: 10 };
 
 export interface Counted {
   readonly reader: MetricsReader;
