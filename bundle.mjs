@@ -29,7 +29,7 @@ const common = {
 };
 
 /** All but these are loaded from node_modules: they look for files of their own, or are seldom needed. */
-const inlined = ['valibot', 'yaml'];
+const inlined = ['valibot', 'yaml', 'prom-client', '@opentelemetry/api'];
 const others = {
   name: 'others',
   setup({ onResolve }) {
@@ -37,7 +37,9 @@ const others = {
       if (kind === 'entry-point') return undefined;
       // The form without `require`, of which a part can be left out.
       if (path === 'yaml') return { path: `${root}node_modules/yaml/browser/dist/index.js` };
-      return inlined.includes(path) ? undefined : { path, external: true };
+      return inlined.some((name) => path === name || path.startsWith(`${name}/`))
+        ? undefined
+        : { path, external: true };
     });
   },
 };

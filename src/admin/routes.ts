@@ -20,15 +20,15 @@ interface Route extends RouteInfo {
 
 export class Routes {
   readonly #deps: RouteDeps;
-  readonly #page: (accept: string) => Promise<Page | BinaryPage>;
+  readonly #page: (accept: string) => Promise<Page | BinaryPage | null>;
   readonly #startedMs = Date.now();
   readonly #routes: readonly Route[];
   #feed: Promise<LiveFeed> | null = null;
   #pages: Promise<HistogramPages> | undefined;
   #dashboard: DashboardPage | null = null;
 
-  /** `page`: the metrics, in the format preferred by an Accept header. */
-  constructor(deps: RouteDeps, page: (accept: string) => Promise<Page | BinaryPage>) {
+  /** `page`: the metrics, in the format that an Accept header prefers. */
+  constructor(deps: RouteDeps, page: (accept: string) => Promise<Page | BinaryPage | null>) {
     this.#deps = deps;
     this.#page = page;
     this.#routes = this.#build();
@@ -59,6 +59,10 @@ export class Routes {
         example: 'curl localhost:4191/metrics',
         answer: async ({ accept }) => {
           const page = await this.#page(accept);
+          if (page === null) {
+            const headers = { 'Retry-After': '1' };
+            return text(503, 'as many pages are in the making as may be (metrics.maxScrapes); ask again', headers);
+          }
           const body = 'octets' in page ? page.octets : page.body;
           return { status: 200, type: page.contentType, body, headers: { Vary: 'Accept' } };
         },

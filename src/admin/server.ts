@@ -96,11 +96,11 @@ export class AdminServer {
     });
   }
 
-  /** The page's code is loaded for the first scrape: it takes 3 MB and 20 ms, which a start should not wait for. */
-  async #page(accept: string): Promise<Page | BinaryPage> {
-    const { reader, version, executor } = this.#deps;
+  /** What makes the page is loaded for the first scrape: it takes 3 MB, and 20 ms, that a start should not wait for. */
+  async #page(accept: string): Promise<Page | BinaryPage | null> {
+    const { reader, version, executor, maxScrapes } = this.#deps;
     this.#exposition ??= import('../metrics/exposition.js').then(
-      (made) => new made.Exposition(reader, { version, executor }),
+      (made) => new made.Exposition(reader, { version, executor }, { most: maxScrapes }),
     );
     return (await this.#exposition).answer(accept);
   }

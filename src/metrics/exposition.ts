@@ -1,9 +1,12 @@
-// The Prometheus page. prom-client keeps the registry and formats; the numbers come from a snapshot at scrape time.
-import type { Metric, OpenMetricsContentType, PrometheusContentType } from 'prom-client';
-import { collectDefaultMetrics, Registry } from 'prom-client';
+// The Prometheus page. prom-client formats, and knows the process; the numbers come from a snapshot at scrape time. A page is written in pieces,
+// with a turn of the event loop between two: however many series there are, the main thread does other things meanwhile.
+import { setImmediate as nextTurn } from 'node:timers/promises';
+// Not the whole library, which is five times as much to load.
+import collectDefaultMetrics from 'prom-client/lib/defaultMetrics.js';
+import Registry, { type Formattable } from 'prom-client/lib/registry.js';
 import { FAMILIES } from './families.js';
-import type { Family, Labels, Sample } from './family.js';
-import type { MetricsReader, MetricsSnapshot } from './reader.js';
+import { type Family, type Labels, piecesOf, type Sample } from './family.js';
+import type { MetricsReader } from './reader.js';
 
 export interface BuildInfo {
   readonly version: string;
@@ -15,37 +18,46 @@ export interface Page {
   readonly body: string;
 }
 
-/** A page that is not text. */
+/** A page that is no text. */
 export interface BinaryPage {
   readonly contentType: string;
   readonly octets: Buffer;
 }
 
-/** Interface of a metric for prom-client's formatter. */
-interface RegisteredMetric {
-  readonly name: string;
-  readonly type: string;
-  readonly help: string;
-  get(): Promise<{ name: string; type: string; help: string; values: readonly Sample[] }>;
-  reset(): void;
+export interface ExpositionOptions {
+  /** Pages that may be in the making at once. */
+  readonly most?: number;
+  /** Lets the event loop turn, after so many samples. */
+  readonly turn?: (samples: number) => Promise<unknown>;
 }
 
-/** MetricFamily messages with a length prefix each. */
+/** What prom-client knows of a metric of its own. */
+type Theirs = Pick<Formattable, 'name' | 'type' | 'help'> & { readonly values: readonly Sample[] };
+
+/** Messages of MetricFamily, each behind its length. */
 const PROTOBUF_TYPE = 'application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited';
 
 /** Gauges of prom-client whose names OpenMetrics keeps for counters. */
 const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
 
+/** Samples of one piece: prom-client formats so many in a few milliseconds. */
+export const PIECE = 1000;
+const MOST_AT_ONCE = 4;
+
 export class Exposition {
   readonly #reader: MetricsReader;
   readonly #families: readonly Family[];
-  #snapshot: MetricsSnapshot;
-  #prometheus: Registry<PrometheusContentType> | undefined;
-  #openMetrics: Registry<OpenMetricsContentType> | undefined;
+  readonly #most: number;
+  readonly #turn: (samples: number) => Promise<unknown>;
+  #making = 0;
+  #process: Registry | undefined;
+  #prometheus: Registry | undefined;
+  #openMetrics: Registry | undefined;
 
-  constructor(reader: MetricsReader, build: BuildInfo) {
+  constructor(reader: MetricsReader, build: BuildInfo, options: ExpositionOptions = {}) {
     this.#reader = reader;
-    this.#snapshot = reader.snapshot();
+    this.#most = options.most ?? MOST_AT_ONCE;
+    this.#turn = options.turn ?? (() => nextTurn());
     const labels: Labels = { version: build.version, node: process.versions.node, executor: build.executor };
     this.#families = [
       { name: 'sluice_build_info', type: 'gauge', help: 'What runs here', samples: () => [{ value: 1, labels }] },
@@ -53,80 +65,129 @@ export class Exposition {
     ];
   }
 
-  /** The page in the format that the Accept header prefers. */
-  answer(accept: string): Promise<Page | BinaryPage> {
-    return prefersProtobuf(accept) ? this.#protobuf() : this.page(accept);
+  /** The page in the format that the Accept header prefers; null where as many are in the making as may be. */
+  async answer(accept: string): Promise<Page | BinaryPage | null> {
+    if (this.#making >= this.#most) {
+      this.#reader.limits.scrapes++;
+      return null;
+    }
+    this.#making++;
+    try {
+      return await (prefersProtobuf(accept) ? this.#protobuf() : this.page(accept));
+    } finally {
+      this.#making--;
+    }
   }
 
   /** The same as text. */
   async page(accept: string): Promise<Page> {
-    const registry = prefersOpenMetrics(accept) ? this.#openMetricsRegistry() : this.#prometheusRegistry();
-    this.#snapshot = this.#reader.snapshot();
-    // The registry calls every get() before it first waits, so that one page is of one snapshot.
-    // prom-client spells NaN (of its event loop gauges before their first sample) in a way that OpenMetrics does not know.
-    const body = (await registry.metrics()).replaceAll(' Nan\n', ' NaN\n');
-    return { contentType: registry.contentType, body };
+    const openMetrics = prefersOpenMetrics(accept);
+    const registry = openMetrics ? this.#openMetricsRegistry() : this.#prometheusRegistry();
+    const theirs = await this.#theirs();
+    const release = this.#reader.hold();
+    try {
+      const snapshot = this.#reader.snapshot();
+      const parts: string[] = [];
+      let samples = 0;
+      const add = async (family: Pick<Family, 'name' | 'type' | 'help'> | Theirs, pieces: Iterable<Sample[]>) => {
+        let text = '';
+        for (const piece of pieces) {
+          if (samples > 0 && samples + piece.length > PIECE) {
+            await this.#turn(samples);
+            samples = 0;
+          }
+          samples += piece.length;
+          text += await formatted(registry, openMetrics, family, piece, text === '');
+        }
+        parts.push(text === '' ? await formatted(registry, openMetrics, family, [], true) : text);
+      };
+      for (const family of this.#families) await add(family, piecesOf(family, snapshot, PIECE));
+      for (const metric of theirs) await add(metric, [[...metric.values]]);
+      await this.#turn(samples);
+      // prom-client spells NaN (of its event loop gauges before their first sample) in a way that OpenMetrics does not know.
+      const body = parts.map((part) => part.replaceAll(' Nan\n', ' NaN\n').replace(/ Nan$/, ' NaN'));
+      return {
+        contentType: registry.contentType,
+        body: openMetrics ? `${body.join('\n')}\n# EOF\n` : `${body.join('\n\n')}\n`,
+      };
+    } finally {
+      release();
+    }
   }
 
-  /** prom-client's metrics of the process are asked; ours are taken as they are. */
+  /** What prom-client knows of the process is asked of it; the rest is taken as it is. */
   async #protobuf(): Promise<BinaryPage> {
     const { protobufPage } = await import('./protobuf-page.js');
-    const own = new Set(this.#families.map(({ name }) => name));
-    const metrics = this.#prometheusRegistry().getMetricsAsArray() as unknown as RegisteredMetric[];
-    const theirs = await Promise.all(metrics.filter(({ name }) => !own.has(name)).map((metric) => metric.get()));
-    this.#snapshot = this.#reader.snapshot();
-    const snapshot = this.#snapshot;
-    const ours = this.#families.map(({ name, help, type, histogram, samples }) => ({
-      name,
-      help,
-      type: type as string,
-      samples: histogram === undefined ? samples(snapshot) : [],
-      histogram,
-    }));
-    const others = theirs.map(({ name, help, type, values }) => ({ name, help, type, samples: values }));
-    return { contentType: PROTOBUF_TYPE, octets: protobufPage([...ours, ...others], snapshot) };
+    const theirs = (await this.#theirs()).map(({ values, ...metric }) => ({ ...metric, samples: values }));
+    const release = this.#reader.hold();
+    try {
+      const snapshot = this.#reader.snapshot();
+      const ours = this.#families.map(({ name, help, type, histogram, samples }) => ({
+        name,
+        help,
+        type,
+        histogram,
+        samples: histogram === undefined ? samples(snapshot) : [],
+      }));
+      return {
+        contentType: PROTOBUF_TYPE,
+        octets: await protobufPage([...ours, ...theirs], snapshot, this.#turn),
+      };
+    } finally {
+      release();
+    }
   }
 
-  // A registry per format: the OpenMetrics formatter cuts `_total` off the names of the metrics it is given.
-  #prometheusRegistry(): Registry<PrometheusContentType> {
-    this.#prometheus ??= this.#fill(new Registry<PrometheusContentType>());
+  /** Of the process. */
+  async #theirs(): Promise<Theirs[]> {
+    if (this.#process === undefined) {
+      // What was loaded and what is made now are a turn each.
+      await this.#turn(0);
+      this.#process ??= ofProcess();
+      await this.#turn(0);
+    }
+    const metrics = this.#process.getMetricsAsArray();
+    return Promise.all(metrics.map((metric) => metric.get()));
+  }
+
+  // A registry for each format: it is what formats.
+  #prometheusRegistry(): Registry {
+    this.#prometheus ??= new Registry();
     return this.#prometheus;
   }
 
-  #openMetricsRegistry(): Registry<OpenMetricsContentType> {
-    if (this.#openMetrics === undefined) {
-      const registry = new Registry<OpenMetricsContentType>();
-      registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
-      this.#openMetrics = this.#fill(registry);
-    }
+  #openMetricsRegistry(): Registry {
+    this.#openMetrics ??= new Registry(Registry.OPENMETRICS_CONTENT_TYPE);
     return this.#openMetrics;
   }
+}
 
-  #fill<Content extends PrometheusContentType | OpenMetricsContentType>(
-    registry: Registry<Content>,
-  ): Registry<Content> {
-    for (const family of this.#families) {
-      const metric: RegisteredMetric = {
-        name: family.name,
-        type: family.type,
-        help: family.help,
-        // An arrow function would not see the name that the formatter may have changed.
-        async get() {
-          return { name: this.name, type: this.type, help: this.help, values: samples() };
-        },
-        reset() {},
-      };
-      const samples = () => family.samples(this.#snapshot);
-      registry.registerMetric(metric as unknown as Metric);
-    }
-    collectDefaultMetrics({
-      register: registry as Registry<PrometheusContentType>,
-      // The main thread's own lag is sampled twice a second; prom-client's default of 10 ms would keep an idle proxy awake.
-      eventLoopMonitoringPrecision: 500,
-    });
-    for (const name of MISNAMED) registry.removeSingleMetric(name);
-    return registry;
-  }
+function ofProcess(): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({
+    register: registry,
+    // The main thread's own lag is looked at twice a second; prom-client's default of 10 ms would keep an idle proxy awake.
+    eventLoopMonitoringPrecision: 500,
+  });
+  for (const name of MISNAMED) registry.removeSingleMetric(name);
+  return registry;
+}
+
+/** A family's samples, or some of them: only the first have lines that say what the family is. */
+async function formatted(
+  registry: Registry,
+  openMetrics: boolean,
+  { name: own, type, help }: Pick<Family, 'name' | 'help'> & { readonly type: string },
+  values: readonly Sample[],
+  first: boolean,
+): Promise<string> {
+  // The formatter of OpenMetrics adds `_total` to the names of counters.
+  const name = openMetrics && type === 'counter' ? own.replace(/_total$/, '') : own;
+  const metric: Formattable = { name, type, help, get: async () => ({ name, type, help, values }) };
+  const text = await registry.getMetricsAsString(metric);
+  if (first) return text;
+  const lines = text.indexOf('\n', text.indexOf('\n') + 1);
+  return lines < 0 ? '' : text.slice(lines);
 }
 
 interface Range {

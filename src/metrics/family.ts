@@ -212,6 +212,23 @@ export function histogramsFamily(name: string, help: string, content: HistogramC
   };
 }
 
+/** Its samples, about `most` at a time: those of many histograms are made only when it is their turn. */
+export function* piecesOf(family: Family, snapshot: MetricsSnapshot, most: number): Generator<Sample[]> {
+  const { name, histogram } = family;
+  if (histogram === undefined) {
+    const samples = family.samples(snapshot);
+    for (let from = 0; from < samples.length; from += most) yield samples.slice(from, from + most);
+    return;
+  }
+  const { bounds, unit } = histogram;
+  const series = histogram.series(snapshot);
+  const together = Math.max(1, Math.floor(most / (bounds.length + 3)));
+  for (let from = 0; from < series.length; from += together)
+    yield series
+      .slice(from, from + together)
+      .flatMap(({ data, labels, exemplars }) => histogramSamples(name, data, labels, bounds, unit, exemplars));
+}
+
 function histogramSamples(
   name: string,
   data: HistogramData,

@@ -90,7 +90,7 @@ export const WORKER_FIELDS: Fields<
   HEDGES: counter('sluice_hedges_total', 'Dials that took long and were raced by a second one, to another endpoint'),
   HEDGES_WON: counter('sluice_hedges_won_total', 'Second dials that came first'),
   TLS_OPEN: gauge('sluice_tls_open_connections', 'Connections that speak TLS, those included that shake hands still'),
-  TLS_HANDSHAKING: gauge('sluice_tls_handshakes', 'TLS handshakes under way'),
+  TLS_HANDSHAKING: gauge('sluice_tls_open_handshakes', 'TLS handshakes under way'),
   TLS_WAITING: gauge('sluice_tls_handshakes_waiting', 'TLS handshakes that wait for a place'),
   ACCESS_LOG_DROPPED: counter('sluice_access_log_dropped_total', 'Access log lines dropped'),
   ACCEPTED: counter('sluice_accepted_total', 'Connections that the worker accepted, those given away included'),

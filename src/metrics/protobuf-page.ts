@@ -29,9 +29,29 @@ for (let slot = 1; slot < HISTOGRAM_SLOTS; slot++) {
   LOGS[slot] = Math.log2((lowestOf(slot) + highest) / 2);
 }
 
-export function protobufPage(families: readonly PageFamily[], snapshot: MetricsSnapshot): Buffer {
+/** Encoding so many histograms, or numbers, takes a few milliseconds. */
+const HISTOGRAMS_PER_PIECE = 50;
+const NUMBERS_PER_PIECE = 2000;
+
+/** `turn`: lets the event loop turn, after so many samples. */
+export async function protobufPage(
+  families: readonly PageFamily[],
+  snapshot: MetricsSnapshot,
+  turn: (samples: number) => Promise<unknown>,
+): Promise<Buffer> {
   const page = new Writer();
   const writer = new Writer();
+  let done = 0;
+  const add = async <One>(all: readonly One[], most: number, write: (one: One) => void): Promise<void> => {
+    for (const one of all) {
+      if (done >= most) {
+        await turn(done);
+        done = 0;
+      }
+      write(one);
+      done++;
+    }
+  };
   for (const family of families) {
     const { name, help, type, samples, histogram } = family;
     const series = histogram?.series(snapshot) ?? [];
@@ -40,9 +60,10 @@ export function protobufPage(families: readonly PageFamily[], snapshot: MetricsS
       .string(1, name)
       .string(2, help)
       .uint32(3, TYPES[type] ?? TYPES.untyped);
-    if (histogram !== undefined) for (const one of series) histogramMetric(writer, histogram, one);
+    if (histogram !== undefined)
+      await add(series, HISTOGRAMS_PER_PIECE, (one) => histogramMetric(writer, histogram, one));
     else if (type === 'histogram' || type === 'summary') flattened(writer, family);
-    else for (const sample of samples) plainMetric(writer, type, sample);
+    else await add(samples, NUMBERS_PER_PIECE, (sample) => plainMetric(writer, type, sample));
     page.delimited(writer.finish());
   }
   return page.finish();

@@ -407,6 +407,7 @@ export class Engine {
       taps: this.taps,
       ready: () => this.ready(),
       liveBounds: () => this.config.live,
+      maxScrapes: this.config.metrics.maxScrapes,
       live: {
         errors: () => this.errors.all(),
         identity: () => this.identity.material?.name ?? '',

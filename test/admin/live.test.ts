@@ -37,6 +37,7 @@ describe('what goes on, at the admin port', () => {
       version: '1.2.3',
       executor: 'epoll',
       liveBounds: () => LIVE_BOUNDS,
+      maxScrapes: 4,
       live: { errors: () => [ERROR], identity: () => 'me.shop' },
     },
     ADMIN_LIMITS,

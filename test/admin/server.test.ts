@@ -46,6 +46,7 @@ async function admin(t: TestContext, changes: Partial<AdminDeps> = {}, limits: P
     version: '1.2.3',
     executor: 'epoll',
     liveBounds: () => LIVE_BOUNDS,
+    maxScrapes: 4,
     ...changes,
   };
   const server = new AdminServer(deps, { ...ADMIN_LIMITS, ...limits });
@@ -310,6 +311,7 @@ test('a port that is taken is an error with the address and what to do', async (
     version: '0',
     executor: 'epoll',
     liveBounds: () => LIVE_BOUNDS,
+    maxScrapes: 4,
   };
   const second = new AdminServer(deps);
   await assert.rejects(
@@ -333,4 +335,11 @@ test('a silent connection is closed, and there are only so many', async (t) => {
   const { raw } = await admin(t, {}, { idleTimeoutMs: 30, maxConnections: 2 });
   const replies = await Promise.all([raw(''), raw(''), raw(''), raw('')]);
   assert.deepEqual(replies, ['', '', '', '']);
+});
+
+test('a page of metrics beyond those that may be in the making is refused', async (t) => {
+  const { ask } = await admin(t, { maxScrapes: 0 });
+  const { status, headers, body } = await ask('/metrics');
+  assert.deepEqual([status, headers['retry-after']], [503, '1']);
+  assert.match(body, /metrics\.maxScrapes/);
 });

@@ -95,6 +95,7 @@ test('golden metrics read over the admin port are those of the process', async (
     version: '0',
     executor: 'epoll',
     liveBounds: () => LIVE_BOUNDS,
+    maxScrapes: 4,
   });
   await admin.listen({ host: '127.0.0.1', port: 0 });
   t.after(() => admin.close());

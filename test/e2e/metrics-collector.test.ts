@@ -59,6 +59,8 @@ it('a collector has what was counted up to the end; another one from a reload on
   });
   await ask(nobody, 1);
   await nobody.logged(({ message }) => message === 'metrics do not reach the collector');
+  for (const name of ['sluice_otlp_points_total', 'sluice_otlp_retries_total', 'sluice_otlp_rounds_skipped_total'])
+    await eventually(async () => (await nobody.metric(name)) > 0, name);
   await ask(nobody, 1);
   assert.equal(await nobody.stop(), 0);
   for (const collector of [first, second]) collector.close();

@@ -125,7 +125,7 @@ services:
       await begin(count.hello, hello);
       assert.ok(open.size > count.nothing);
       for (let times = 0; times < 20; times++) await ask();
-      assert.ok((await gauge('sluice_tls_handshakes')) <= 1024);
+      assert.ok((await gauge('sluice_tls_open_handshakes')) <= 1024);
     });
 
     it('make room for who does go on', async () => {
@@ -145,7 +145,7 @@ services:
       for (const socket of open) socket.destroy();
       const over = async (): Promise<boolean> =>
         (await gauge('sluice_tls_open_connections')) === 1 &&
-        (await gauge('sluice_tls_handshakes')) === 0 &&
+        (await gauge('sluice_tls_open_handshakes')) === 0 &&
         (await gauge('sluice_tls_handshakes_waiting')) === 0;
       await eventually(over, 'none is left', PATIENCE_MS);
       await ask();

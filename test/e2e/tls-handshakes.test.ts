@@ -69,7 +69,7 @@ services:
       const half = Array.from({ length: 3 }, () => connect(sluice.port('web'), '127.0.0.1'));
       const closed = half.map((socket) => once(socket.on('error', () => undefined).resume(), 'close'));
       for (const socket of half) socket.write(Buffer.from([22, 3, 1, 2, 0, 1, 0, 1]));
-      await eventually(async () => (await sluice.metric('sluice_tls_handshakes')) === 2, 'two under way');
+      await eventually(async () => (await sluice.metric('sluice_tls_open_handshakes')) === 2, 'two under way');
       await eventually(async () => (await sluice.metric('sluice_tls_handshakes_waiting')) === 1, 'one waiting');
       const socket = await secure(sluice.port('web'), certificates);
       socket.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');

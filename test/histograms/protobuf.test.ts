@@ -56,7 +56,7 @@ describe('the page as protocol buffers', () => {
     const page = await exposition.answer(
       'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited',
     );
-    assert.ok('octets' in page);
+    assert.ok(page !== null && 'octets' in page);
     const source = protobuf.Reader.create(page.octets);
     const all = new Map<string, Family>();
     while (source.pos < source.len) {

@@ -41,6 +41,7 @@ function server(): AdminServer {
     version: '1.2.3',
     executor: 'epoll',
     liveBounds: () => LIVE_BOUNDS,
+    maxScrapes: 4,
     live: { errors: () => [{ ...error, service: HOSTILE, endpoint: '', rule: '' }], identity: () => HOSTILE },
   });
 }

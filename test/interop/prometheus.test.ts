@@ -46,6 +46,7 @@ describe('Prometheus', { timeout: TEST_MS, skip }, () => {
     reader.exemplars.note('web', 0, { traceId: TRACE, valueUs: 450_000, atMs: Date.now() });
     page = createServer(async (request, response) => {
       const answer = await exposition.answer(request.headers.accept ?? '');
+      assert.ok(answer !== null);
       accepted.add(answer.contentType);
       response.setHeader('Content-Type', answer.contentType);
       response.end('octets' in answer ? answer.octets : answer.body);

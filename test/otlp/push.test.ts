@@ -5,6 +5,7 @@ import { createServer as createTls } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
 import type { MetricsOtlpConfig } from '../../src/config/model.js';
+import { Exposition } from '../../src/metrics/exposition.js';
 import {
   E,
   endpointBase,
@@ -229,6 +230,9 @@ describe('metrics for a collector', () => {
     const { points, dropped, messages: all } = reader.snapshot().push;
     assert.ok(dropped.queue > 0 && dropped.queue < points);
     assert.equal(all.sent, 0);
+    reader.push.wanted = true;
+    const { body } = await new Exposition(reader, { version: '1', executor: 'epoll' }).page('');
+    assert.ok(body.includes(`\nsluice_otlp_points_dropped_total{reason="queue"} ${dropped.queue}\n`));
     assert.ok(all.dropped > 1);
   });
 
