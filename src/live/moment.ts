@@ -76,9 +76,9 @@ export class Between {
     return this.grown(before, now, field) / this.seconds;
   }
 
-  latency(data: HistogramData | null): LiveLatency | null {
+  latency(data: HistogramData | null, distribution: boolean): LiveLatency | null {
     const interval = this.interval([data]);
-    return interval === null ? null : latencyOf(interval, false);
+    return interval === null ? null : latencyOf(interval, distribution);
   }
 
   /** What came in all of these together, until the next call; null if nothing did. */

@@ -84,7 +84,7 @@ export function workersOf(between: Between): LiveWorker[] {
       for (let field = at; field < at + length; field++) all += rate(field);
       return all;
     };
-    const turns = between.latency(histograms[LOOP_TURN]);
+    const turns = between.latency(histograms[LOOP_TURN], false);
     return {
       id,
       ready: values[W.READY] === 1,

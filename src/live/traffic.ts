@@ -10,7 +10,7 @@ import { Interval, latencyOf } from './latency.js';
 import { type Between, keyOf } from './moment.js';
 import type { LiveEndpoint, LiveLatency, LiveRoute, LiveService } from './state.js';
 
-/** Services whose distributions are told, the busiest: one is a few hundred octets. */
+/** Services, and endpoints, whose distributions are told, the busiest: one is a few hundred octets. */
 const MOST_DISTRIBUTIONS = 50;
 
 const ENDPOINT_LATENCY = ENDPOINT_HISTOGRAMS.indexOf('response_latency_us');
@@ -59,7 +59,7 @@ const noSums = (): Sums => ({
   of: 0,
 });
 
-function endpointOf(between: Between, series: EndpointSeries, outcomes: Outcomes): LiveEndpoint {
+function endpointOf(between: Between, series: EndpointSeries, outcomes: Outcomes, distribution: boolean): LiveEndpoint {
   const { info, values, states, histograms } = series;
   const before = between.before?.endpoints.get(keyOf.endpoint(series));
   const rate = (field: number): number => between.rate(before, values, field);
@@ -79,7 +79,7 @@ function endpointOf(between: Between, series: EndpointSeries, outcomes: Outcomes
     share: null,
     requests: rate(E.REQUESTS),
     success: successOf(outcomes),
-    latency: between.latency(histograms[ENDPOINT_LATENCY]),
+    latency: between.latency(histograms[ENDPOINT_LATENCY], distribution),
     read: rate(E.READ_BYTES),
     written: rate(E.WRITE_BYTES),
     inFlight: values[E.IN_FLIGHT],
@@ -145,13 +145,23 @@ function routesOf(between: Between, { cells }: MetricsSnapshot['services'][numbe
   });
 }
 
+/** Those whose distributions are told. */
+function busiestOf<Series>(all: readonly Series[], requests: (series: Series) => number): ReadonlySet<Series> {
+  const counted = all.map((series) => ({ series, requests: requests(series) })).filter((one) => one.requests > 0);
+  const busiest = counted.toSorted((a, b) => b.requests - a.requests).slice(0, MOST_DISTRIBUTIONS);
+  return new Set(busiest.map(({ series }) => series));
+}
+
 function endpointsOf(between: Between, sums: Map<string, Sums>): LiveEndpoint[] {
   const endpoints: LiveEndpoint[] = [];
-  for (const series of between.now.snapshot.endpoints) {
-    if (!series.held && !series.touched) continue;
+  const shown = between.now.snapshot.endpoints.filter(({ held, touched }) => held || touched);
+  const busiest = busiestOf(shown, (series) =>
+    between.grown(between.before?.endpoints.get(keyOf.endpoint(series)), series.values, E.REQUESTS),
+  );
+  for (const series of shown) {
     const before = between.before?.endpoints.get(keyOf.endpoint(series));
     const outcomes = grown(before === undefined ? null : endpointOutcomes(before), endpointOutcomes(series.values));
-    const endpoint = endpointOf(between, series, outcomes);
+    const endpoint = endpointOf(between, series, outcomes, busiest.has(series));
     endpoints.push(endpoint);
     const of = sums.get(endpoint.service) ?? noSums();
     sums.set(endpoint.service, of);
@@ -182,15 +192,8 @@ export function trafficOf(between: Between): Traffic {
   const shown = between.now.snapshot.services.filter(
     ({ held, touched, info }) => held || touched || sums.has(info.name),
   );
-  const busiest = new Set(
-    shown
-      .map((series) => ({
-        series,
-        requests: between.grown(between.before?.services.get(keyOf.service(series)), series.values, S.REQUESTS),
-      }))
-      .toSorted((a, b) => b.requests - a.requests)
-      .slice(0, MOST_DISTRIBUTIONS)
-      .map(({ series }) => series),
+  const busiest = busiestOf(shown, (series) =>
+    between.grown(between.before?.services.get(keyOf.service(series)), series.values, S.REQUESTS),
   );
   const services = shown.map((series) => {
     const before = between.before?.services.get(keyOf.service(series));

@@ -1,7 +1,7 @@
 // What the dashboard's plots are made of.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { History, merged, percentiles, SECONDS } from '../../src/dashboard/page/history.js';
+import { History, merged, percentiles, SECONDS, spoken, subjectOf } from '../../src/dashboard/page/history.js';
 import type { LiveLatency, LiveState } from '../../src/live/state.js';
 
 const latency = (distribution: LiveLatency['distribution'] = []): LiveLatency => ({
@@ -19,6 +19,12 @@ const state = (at: number, names: readonly string[] = []): LiveState =>
     at,
     total: { requests: 7, success: 1, latency: latency([[3, 1]]) },
     services: names.map((name) => ({ name, requests: 1, success: 1, latency: null })),
+    endpoints: names.map((name) => ({
+      service: name,
+      address: '10.0.0.1:80',
+      requests: 2,
+      latency: latency([[9, 2]]),
+    })),
   }) as unknown as LiveState;
 
 test('two minutes are kept, and a service that is gone is forgotten', () => {
@@ -28,6 +34,12 @@ test('two minutes are kept, and a service that is gone is forgotten', () => {
   assert.equal(history.of('').length, SECONDS + 1);
   assert.equal(history.of('web').at(-1)?.requests, 1);
   assert.deepEqual(history.of('gone'), []);
+  const endpoint = history.of(subjectOf('web', '10.0.0.1:80'));
+  assert.deepEqual(
+    [endpoint.length, endpoint.at(-1)?.requests, endpoint.at(-1)?.distribution],
+    [SECONDS + 1, 2, [[9, 2]]],
+  );
+  assert.deepEqual(history.of(subjectOf('gone', '10.0.0.1:80')), []);
 });
 
 test('a proxy that was away leaves a gap, and a clock that went back begins anew', () => {
@@ -68,4 +80,10 @@ test('percentiles of a distribution rise from the least to the greatest', () => 
     [200, 20],
   ]);
   assert.deepEqual(percentiles(new Map()), []);
+});
+
+test('what a plot is about is said in words', () => {
+  assert.equal(spoken(''), 'all services');
+  assert.equal(spoken(subjectOf('web')), 'web');
+  assert.equal(spoken(subjectOf('web', '[::1]:80')), '[::1]:80 of web');
 });

@@ -9,6 +9,7 @@ import { SEEN } from '../../src/metrics/layout.js';
 import { counted, LIVE_BOUNDS } from '../live/support.js';
 import { startSluice } from '../support/sluice.js';
 import { lackingChromium } from './chromium.js';
+import { faintTexts } from './contrast.js';
 import { Chromium } from './devtools.js';
 
 const HOSTILE = '<img src=x onerror=document.title=1>"><script>document.title=2</script>';
@@ -133,7 +134,7 @@ describe('the dashboard in a browser', { skip: lackingChromium }, () => {
       for (const role of ['banner', 'main', 'contentinfo', 'status']) assert.equal(named(role).length, 1, role);
       assert.deepEqual(named('navigation'), ['Sections']);
       assert.ok(named('button').includes('Pause'));
-      assert.deepEqual(named('combobox'), ['Show']);
+      assert.deepEqual(named('combobox'), ['Service', 'Endpoint']);
       assert.equal(named('image').length, 4);
       for (const name of named('image')) assert.match(name, /all services/);
       assert.ok(named('table').length >= 7, `${named('table')}`);
@@ -174,6 +175,51 @@ describe('the dashboard in a browser', { skip: lackingChromium }, () => {
     await tab.until(`document.querySelector('#tiles dd').textContent !== ${JSON.stringify(before)}`);
     assert.equal(await tab.value(`document.activeElement === ${head}.querySelector('button')`), true);
   });
+
+  it('plots one service, or one of its endpoints, as chosen by keyboard', async () => {
+    const tab = await browser.open(375, 800, 'light');
+    await tab.go(`${url}/dashboard`);
+    await tab.until(shown);
+    const label = "document.getElementById('heat').getAttribute('aria-label')";
+    await tab.until(`${label}?.includes('all services')`);
+    assert.equal(await tab.value("document.getElementById('endpoint').disabled"), true);
+    await tab.value("document.getElementById('chosen').focus()");
+    // As typing in a list chooses.
+    await tab.press('w', 'KeyW');
+    await tab.until(`${label}.startsWith('Latency of web over')`);
+    await tab.press('Tab');
+    assert.equal(await tab.value('document.activeElement.id'), 'endpoint');
+    const offered = "[...document.getElementById('endpoint').options].map(({ text }) => text)";
+    const [all, first, second] = await tab.value<string[]>(offered);
+    assert.deepEqual([all, first !== undefined && second !== undefined], ['all endpoints', true]);
+    await tab.press('ArrowDown');
+    for (const plot of ['rate', 'times', 'percentiles', 'heat'])
+      await tab.until(`document.getElementById('${plot}').getAttribute('aria-label').includes('${first} of web')`);
+    await tab.until(`/from \\S+ to \\S+ ms/.test(${label})`);
+    // It stays chosen over the next events, and goes with its service.
+    const before = await tab.value<string>("document.querySelector('#tiles dd').textContent");
+    await tab.until(`document.querySelector('#tiles dd').textContent !== ${JSON.stringify(before)}`);
+    assert.equal(await tab.value("document.getElementById('endpoint').value"), first);
+    await tab.value("document.getElementById('chosen').focus()");
+    await tab.press('ArrowUp');
+    await tab.until("document.getElementById('endpoint').value === ''");
+    assert.deepEqual(tab.complaints, []);
+  });
+
+  for (const scheme of ['light', 'dark'] as const)
+    it(`all its text stands out from what is behind it, ${scheme}, live and old`, async (t) => {
+      const tab = await browser.open(1280, 800, scheme);
+      await tab.go(`${url}/dashboard`);
+      await tab.until(shown);
+      for (const state of ['live', 'stale']) {
+        await tab.value(`document.body.classList.toggle('stale', ${state === 'stale'})`);
+        await tab.until("document.getAnimations().every(({ playState }) => playState === 'finished')");
+        const { seen, faint } = await tab.value<{ seen: number; faint: string[] }>(faintTexts(4.5));
+        t.diagnostic(`${seen} texts`);
+        assert.ok(seen > 100);
+        assert.deepEqual(faint, [], state);
+      }
+    });
 
   it('says that its figures are old while the proxy is away, and goes on with the next one', async (t) => {
     const yaml =

@@ -131,9 +131,9 @@ export class Tab {
   }
 
   async press(key: string, code = key): Promise<void> {
-    const keys: Readonly<Record<string, number>> = { Tab: 9, Enter: 13, Space: 32 };
+    const keys: Readonly<Record<string, number>> = { Tab: 9, Enter: 13, Space: 32, ArrowUp: 38, ArrowDown: 40 };
     const event = { key: key === 'Space' ? ' ' : key, code, windowsVirtualKeyCode: keys[key] ?? 0 };
-    const text = key === 'Enter' ? '\r' : key === 'Space' ? ' ' : '';
+    const text = key === 'Enter' ? '\r' : key === 'Space' ? ' ' : key.length === 1 ? key : '';
     await this.send('Input.dispatchKeyEvent', { type: text === '' ? 'rawKeyDown' : 'keyDown', ...event, text });
     await this.send('Input.dispatchKeyEvent', { type: 'keyUp', ...event });
   }

@@ -44,6 +44,10 @@ test('rates, success and latency are those of the interval, not of the life befo
     100,
   );
   const [first, second] = state.endpoints;
+  assert.equal(
+    first.latency?.distribution?.reduce((sum, [, count]) => sum + count, 0),
+    60,
+  );
   assert.equal(first.share, 0.6);
   assert.equal(second.share, 0.4);
   assert.equal(first.success, 1);

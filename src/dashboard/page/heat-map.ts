@@ -2,7 +2,7 @@
 import { bucketFloorUs } from '../../live/buckets.js';
 import { byId } from './dom.js';
 import { ms } from './format.js';
-import { type Frame, SECONDS } from './history.js';
+import { type Frame, SECONDS, spoken } from './history.js';
 import { colour } from './plots.js';
 
 const HEIGHT = 200;
@@ -47,7 +47,7 @@ export class HeatMap {
     const area = { width: width - LEFT, height: HEIGHT - BOTTOM, low, high };
     this.cells(context, area, last.at);
     this.axes(context, area);
-    const of = this.name === '' ? 'all services' : this.name;
+    const of = spoken(this.name);
     const range = rows.length === 0 ? 'no requests' : `from ${limit(low + 1)} to ${limit(high - 1)} ms`;
     this.host.setAttribute('aria-label', `Latency of ${of} over the last two minutes: ${range}`);
   }

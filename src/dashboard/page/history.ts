@@ -1,4 +1,4 @@
-// The last two minutes, by service: what plots show.
+// The last two minutes, by service and by endpoint: what plots show.
 import type { LiveGolden, LiveState } from '../../live/state.js';
 
 export const SECONDS = 120;
@@ -16,7 +16,9 @@ export interface Frame {
 
 const NOTHING: readonly Frame[] = [];
 
-function frameOf(at: number, { requests, latency }: LiveGolden): Frame {
+type Golden = Pick<LiveGolden, 'requests' | 'latency'>;
+
+function frameOf(at: number, { requests, latency }: Golden): Frame {
   return {
     at,
     requests,
@@ -29,13 +31,26 @@ function frameOf(at: number, { requests, latency }: LiveGolden): Frame {
 
 const gap = (at: number): Frame => ({ at, requests: null, p50: null, p95: null, p99: null, distribution: [] });
 
+/** What a plot is about: all services, one of them, or one of its endpoints. Neither has a newline in it. */
+export const subjectOf = (service: string, endpoint = ''): string =>
+  endpoint === '' ? service : `${service}\n${endpoint}`;
+
+/** As people read it. */
+export function spoken(subject: string): string {
+  const [service, endpoint] = subject.split('\n');
+  if (endpoint !== undefined) return `${endpoint} of ${service}`;
+  return service === '' ? 'all services' : service;
+}
+
 export class History {
-  /** By name; '' is all services together. */
+  /** By subject; '' is all services together. */
   private readonly frames = new Map<string, Frame[]>();
 
   add(state: LiveState): void {
     this.push('', state.at, state.total);
-    for (const service of state.services) this.push(service.name, state.at, service);
+    for (const service of state.services) this.push(subjectOf(service.name), state.at, service);
+    for (const endpoint of state.endpoints)
+      this.push(subjectOf(endpoint.service, endpoint.address), state.at, endpoint);
     for (const [name, frames] of this.frames)
       if (frames[frames.length - 1].at < state.at - SECONDS * 1000) this.frames.delete(name);
   }
@@ -44,7 +59,7 @@ export class History {
     return this.frames.get(name) ?? NOTHING;
   }
 
-  private push(name: string, at: number, golden: LiveGolden): void {
+  private push(name: string, at: number, golden: Golden): void {
     const frames = this.frames.get(name) ?? [];
     this.frames.set(name, frames);
     const last = frames[frames.length - 1];

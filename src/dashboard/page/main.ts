@@ -4,7 +4,7 @@ import { byId, element, setText } from './dom.js';
 import { Feed } from './feed.js';
 import { bytes, clock, count, ms, percent, rate } from './format.js';
 import { HeatMap } from './heat-map.js';
-import { History } from './history.js';
+import { History, subjectOf } from './history.js';
 import { Plots } from './plots.js';
 import { tables } from './sections.js';
 
@@ -41,6 +41,7 @@ class Page {
     return value;
   });
   private readonly chosen = byId('chosen') as HTMLSelectElement;
+  private readonly endpoint = byId('endpoint') as HTMLSelectElement;
   private readonly pause = byId('pause');
   /** What is said while the figures are held; empty: they are not. */
   private paused = '';
@@ -52,7 +53,12 @@ class Page {
       const title = section.querySelector('h2')?.textContent ?? '';
       byId('sections').append(element('li', {}, element('a', { href: `#${section.id}` }, title)));
     }
-    this.chosen.addEventListener('change', () => this.draw());
+    this.chosen.addEventListener('change', () => {
+      this.endpoint.value = '';
+      if (this.last !== null) this.choices(this.last);
+      this.draw();
+    });
+    this.endpoint.addEventListener('change', () => this.draw());
     this.pause.addEventListener('click', () => this.togglePause());
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
       this.plots.recolour();
@@ -92,21 +98,19 @@ class Page {
     this.draw();
   }
 
-  private choices({ services }: LiveState): void {
-    const names = services.map(({ name }) => name).sort();
-    const options = [...this.chosen.options].slice(1);
-    if (options.map(({ value }) => value).join('\n') === names.join('\n')) return;
-    const { value } = this.chosen;
-    for (const option of options) option.remove();
-    for (const name of names) this.chosen.append(element('option', { value: name }, name));
-    this.chosen.value = names.includes(value) ? value : '';
+  private choices({ services, endpoints }: LiveState): void {
+    offer(this.chosen, services.map(({ name }) => name).sort());
+    const service = this.chosen.value;
+    const own = endpoints.filter((endpoint) => service !== '' && endpoint.service === service);
+    offer(this.endpoint, own.map(({ address }) => address).sort());
+    this.endpoint.disabled = service === '';
   }
 
   private draw(): void {
-    const name = this.chosen.value;
-    const frames = this.history.of(name);
-    this.plots.show(name, frames);
-    this.heat.show(name, frames);
+    const subject = subjectOf(this.chosen.value, this.endpoint.value);
+    const frames = this.history.of(subject);
+    this.plots.show(subject, frames);
+    this.heat.show(subject, frames);
   }
 
   private togglePause(): void {
@@ -122,6 +126,16 @@ class Page {
   private tell(text: string): void {
     setText(byId('news'), text);
   }
+}
+
+/** Beside the first choice, which stays. Nothing is touched while it is the same: the list may be open. */
+function offer(select: HTMLSelectElement, values: readonly string[]): void {
+  const options = [...select.options].slice(1);
+  if (options.map((option) => option.value).join('\n') === values.join('\n')) return;
+  const { value } = select;
+  for (const option of options) option.remove();
+  for (const name of values) select.append(element('option', { value: name }, name));
+  select.value = values.includes(value) ? value : '';
 }
 
 new Feed('events', new Page());

@@ -3,7 +3,7 @@ import uPlot from 'uplot';
 import { bucketFloorUs } from '../../live/buckets.js';
 import { byId } from './dom.js';
 import { ms, rate } from './format.js';
-import { type Frame, merged, percentiles, SECONDS } from './history.js';
+import { type Frame, merged, percentiles, SECONDS, spoken } from './history.js';
 
 const HEIGHT = 200;
 /** Of the percentile axis: 1 / (1 − p), and what stands there. */
@@ -160,7 +160,7 @@ export class Plots {
   show(name: string, frames: readonly Frame[]): void {
     const last = frames[frames.length - 1];
     if (last === undefined) return;
-    const of = name === '' ? 'all services' : name;
+    const of = spoken(name);
     const at = frames.map((frame) => (frame.at - last.at) / 1000);
     const sum = `${rate(last.requests ?? 0)} requests a second`;
     this.rate.show([at, frames.map(({ requests }) => requests)], `Requests a second of ${of}: now ${sum}`);
