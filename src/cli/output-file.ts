@@ -1,5 +1,16 @@
 // Where a command's result goes: a file that is not written over by accident, or the standard output; and what becomes of it on a full disk.
-import { accessSync, closeSync, constants, existsSync, openSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  ftruncateSync,
+  openSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { complain, FAILURE, messageOf, print, UsageError } from './usage.js';
 
@@ -62,26 +73,36 @@ export function writeOutput(path: string, text: string): boolean {
   }
 }
 
-/** Opens a file for a result that comes in pieces; as `checkOutput`. */
+/**
+ * Opens a file for a result that comes in pieces; as `checkOutput`. Until something comes, what was there stays: where nothing does, there is
+ * no file that was not there before.
+ */
 export function outputFile(path: string, force: boolean): Output {
   refuseExisting(path, force);
+  const before = statSync(path, { throwIfNoEntry: false });
   let file: number;
   try {
     refuseDirectory(path);
-    file = openSync(path, 'w');
+    file = openSync(path, 'a');
   } catch (error) {
     throw new OutputError(cannotWrite(path, error));
   }
+  let begun = false;
   return {
     write: async (text) => {
       const octets = Buffer.from(text);
       try {
+        if (!begun && before?.isFile() === true) ftruncateSync(file);
+        begun = true;
         for (let at = 0; at < octets.length; ) at += writeSync(file, octets, at);
       } catch (error) {
         throw new OutputError(cannotWrite(path, error));
       }
     },
-    close: () => closeSync(file),
+    close: () => {
+      closeSync(file);
+      if (!begun && before === undefined) unlinkSync(path);
+    },
   };
 }
 

@@ -63,7 +63,7 @@ export async function askAdmin(place: AdminPlace): Promise<Recording> {
     throw new AdminError(`the proxy at ${shown(place)} is of a version that does not give out histograms in full`);
   if (status !== 200)
     throw new AdminError(
-      `${shown(place)} answers ${status} (${said}): is it the admin port of a proxy? --from names another`,
+      `${shown(place)} answers ${status}${said === '' ? '' : ` (${said})`}: is it the admin port of a proxy? --from names another`,
     );
   try {
     return recordingOf(JSON.parse(body));

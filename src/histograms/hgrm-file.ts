@@ -28,8 +28,12 @@ export function parseHgrm(text: string, file: string): Distribution {
       .trim()
       .split(/[\s,]+/)
       .map(Number);
-    if ([value, quantile, total].some((number) => number === undefined || Number.isNaN(number)))
-      throw new HistogramFileError(`${file}:${index + 1}: ${JSON.stringify(line.slice(0, 60))} is no line of a .hgrm`);
+    if ([value, quantile, total].some((number) => number === undefined || Number.isNaN(number))) {
+      const cut = index === lines.length - 1 ? ' (the last line: the file may be cut)' : '';
+      throw new HistogramFileError(
+        `${file}:${index + 1}: ${JSON.stringify(line.slice(0, 60))} is no line of a .hgrm${cut}`,
+      );
+    }
     const before = points[points.length - 1];
     if (quantile > 1 || (before !== undefined && (quantile < before[0] || value < before[1])))
       throw new HistogramFileError(`${file}:${index + 1}: it goes back`);

@@ -1,6 +1,6 @@
 // Logs of HdrHistogram (format 1.3): a line for each interval of each histogram, which has its id as its tag. Its own tools read and write them.
 
-import { estimatedSum, type Recorded, type Recording } from './recorded.js';
+import { estimatedSum, greatestOf, type Recorded, type Recording } from './recorded.js';
 import { perShown, type Unit, unitName, unitNamed } from './units.js';
 import { decodeV2, EncodingError, encodeV2 } from './v2.js';
 
@@ -29,7 +29,7 @@ export function logLines({ startMs, endMs, histograms }: Recording, baseMs: numb
   return histograms
     .filter(({ histogram }) => histogram.totalCount > 0)
     .map(({ id, unit, histogram }) => {
-      const times = [(startMs - baseMs) / 1000, (endMs - startMs) / 1000, histogram.maxValue / perShown(unit)];
+      const times = [(startMs - baseMs) / 1000, (endMs - startMs) / 1000, greatestOf(histogram) / perShown(unit)];
       const tag = id === '' ? '' : `Tag=${tagOf(id)},`;
       return `${tag}${times.map((time) => time.toFixed(3)).join(',')},${encodeV2(histogram)}\n`;
     })
@@ -97,5 +97,9 @@ function interval(line: string, header: Header): Recording {
 function tagged(tag: string, unit: Unit, histogram: Recorded['histogram']): Recorded {
   const [, kind = '', name = ''] = /^([a-z]+)\..+\.([a-z0-9_]+)$/.exec(tag) ?? [];
   const own = /_(us|ms|ns|s)$/.exec(name)?.[1] ?? (name === 'h2_connection_streams' ? 'streams' : '');
+  if (own !== '' && unit !== '' && own !== unit)
+    throw new EncodingError(
+      `its head says that values are ${unitName(unit)}, and its tag ${tag} that they are ${unitName(own)}`,
+    );
   return { id: tag, kind, name, labels: {}, unit: own === '' ? unit : own, histogram, sum: estimatedSum(histogram) };
 }

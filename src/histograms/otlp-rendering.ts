@@ -34,7 +34,12 @@ export function otlpRendering(target: string, delta: boolean): Rendering {
     },
     async end() {
       await exporter.close(CLOSE_MS);
-      return exporter.counts.dropped === 0 && exporter.counts.rejected === 0;
+      const { sent, dropped, rejected } = exporter.counts;
+      if (dropped > 0)
+        process.stderr.write(
+          `sluice histograms: ${dropped} of ${sent + dropped} messages did not reach the collector at ${url.origin}\n`,
+        );
+      return dropped === 0 && rejected === 0;
     },
   };
 }

@@ -49,6 +49,10 @@ export function bucketsIn(histogram: Histogram): Bucket[] {
   return buckets;
 }
 
+/** The largest value, as percentiles are written: the upper end of its bucket. So no percentile is above it. */
+export const greatestOf = (histogram: Histogram): number =>
+  histogram.totalCount === 0 ? 0 : histogram.getValueAtPercentile(100);
+
 /** Values added up as far as a histogram knows them. */
 export const estimatedSum = (histogram: Histogram): number => histogram.mean * histogram.totalCount || 0;
 

@@ -1,6 +1,6 @@
 // Histograms as text: a table for people, JSON, CSV, HdrHistogram's .hgrm.
 import { count as countText, time } from '../report/scale.js';
-import { bucketsIn, type Recorded, type Recording } from './recorded.js';
+import { bucketsIn, greatestOf, type Recorded, type Recording } from './recorded.js';
 import { isTime, perShown, secondsOf, unitName } from './units.js';
 import { encodeV2 } from './v2.js';
 
@@ -27,7 +27,7 @@ export function table(histograms: readonly Recorded[], columns: number): string 
     ...[
       meanOf(recorded),
       ...SHOWN.map((of) => recorded.histogram.getValueAtPercentile(of)),
-      recorded.histogram.maxValue,
+      greatestOf(recorded.histogram),
     ].map((value) => valueText(recorded, value)),
   ]);
   const widths = head.map((name, column) => Math.max(name.length, ...rows.map((row) => row[column].length)));
@@ -72,7 +72,7 @@ export function jsonOf({ startMs, endMs, histograms }: Recording): object {
         sum,
         min: filled ? histogram.getValueAtPercentile(0) : null,
         mean: filled ? meanOf(recorded) : null,
-        max: filled ? histogram.maxValue : null,
+        max: filled ? greatestOf(histogram) : null,
         percentiles: Object.fromEntries(
           PERCENTILES.map((of) => [`p${of}`, filled ? histogram.getValueAtPercentile(of) : null]),
         ),
@@ -96,7 +96,7 @@ export function csvLines({ startMs, endMs, histograms }: Recording): string {
         histogram.getValueAtPercentile(0),
         Number(meanOf(recorded).toFixed(3)),
         ...PERCENTILES.map((of) => histogram.getValueAtPercentile(of)),
-        histogram.maxValue,
+        greatestOf(histogram),
       ];
       const cells = [
         new Date(startMs).toISOString(),

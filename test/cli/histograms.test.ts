@@ -161,6 +161,13 @@ describe('sluice histograms', { timeout: TEST_MS, concurrency: false }, () => {
     const again = await run([...from, '--format', 'log', '--out', file]);
     assert.deepEqual([again.status, /a\.hlog exists; add --force to overwrite it/.test(again.stderr)], [2, true]);
     assert.equal((await run([...from, '--format', 'log', '--out', file, '--force'])).status, 0);
+    // Where nothing comes nothing is lost, and no file is left behind that would be in the way.
+    const before = readFileSync(file, 'utf8');
+    const nobody = ['--from', '127.0.0.1:9', '--format', 'log', '--out'];
+    assert.equal((await run([...nobody, file, '--force'])).status, 1);
+    assert.equal(readFileSync(file, 'utf8'), before);
+    assert.equal((await run([...nobody, 'none.hlog'])).status, 1);
+    assert.equal(existsSync(join(directory, 'none.hlog')), false);
   });
 
   it('ends at Ctrl-C with what has come until then', async () => {

@@ -8,7 +8,7 @@ import { parseHgrm } from '../../src/histograms/hgrm-file.js';
 import { logText, parseLog } from '../../src/histograms/log-file.js';
 import { mergedLogs } from '../../src/histograms/merge.js';
 import { bucketsIn, emptyHistogram, type Recorded, type Recording } from '../../src/histograms/recorded.js';
-import { hgrmOf } from '../../src/histograms/render.js';
+import { hgrmOf, jsonOf, table } from '../../src/histograms/render.js';
 import { decodeV2, encodeV2 } from '../../src/histograms/v2.js';
 import { runs } from '../support/runs.js';
 
@@ -162,6 +162,11 @@ describe('logs', () => {
     );
     assert.throws(() => parseLog([...lines, 'what is this'].join('\n'), 'a.hlog'), /a\.hlog:8: it has fewer fields/);
     assert.throws(() => parseLog([...lines, 'x,y,z,AAAA'].join('\n'), 'a.hlog'), /a\.hlog:8: its times are no numbers/);
+    const contrary = text.replace('#[Histogram log format version 1.3]', '$&\n#[Values are milliseconds]');
+    assert.throws(
+      () => parseLog(contrary.replaceAll('#[Values are microseconds]\n', ''), 'a.hlog'),
+      /a\.hlog:\d+: its head says that values are milliseconds, and its tag \S+_us that they are microseconds/,
+    );
     const other = text.replace('version 1.3', 'version 2.0');
     assert.throws(() => parseLog(other, 'a.hlog'), /a\.hlog:1: its format is version 2\.0, and 1\.x is read here/);
   });
@@ -227,5 +232,21 @@ describe('.hgrm', () => {
       /a\.hgrm:5: "abc def ghi" is no line/,
     );
     assert.throws(() => parseHgrm('hello', 'a.hgrm'), /a\.hgrm:1: it does not begin/);
+    assert.throws(
+      () => parseHgrm(`${lines.slice(0, 4).join('\n')}\n   1.89 0.4`, 'a.hgrm'),
+      /a\.hgrm:5: .* \(the last line: the file may be cut\)$/,
+    );
   });
+});
+
+it('no percentile of a table, of JSON and of CSV is above the largest value', () => {
+  const histogram = emptyHistogram(2);
+  for (const value of [20_112, 20_200]) histogram.recordValue(value);
+  const one = { ...recorded(ID, [1]), histogram };
+  const { histograms } = jsonOf(at(T, T + 1000, one)) as {
+    histograms: { percentiles: Record<string, number>; max: number }[];
+  };
+  const [{ percentiles, max }] = histograms;
+  assert.equal(max, Math.max(...Object.values(percentiles)));
+  assert.match(table([one], 200), /20\.2 ms +20\.2 ms\n$/);
 });
