@@ -143,6 +143,26 @@ static napi_value discard(struct call *call) {
   return reply(call, (int32_t)sluice_ring_discard(&call->thread->ring, numbers + from, count, bytes));
 }
 
+// Of a column, which may be of any type: cells from `from` on.
+static napi_value discard_cells(struct call *call) {
+  static const uint8_t widths[] = {[napi_int8_array] = 1,    [napi_uint8_array] = 1,  [napi_uint8_clamped_array] = 1,
+                                   [napi_int16_array] = 2,   [napi_uint16_array] = 2, [napi_int32_array] = 4,
+                                   [napi_uint32_array] = 4,  [napi_float32_array] = 4, [napi_float64_array] = 8};
+  uint8_t *cells = NULL;
+  size_t length = 0, from = uint_arg(call, 1), count = uint_arg(call, 2);
+  napi_typedarray_type type = napi_int8_array;
+  bool typed = false;
+  napi_is_typedarray(call->env, call->values[0], &typed);
+  if (typed) napi_get_typedarray_info(call->env, call->values[0], &type, &length, (void **)&cells, NULL, NULL);
+  if (cells == NULL || (size_t)type >= sizeof widths || from > length || count > length - from) return reply(call, 0);
+  return reply(call, (int32_t)sluice_discard_within(cells + from * widths[type], count * widths[type]));
+}
+
+static napi_value shrink_ring(struct call *call) {
+  if (call->thread->has_ring) sluice_ring_shrink(&call->thread->ring);
+  return NULL;
+}
+
 static napi_value destroy(struct call *call) {
   destroy_ring(call->env, call->thread);
   return NULL;
@@ -330,6 +350,8 @@ NAPI_MODULE_INIT() {
       {"uvFd", uv_fd},
       {"destroy", destroy},
       {"discard", discard},
+      {"discardCells", discard_cells},
+      {"shrinkRing", shrink_ring},
       {"listen", listen_on},
       {"refuse", refuse},
       {"socket", open_socket},

@@ -57,6 +57,7 @@ int sluice_watch(struct epoll_executor *x, struct fd_state *f, int fd) {
   if (result < 0 && errno == EEXIST) result = SYS(epoll_ctl, x->epoll_fd, EPOLL_CTL_MOD, fd, &event);
   if (result < 0) return -errno;
   f->flags |= FD_WATCHED;
+  if (fd > x->highest_fd) x->highest_fd = fd;
   return 0;
 }
 
@@ -248,6 +249,7 @@ int sluice_epoll_open(struct sluice_ring *ring, uint32_t entries) {
   if (x == NULL) return -ENOMEM;
   x->epoll_fd = x->event_fd = -1;
   x->ready.head = -1;
+  x->highest_fd = -1;
   x->precise = true;
   x->ring = ring;
   int error = sluice_reserve_op(x) ? 0 : -ENOMEM;
@@ -277,6 +279,30 @@ int sluice_epoll_open(struct sluice_ring *ring, uint32_t entries) {
   ring->epoll = x;
   ring->id = x->id;
   return 0;
+}
+
+// Whether nothing waits on a descriptor: its state may be forgotten then. One that is still registered is registered anew when it is used next,
+// which reports what is ready.
+static bool at_rest(const struct fd_state *f) {
+  return (f->flags & FD_READY) == 0 && f->queue[READERS] == 0 && f->queue[WRITERS] == 0 && f->queue[POLLERS] == 0;
+}
+
+void sluice_epoll_shrink(struct sluice_ring *ring) {
+  struct epoll_executor *x = ring->epoll;
+  sluice_shrink_ops(x);
+  int rest = 0, highest = -1;  // the first of those at rest that come in a row
+  for (int fd = 0; fd <= x->highest_fd + 1; fd++) {
+    bool past = fd > x->highest_fd;
+    if (!past && at_rest(&x->fds[fd])) continue;
+    sluice_discard_within(&x->fds[rest], (size_t)(fd - rest) * sizeof *x->fds);
+    rest = fd + 1;
+    if (!past) highest = fd;
+  }
+  x->highest_fd = highest;
+  // The rings have been gone through to their ends. Those of the kernel's are not ours to count.
+  uint32_t pending = sluice_load(x->sq_tail) - x->submitted, unseen = x->completed - sluice_load(x->cq_head);
+  if (pending == 0) sluice_discard_within(ring->entries, ring->entries_size);
+  if (unseen == 0) sluice_discard_within(x->cqes, x->cq_entries * sizeof *x->cqes);
 }
 
 void sluice_epoll_close(struct sluice_ring *ring) {

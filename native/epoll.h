@@ -23,7 +23,9 @@ struct op {
   uint32_t hash_next;  // in its bucket of the table by user_data
   uint32_t done;       // bytes sent so far, or received towards the limit
   int32_t result;      // of an overflowed completion
+  bool used;           // not in the free list
   bool parked;         // in a queue and in the hash table
+  bool first;          // of its queue, while the table shrinks
   bool bulk;           // the last receive filled all its room
   bool fell_short;     // a MSG_WAITALL send that ended early: it breaks its chain although its result is positive
 };
@@ -74,6 +76,7 @@ struct epoll_executor {
   struct op_list issuable;    // links ready to be issued
   struct op_list overflowed;  // completions waiting for room in the completion ring
   struct fd_state *fds;
+  int highest_fd;  // that was watched since the table was last given back
   struct fd_list ready;
 
   // The mailbox of MSG_RING, under the registry's lock.
@@ -95,6 +98,8 @@ static inline bool completions_full(const struct epoll_executor *x) {
 // epoll_table.c
 // Makes sure that the next sluice_take_op() succeeds. False where there is no memory.
 bool sluice_reserve_op(struct epoll_executor *x);
+// Gives back what the table has grown by and is not needed for what is in it.
+void sluice_shrink_ops(struct epoll_executor *x);
 uint32_t sluice_take_op(struct epoll_executor *x, const struct io_uring_sqe *sqe);
 // Issues the operation after the current one is finished.
 void sluice_issue_later(struct epoll_executor *x, uint32_t index);

@@ -35,6 +35,7 @@ bool sluice_reserve_op(struct epoll_executor *x) {
   for (uint32_t i = 0; i < capacity; i++) {
     struct op *op = &ops[i];
     if (i >= old) {
+      op->used = false;
       op->parked = false;
       op->next = i + 1 < capacity ? i + 2 : 0;
     } else if (op->parked) {
@@ -47,11 +48,66 @@ bool sluice_reserve_op(struct epoll_executor *x) {
   return true;
 }
 
+// Operations are given new numbers, without gaps: the one that is parked longest may be the last of the table.
+void sluice_shrink_ops(struct epoll_executor *x) {
+  uint32_t used = 0, capacity = SLUICE_FIRST_OPS, old = x->op_capacity;
+  for (uint32_t index = 1; index <= old; index++) used += op_at(x, index)->used;
+  while (capacity < used) capacity *= 2;
+  if (capacity >= old) return;
+  uint32_t *numbers = SYS_ALLOC(calloc, old + 1, sizeof *numbers);
+  uint32_t *buckets = SYS_ALLOC(calloc, capacity, sizeof *buckets);
+  struct op *ops = SYS_ALLOC(calloc, capacity, sizeof *ops), *before = x->ops;
+  if (numbers == NULL || buckets == NULL || ops == NULL) {
+    free(numbers);
+    free(buckets);
+    free(ops);
+    return;
+  }
+  uint32_t count = 0;
+  for (uint32_t index = 1; index <= old; index++) {
+    if (before[index - 1].used) numbers[index] = ++count;
+  }
+  // Heads of queues while all of them have their old numbers.
+  for (uint32_t index = 1; index <= old; index++) {
+    struct op *op = &before[index - 1];
+    if (op->used) op->first = op->parked && x->fds[op->sqe.fd].queue[queue_of(op)] == index;
+  }
+  free(x->buckets);
+  x->ops = ops;
+  x->buckets = buckets;
+  x->op_capacity = capacity;
+  x->free_op = 0;
+  for (uint32_t index = old; index > 0; index--) {
+    if (!before[index - 1].used) continue;
+    uint32_t number = numbers[index];
+    struct op *op = op_at(x, number);
+    *op = before[index - 1];
+    op->next = numbers[op->next];
+    op->link = numbers[op->link];
+    if (op->first) x->fds[op->sqe.fd].queue[queue_of(op)] = number;
+    if (!op->parked) continue;
+    uint32_t *bucket = &buckets[bucket_of(x, op->sqe.user_data)];
+    op->hash_next = *bucket;
+    *bucket = number;
+  }
+  for (uint32_t index = capacity; index > count; index--) {
+    op_at(x, index)->next = x->free_op;
+    x->free_op = index;
+  }
+  struct op_list *lists[] = {&x->issuable, &x->overflowed};
+  for (int i = 0; i < 2; i++) {
+    lists[i]->head = numbers[lists[i]->head];
+    lists[i]->tail = numbers[lists[i]->tail];
+  }
+  free(before);
+  free(numbers);
+}
+
 uint32_t sluice_take_op(struct epoll_executor *x, const struct io_uring_sqe *sqe) {
   uint32_t index = x->free_op;
   struct op *op = op_at(x, index);
   x->free_op = op->next;
-  *op = (struct op){.sqe = *sqe};
+  *op = (struct op){.sqe = *sqe, .used = true};
   return index;
 }
 
@@ -74,6 +130,13 @@ void sluice_post(struct epoll_executor *x, uint64_t user_data, int32_t result, u
   cqe->flags = flags;
 }
 
+static void give_back(struct epoll_executor *x, uint32_t index) {
+  struct op *op = op_at(x, index);
+  op->used = false;
+  op->next = x->free_op;
+  x->free_op = index;
+}
+
 // The last completion of an operation. Without room it stays in the operation: nothing to allocate, nothing lost.
 static void complete(struct epoll_executor *x, uint32_t index, int32_t result, uint32_t cqe_flags, bool silent) {
   struct op *op = op_at(x, index);
@@ -84,8 +147,7 @@ static void complete(struct epoll_executor *x, uint32_t index, int32_t result, u
     return;
   }
   if (!silent) sluice_post(x, op->sqe.user_data, result, cqe_flags);
-  op->next = x->free_op;
-  x->free_op = index;
+  give_back(x, index);
 }
 
 void sluice_flush_overflowed(struct epoll_executor *x) {
@@ -94,8 +156,7 @@ void sluice_flush_overflowed(struct epoll_executor *x) {
     struct op *op = op_at(x, index);
     x->overflowed.head = op->next;
     sluice_post(x, op->sqe.user_data, op->result, op->done);
-    op->next = x->free_op;
-    x->free_op = index;
+    give_back(x, index);
   }
 }
 

@@ -147,6 +147,17 @@ uint32_t sluice_ring_discard(const struct sluice_ring *ring, const int32_t *numb
   return given;
 }
 
+uint32_t sluice_discard_within(void *memory, size_t bytes) {
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  uintptr_t from = ((uintptr_t)memory + page - 1) / page * page, to = ((uintptr_t)memory + bytes) / page * page;
+  if (to <= from || SYS(madvise, (void *)from, to - from, MADV_DONTNEED) != 0) return 0;
+  return (uint32_t)((to - from) / page);
+}
+
+void sluice_ring_shrink(struct sluice_ring *ring) {
+  if (ring->executor == SLUICE_EPOLL) sluice_epoll_shrink(ring);
+}
+
 void sluice_ring_destroy(struct sluice_ring *ring) {
   if (ring->rings == NULL) return;
   if (ring->executor == SLUICE_EPOLL) {

@@ -71,6 +71,10 @@ int sluice_ring_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_co
 // Returns the pages of buffers to the system: `count` areas of `bytes` each in the slab, given by number. Their content is lost. Returns how
 // many were returned: none if a page is larger than a buffer.
 uint32_t sluice_ring_discard(const struct sluice_ring *ring, const int32_t *numbers, uint32_t count, size_t bytes);
+// Gives the pages that lie wholly in private, anonymous memory back to the system; they read as zeros. How many were given back.
+uint32_t sluice_discard_within(void *memory, size_t bytes);
+// Gives back what the executor has grown by in a burst and does not use. Between two calls of sluice_ring_enter.
+void sluice_ring_shrink(struct sluice_ring *ring);
 // Submits what is queued (so that queued closes happen), cancels everything and unmaps. The slab stays mapped, permanently, if the kernel did
 // not release an operation that might still write there. Safe to call twice.
 void sluice_ring_destroy(struct sluice_ring *ring);
@@ -100,6 +104,7 @@ int sluice_epoll_open(struct sluice_ring *ring, uint32_t entries);
 int sluice_epoll_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_complete, int64_t timeout_us,
                        uint32_t min_wait_us);
 void sluice_epoll_close(struct sluice_ring *ring);
+void sluice_epoll_shrink(struct sluice_ring *ring);
 
 // Tells the epoll executors of all threads that descriptor `fd` is (or is about to be) a different file, so that none applies the old
 // file's state to the new one. Call before closing and after creating a descriptor.

@@ -13,6 +13,7 @@
 #define BUFFER_BYTES 4096u
 
 struct driver {
+  unsigned turns;
   struct sluice_ring ring;
   uint32_t tail;
   uint16_t buffer_tail;

@@ -73,6 +73,11 @@ export class BodyReader {
     this.padded = new Uint8Array(capacity);
   }
 
+  /** Columns of which the cells of free slots may become 0. */
+  columns(): readonly ArrayBufferView[] {
+    return [this.states, this.framings, this.left, this.line, this.padded];
+  }
+
   /**
    * Starts a body; `contentLength` counts for FRAMING.LENGTH only. `padded`: for responses, because some servers pad chunk sizes to a fixed
    * width. In requests, padding could make the next parser read the body differently.

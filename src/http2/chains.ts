@@ -45,6 +45,11 @@ export class Chains {
     this.link(1);
   }
 
+  /** Columns by chain of which the cells of empty chains may become 0. */
+  columns(): readonly ArrayBufferView[] {
+    return [this.bytes, this.pinned, this.first, this.last];
+  }
+
   /** Total memory of all chains, in buffers. */
   get pinnedBuffers(): number {
     return Math.ceil(this.pinnedTotal / this.bufferBlocks);

@@ -73,6 +73,8 @@ export class Streams {
   readonly connection: (Connection | null)[] = [];
   /** Slots in use. */
   used = 0;
+  /** The most of them since somebody has set it to those in use. */
+  peak = 0;
   /** Client connections that have a stream. */
   busyClients = 0;
 
@@ -101,6 +103,35 @@ export class Streams {
     this.free = new Int32Array(capacity);
   }
 
+  /** Columns of which the cells of free slots may become 0. */
+  columns(): readonly ArrayBufferView[] {
+    return [
+      this.id,
+      this.state,
+      this.peer,
+      this.peerKind,
+      this.sendUsed,
+      this.recvWindow,
+      this.recvCredit,
+      this.recvTarget,
+      this.held,
+      this.expected,
+      this.blockedSince,
+      this.active,
+      this.since,
+      this.blockedNext,
+      this.blockedPrev,
+      this.bucketNext,
+    ];
+  }
+
+  /** Has `order` put the free slots among those that were ever used into another order; it returns how many they are. */
+  reorder(order: (free: Int32Array, used: number, isFree: (slot: number) => boolean) => number): void {
+    const isFree = new Uint8Array(this.fresh);
+    for (let i = 0; i < this.freeCount; i++) isFree[this.free[i]] = 1;
+    this.freeCount = order(this.free, this.fresh, (slot) => isFree[slot] === 1);
+  }
+
   /** A slot not attached to a connection, or -1 if there is none. */
   allocate(): StreamSlot | -1 {
     let slot: number;
@@ -109,7 +140,7 @@ export class Streams {
       slot = this.fresh++;
       this.connection.push(null);
     } else return NONE;
-    this.used++;
+    if (++this.used > this.peak) this.peak = this.used;
     this.id[slot] = 0;
     this.state[slot] = 0;
     this.peer[slot] = NONE;

@@ -78,6 +78,13 @@ export interface Native extends NativeTls {
    * Returns the pages of slab areas to the system: `numbers[from]` and the next `count` - 1, of `bytes` each. Returns the number returned.
    */
   discard(numbers: Int32Array, from: number, count: number, bytes: number): number;
+  /**
+   * The same for the pages that lie wholly within `count` cells of a column: they are 0 from then on. Not for shared memory. Returns how many
+   * pages were given back.
+   */
+  discardCells(column: ArrayBufferView, from: number, count: number): number;
+  /** Gives back what the executor has grown by in a burst, as far as it does not use it. */
+  shrinkRing(): void;
   /** 1: a worker is creating its columns, which malloc should map one by one; 0: it is done. */
   makeColumns(begin: number): void;
   /** Returns malloc's free memory to the kernel. Once, after a start, because it walks the whole heap. */

@@ -59,6 +59,11 @@ export class SendQueue {
     this.link(1);
   }
 
+  /** Columns by socket of which the cells of free slots may become 0. */
+  columns(): readonly ArrayBufferView[] {
+    return [this.bytes, this.pinned, this.head, this.tail, this.message];
+  }
+
   /** Bytes of the slab's fixed region that `messageBlocks` vectored sends need. */
   static fixedBytes(messageBlocks: number): number {
     return messageBlocks * (MESSAGE_BYTES + 16);

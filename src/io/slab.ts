@@ -51,7 +51,9 @@ export class Slab {
   private bare = 0;
   private ranOut = false;
   private cold = 0;
-  private shrunkAt = -1;
+  /** End of the ring when `shrinkLent` was last asked, and how many before it have no pages. */
+  private settledTail: number;
+  private shrunk: number;
   private readonly lentBids = new Int32Array(RING_BUFFERS);
   private readonly stack: Int32Array;
   private readonly refs: Uint16Array;
@@ -83,6 +85,8 @@ export class Slab {
     this.lowest = this.free;
     // Nothing has been touched yet.
     this.bare = this.free;
+    this.settledTail = this.ringTail;
+    this.shrunk = this.lent;
   }
 
   /** Permanently takes `length` bytes of the fixed region; returns their offset. Throws when it is used up. */
@@ -137,6 +141,8 @@ export class Slab {
   take(): number {
     if (this.free === 0) return -1;
     const bid = this.stack[--this.free];
+    // Here, and not once a turn: what is taken and given back within one has been written all the same.
+    if (this.free < this.lowest) this.lowest = this.free;
     this.refs[bid] = 1;
     return bid;
   }
@@ -255,16 +261,23 @@ export class Slab {
     this.bare += count;
   }
 
-  /** The same for buffers lent beyond what is needed in quiet times. */
+  /**
+   * The same for what is lent beyond what is lent now that it is quiet, and for all that is lent where nothing was received since this was
+   * last asked. Between two turns of the ring: what the kernel has written into them must have been told by then.
+   */
   shrinkLent(discard: (bids: Int32Array, from: number, count: number, bytes: number) => number): void {
-    const count = this.lent - this.target;
-    // Nothing was lent since: they have no pages.
-    if (count <= RING_START || this.shrunkAt === this.ringTail) return;
-    this.shrunkAt = this.ringTail;
+    const silent = this.ringTail === this.settledTail;
+    if (!silent) this.shrunk = 0;
+    this.settledTail = this.ringTail;
+    // Those lent last are at the end of the ring, and the kernel begins at the other.
+    const most = silent ? this.lent : this.lent - this.target;
+    const count = most - this.shrunk;
+    if (count <= (silent ? 0 : RING_START)) return;
     for (let i = 0; i < count; i++) {
-      const entry = ((this.ringTail - 1 - i) & (RING_BUFFERS - 1)) << 2;
+      const entry = ((this.ringTail - 1 - this.shrunk - i) & (RING_BUFFERS - 1)) << 2;
       this.lentBids[i] = this.ring16[(entry << 1) + 6];
     }
+    this.shrunk = most;
     this.lentBids.subarray(0, count).sort();
     this.discarded += discard(this.lentBids, 0, count, BUFFER_SIZE);
   }

@@ -1,4 +1,5 @@
 // The columns of the socket table (one slot per socket, struct of arrays), and the free slots.
+import type { Order } from './free-slots.js';
 
 /** Flags of a slot. */
 export const SOCKET = {
@@ -64,6 +65,8 @@ export class SocketTable {
   readonly owes: Uint8Array;
   /** Sockets in use. */
   open = 0;
+  /** The most of them since somebody has set it to those in use. */
+  peak = 0;
 
   /** Operations outstanding. */
   protected readonly pending: Uint8Array;
@@ -107,7 +110,7 @@ export class SocketTable {
     this.owes[slot] = 0;
     this.pending[slot] = 0;
     if (fd < this.owner.length) this.owner[fd] = this.ownerId;
-    this.open++;
+    if (++this.open > this.peak) this.peak = this.open;
     return slot;
   }
 
@@ -124,6 +127,11 @@ export class SocketTable {
     const end = Math.min(this.capacity, this.prepared + CHUNK);
     for (const { column, empty } of this.columns) column.fill(empty, this.prepared, end);
     this.prepared = end;
+  }
+
+  /** Has `order` put the free slots among those that were ever used into another order. */
+  reorder(order: Order): void {
+    this.freeCount = order(this.freeSlots, this.nextFresh, (slot) => this.kind[slot] === FREE);
   }
 
   /** Slots from here on have never been used. */

@@ -41,6 +41,11 @@ export class Wheel {
     this.tick = Math.floor(nowMs / TICK_MS);
   }
 
+  /** Columns by slot of which the cells of slots without a timer may become 0. */
+  columns(): readonly ArrayBufferView[] {
+    return [this.next, this.prev, this.deadline];
+  }
+
   /** Timers armed. */
   get size(): number {
     return this.armed;

@@ -64,6 +64,7 @@ export interface DataPath {
   readonly context: Context;
   readonly core: Core;
   readonly exchanges: Exchanges;
+  readonly kept: KeptRequests;
   readonly dialer: Dialer;
   readonly idle: IdlePool;
   readonly detector: Detector;
@@ -77,6 +78,7 @@ export interface DataPath {
   readonly endpoints: Http1Endpoints;
   readonly pieces: PieceWriter;
   readonly http2: Http2Connections;
+  readonly streams: Http2Streams;
   readonly tunnels: Tunnels;
   readonly accounts: Accounts;
   readonly control: Lifecycle;
@@ -198,6 +200,7 @@ export function makeDataPath(context: Context): DataPath {
     ...one,
     ...accept,
     http2: two.connections,
+    streams: two.streams,
     tunnels,
     accounts,
     control,

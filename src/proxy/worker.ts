@@ -19,6 +19,7 @@ import { SilentPeers } from './connect/silence.js';
 import { CONTEXT_BYTES, Context } from './context.js';
 import { type DataPath, makeDataPath } from './data-path.js';
 import { STATE } from './exchange/exchange.js';
+import { forgettingOf, GiveBack } from './give-back.js';
 import { completionsToAwait } from './http2/coalesce.js';
 import { Sampling } from './sampling.js';
 import type { ExchangeSlot, SocketSlot } from './slots.js';
@@ -56,7 +57,7 @@ export class Worker {
   private stopping = false;
   private resolve: (() => void) | undefined;
   private readonly sampling = new Sampling();
-  private settledAt = 0;
+  private readonly returns: GiveBack;
   private readonly turnHistogram = workerHistogram(LOOP_TURN_US);
 
   constructor(
@@ -117,6 +118,8 @@ export class Worker {
       turned: () => this.turned(),
     });
     this.silent = new SilentPeers(this.context, (slot, errno) => this.events.failed(slot, errno));
+    const forgetting = forgettingOf(this.context, this.path, this.silent, native);
+    this.returns = new GiveBack(this.reactor, this.path.core.streams, native, forgetting);
   }
 
   private connectTls(): void {
@@ -402,7 +405,7 @@ export class Worker {
     const { values, slab, splicer, sockets, reactor } = this.context;
     const now = reactor.clock();
     const lag = Math.max(0, reactor.since(this.sampling.at) * 1000);
-    const latest = Math.min(this.router.sweep(), this.silent.look(now), this.shrink(now));
+    const latest = Math.min(this.router.sweep(), this.silent.look(now), this.giveBack(now));
     values[W.LOOP_TURNS] = reactor.turns;
     values[W.COMPLETIONS] = reactor.completions;
     values[W.SLAB_BUFFERS] = slab.buffers;
@@ -429,19 +432,10 @@ export class Worker {
     this.sampling.taken(ms, this.happened, ms + Math.ceil(Math.min(latest, decaying) - now));
   }
 
-  /** Releases memory after a burst. Returns the time of the next attempt. */
-  private shrink(now: number): number {
-    const { slab, limits } = this.context;
-    const { slabIdleMs } = limits;
-    if (slabIdleMs === 0) return Number.POSITIVE_INFINITY;
-    const before = slab.discarded;
-    if (now >= this.settledAt + slabIdleMs) {
-      this.settledAt = now;
-      slab.settle();
-      slab.shrinkLent(this.native.discard);
-    }
-    slab.shrink(this.native.discard);
-    return slab.discarded > before ? now : this.settledAt + slabIdleMs;
+  /** Gives the memory of a burst back. Returns when there may be more of it. */
+  private giveBack(now: number): number {
+    const { slabIdleMs } = this.context.limits;
+    return slabIdleMs === 0 ? Number.POSITIVE_INFINITY : this.returns.look(now, slabIdleMs, this.happened);
   }
 
   private send(message: FromWorker): void {

@@ -208,3 +208,53 @@ test('what has been free for a while is given back once, what is used is not, an
   assert.equal(slab.lent, lent, 'what is lent stays lent');
   assert.equal(kernel.available, lent);
 });
+
+/** Has the kernel write into so many of the buffers that are lent, and lends others. */
+function receive(slab: Slab, kernel: Borrower, count: number): number[] {
+  const received = Array.from({ length: count }, () => kernel.take());
+  for (const bid of received) slab.received(bid);
+  for (const bid of received) slab.release(bid);
+  slab.lend();
+  return received;
+}
+
+test('all that is lent is given back once nothing is received any more, however much less is lent meanwhile', () => {
+  const memory = fakeMemory(4096);
+  const slab = new Slab(memory, 0);
+  const kernel = new Borrower(memory);
+  for (let i = 0; i < 4; i++) slab.grow();
+  slab.lend();
+  const written = new Set<number>();
+  for (let i = 0; i < 40; i++) for (const bid of receive(slab, kernel, 500)) written.add(bid);
+  const discard = (bids: Int32Array, from: number, count: number): number => {
+    for (const bid of bids.subarray(from, from + count)) written.delete(bid);
+    return count;
+  };
+  for (let i = 0; i < 4; i++) {
+    slab.settle();
+    slab.shrinkLent(discard);
+    for (let n = 0; n < 8; n++) slab.shrink(discard);
+  }
+  assert.equal(written.size, 0, `${written.size} that were written are kept`);
+  const { discarded } = slab;
+  slab.settle();
+  slab.shrinkLent(discard);
+  assert.equal(slab.discarded, discarded, 'once');
+});
+
+test('what is taken and given back within a turn is given back to the system as well', () => {
+  const slab = new Slab(fakeMemory(1024), 0);
+  const taken = Array.from({ length: 300 }, () => slab.take());
+  for (const bid of taken) slab.release(bid);
+  slab.lend();
+  const given = new Set<number>();
+  const discard = (bids: Int32Array, from: number, count: number): number => {
+    for (const bid of bids.subarray(from, from + count)) given.add(bid);
+    return count;
+  };
+  for (let i = 0; i < 3; i++) {
+    slab.settle();
+    slab.shrink(discard);
+  }
+  assert.deepEqual(given, new Set(taken));
+});

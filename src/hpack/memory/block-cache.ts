@@ -13,6 +13,9 @@ import type { Template } from './template.js';
 export const RECEIVED_BYTES = 256;
 export const READY_BYTES = 512;
 
+/** No template has this id. */
+const NO_TEMPLATE = -1;
+
 /** Slots in which a block may be, next to each other. */
 const WAYS = 2;
 
@@ -65,6 +68,12 @@ export class ReceivedBlocks {
   /** Drops all entries, with their templates. */
   newEpoch(): void {
     this.template.fill(null);
+  }
+
+  /** The same, with their octets. */
+  forget(unused: (at: number, length: number) => void): void {
+    this.newEpoch();
+    unused(this.base, (this.mask + 1) * RECEIVED_BYTES);
   }
 }
 
@@ -136,5 +145,11 @@ export class ReadyBlocks {
     this.length[slot] = end - at;
     this.missed[slot] = missed;
     this.bytes.copyWithin(this.base + slot * READY_BYTES, at, end);
+  }
+
+  /** Forgets all of them, with their octets. */
+  forget(unused: (at: number, length: number) => void): void {
+    this.template.fill(NO_TEMPLATE);
+    unused(this.base, (this.mask + 1) * READY_BYTES);
   }
 }

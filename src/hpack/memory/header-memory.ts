@@ -102,6 +102,12 @@ export class HeaderMemory {
     this.received.newEpoch();
   }
 
+  /** Forgets the blocks of all connections. `unused` is told where their octets were. */
+  forgetBlocks(unused: (at: number, length: number) => void): void {
+    this.received.forget(unused);
+    this.ready.forget(unused);
+  }
+
   private addStaticTable(): void {
     const { text, names, atoms } = this;
     for (let index = 1; index <= LAST_STATIC; index++) {

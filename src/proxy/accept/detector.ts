@@ -128,6 +128,11 @@ export class Detector implements Racer {
     if (deadline !== NEVER) this.context.wheel.pull(client, deadline);
   }
 
+  /** Columns by socket of which the cells of free slots may become 0. */
+  columns(): readonly ArrayBufferView[] {
+    return [this.learned, ...this.patience.columns()];
+  }
+
   /** A drain has begun: do not wait for a silent client. */
   reconsider(client: SocketSlot): void {
     this.context.wheel.pull(client, this.context.reactor.clock() + 1);

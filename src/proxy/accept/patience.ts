@@ -38,6 +38,11 @@ export class Patience {
     this.ending = new Int8Array(n);
   }
 
+  /** Columns by socket of which the cells of free slots may become 0. */
+  columns(): readonly ArrayBufferView[] {
+    return [this.state, this.began, this.since, this.ending];
+  }
+
   /** Whether the client has sent nothing that is likely to become HTTP. */
   waits(client: SocketSlot): boolean {
     return this.context.inbox.empty(client) || outlook(this.state[client]) !== OUTLOOK.LIKELY;

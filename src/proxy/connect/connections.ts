@@ -171,6 +171,23 @@ export class Connections {
     context.sockets.emptyIs(this.ended, 1);
   }
 
+  /** Columns by socket of which the cells of free slots may become 0. */
+  columns(): readonly ArrayBufferView[] {
+    return [
+      this.destination,
+      this.meter,
+      this.opened,
+      this.active,
+      this.read,
+      this.written,
+      this.undecided,
+      this.opaque,
+      this.era,
+      this.uncounted,
+      this.deferred,
+    ];
+  }
+
   /** A client connection on `listener`; -1 (and the fd stays the caller's) when the table is full. */
   openClient(fd: number, listener: number, kind: number): SocketSlot | -1 {
     const { sockets, values, reactor } = this.context;

@@ -86,6 +86,11 @@ export class Dialer {
     context.connections.unwanted = (socket) => this.unwanted(socket);
   }
 
+  /** Columns by socket of which the cells of free slots may become 0. */
+  columns(): readonly ArrayBufferView[] {
+    return [this.purpose, this.plain, this.headed, ...this.hedges.columns()];
+  }
+
   /** Registers `caller` for connections with `purpose`. */
   serve(purpose: number, caller: Caller): void {
     this.callers[purpose] = caller;

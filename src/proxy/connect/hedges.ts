@@ -17,6 +17,11 @@ export class Hedges {
     this.asked = new Uint8Array(sockets);
   }
 
+  /** Columns by socket of which the cells of free slots may become 0. */
+  columns(): readonly ArrayBufferView[] {
+    return [this.other, this.role, this.asked];
+  }
+
   /** A dial begins. */
   reset(socket: SocketSlot): void {
     this.other[socket] = 0;

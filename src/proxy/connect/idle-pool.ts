@@ -23,6 +23,11 @@ export class IdlePool {
     this.pooled = new Uint8Array(n);
   }
 
+  /** Columns by socket of which the cells of free slots may become 0. */
+  columns(): readonly ArrayBufferView[] {
+    return [this.next, this.prev, this.pooled];
+  }
+
   /** Takes an idle connection of `endpoint` out of the pool; -1 for none. */
   take(endpoint: number): SocketSlot | -1 {
     const socket = (this.head[endpoint] - 1) as SocketSlot | -1;

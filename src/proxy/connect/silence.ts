@@ -33,6 +33,11 @@ export class SilentPeers {
     this.asked = new Uint16Array(context.sockets.capacity);
   }
 
+  /** Columns by socket of which the cells of free slots may become 0. */
+  columns(): readonly ArrayBufferView[] {
+    return [this.since, this.next, this.asked];
+  }
+
   /** Checks the sockets that data was sent to. Called now and then. Returns the latest time for the next call. */
   look(now: number): number {
     const { sockets } = this.context;

@@ -165,6 +165,42 @@ export class Exchanges {
     this.told = new Uint8Array(n);
   }
 
+  /** Columns of which the cells of exchanges may become 0 whose client's slot is free. */
+  columns(): readonly ArrayBufferView[] {
+    return [
+      this.state,
+      this.service,
+      this.method,
+      this.grpc,
+      this.eventStream,
+      this.upgrade,
+      this.bare,
+      this.whole,
+      this.over,
+      this.started,
+      this.attempts,
+      this.pending,
+      this.counted,
+      this.endpoint,
+      this.stay,
+      this.silent,
+      this.version,
+      this.origin,
+      this.carried,
+      this.kind,
+      this.id,
+      this.status,
+      this.grpcStatus,
+      this.latencyUs,
+      this.lineNext,
+      this.linePrev,
+      this.lineSince,
+      this.received,
+      this.sent,
+      this.told,
+    ];
+  }
+
   /** Total number of exchange slots. */
   get capacity(): number {
     return this.sockets + this.streams;

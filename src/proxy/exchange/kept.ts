@@ -74,6 +74,11 @@ export class KeptRequests {
     this.trailers = new SavedLists(core.slab, core.blocks, core.areas, n);
   }
 
+  /** Columns by exchange, of which the cells may become 0 where the client's slot is free. */
+  columns(): readonly ArrayBufferView[] {
+    return [this.form, this.at, this.length, this.whole, this.buffer, ...this.body.columns()];
+  }
+
   /** Keeps a head written for HTTP/1 at [at, at + length) of `buffer`, which the caller holds too. `whole`: including the whole body. */
   keepWritten(x: ExchangeSlot, buffer: number, at: number, length: number, whole: boolean): void {
     // If no connection could be leased, the head is written again for the next endpoint.

@@ -123,6 +123,33 @@ export class Http1Sockets {
     this.throttled = new Uint8Array(slots);
   }
 
+  /** Columns by socket of which the cells of free slots may become 0. */
+  columns(): readonly ArrayBufferView[] {
+    return [
+      this.request,
+      this.minor,
+      this.keep,
+      this.headSince,
+      this.requests,
+      this.framingOut,
+      this.expects,
+      this.readOn,
+      this.serving,
+      this.response,
+      this.sending,
+      this.heard,
+      this.ended,
+      this.served,
+      this.sent,
+      this.reusable,
+      this.scanned,
+      this.large,
+      this.flow,
+      this.throttled,
+      ...this.bodies.columns(),
+    ];
+  }
+
   /** A new client connection. */
   openClient(client: SocketSlot): void {
     this.request[client] = REQUEST.HEAD;

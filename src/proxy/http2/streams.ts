@@ -70,6 +70,11 @@ export class Http2Streams implements Http2Events {
     this.discarded = new Int32Array(core.streams.capacity);
   }
 
+  /** Columns by stream of which the cells of free slots may become 0. */
+  columns(): readonly ArrayBufferView[] {
+    return [this.serving, this.discardsSince, this.discarded];
+  }
+
   // Protocol events.
 
   request(connection: Connection, slot: number, end: boolean): void {

@@ -63,6 +63,11 @@ export class OpaqueRelay implements Caller {
     dialer.serve(PURPOSE.OPAQUE, this);
   }
 
+  /** Columns by socket of which the cells of free slots may become 0. */
+  columns(): readonly ArrayBufferView[] {
+    return [this.flow, this.run, this.throttled, this.attempts, this.plain, this.service, this.broken, this.why];
+  }
+
   /**
    * Relays the client to an endpoint of `service`. `upstream`: a connection dialled earlier, or -1. The client's bytes so far are in its
    * inbox. `plain`: they are TLS, which the mesh does not encrypt again.

@@ -102,6 +102,8 @@ export class Kernel {
       uvTimeout: () => -1,
       uvFd: () => UV_FD,
       discard: () => 0,
+      discardCells: () => 0,
+      shrinkRing: () => undefined,
       trimHeap: () => undefined,
       checksum: () => 0,
       makeColumns: () => undefined,
