@@ -73,7 +73,7 @@ export class ReceivedBlocks {
   /** The same, with their octets. */
   forget(unused: (at: number, length: number) => void): void {
     this.newEpoch();
-    unused(this.base, (this.mask + 1) * RECEIVED_BYTES);
+    unused(this.base, this.template.length * RECEIVED_BYTES);
   }
 }
 
@@ -150,6 +150,6 @@ export class ReadyBlocks {
   /** Forgets all of them, with their octets. */
   forget(unused: (at: number, length: number) => void): void {
     this.template.fill(NO_TEMPLATE);
-    unused(this.base, (this.mask + 1) * READY_BYTES);
+    unused(this.base, this.template.length * READY_BYTES);
   }
 }
