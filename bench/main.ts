@@ -29,6 +29,7 @@ import {
 } from './benches/http2.js';
 import { h1Light, h2Light } from './benches/light.js';
 import { idleMemory, tlsIdleMemory } from './benches/memory.js';
+import { memoryBursts } from './benches/memory-burst.js';
 import { h1Observed, h2Observed } from './benches/observed.js';
 import { opaqueBulk, opaqueSmall } from './benches/opaque.js';
 import { loadedMemory, processMemory, start } from './benches/process.js';
@@ -55,6 +56,7 @@ const BENCHES: readonly Bench[] = [
   idleMemory,
   processMemory,
   loadedMemory,
+  ...memoryBursts,
   start,
   cold,
   coldHttp2,

@@ -18,7 +18,7 @@ static void compose(struct connection *c) {
 
 int main(int argc, char **argv) {
   if (argc != 5) return fprintf(stderr, "usage: pingpong PORT CONNECTIONS SECONDS BYTES\n"), 2;
-  int port = (int)number(argv[1], 1, 65535, "PORT"), count = (int)number(argv[2], 1, 4096, "CONNECTIONS");
+  int port = (int)number(argv[1], 1, 65535, "PORT"), count = (int)number(argv[2], 1, 65536, "CONNECTIONS");
   double seconds = atof(argv[3]);
   size = (int)number(argv[4], 16, MESSAGE_MAX, "BYTES");
   signal(SIGPIPE, SIG_IGN);

@@ -54,3 +54,26 @@ describe('blocks in use that share their places', () => {
     }
   });
 });
+
+describe('blocks that are forgotten', () => {
+  it('are not found, whatever is where their octets were', () => {
+    const { bytes, text } = start();
+    const unused: number[][] = [];
+    const received = new ReceivedBlocks(text, BASE, 2 * RECEIVED_BYTES);
+    const template = new Template(1, 0, 0);
+    received.keep(0, 10, OWNER, VERSION, template);
+    received.forget((at, length) => unused.push([at, length]));
+    assert.equal(received.find(0, 10, OWNER, VERSION), null);
+    const ready = new ReadyBlocks(bytes, text.view, BASE, 2 * READY_BYTES);
+    const slot = ready.slot(template, OWNER);
+    ready.keep(slot, template, OWNER, VERSION, 0, 0, 10);
+    ready.forget((at, length) => unused.push([at, length]));
+    assert.equal(ready.has(slot, template, OWNER, VERSION), false);
+    assert.deepEqual(unused, [
+      [BASE, 2 * RECEIVED_BYTES],
+      [BASE, 2 * READY_BYTES],
+    ]);
+    received.keep(0, 10, OWNER, VERSION, template);
+    assert.equal(received.find(0, 10, OWNER, VERSION), template);
+  });
+});
