@@ -3,7 +3,7 @@ import type { LoadPlan, LoadProtocol, Pace } from '../load/plan.js';
 import type { Work } from './subjects/subject.js';
 
 /** Kinds of servers behind a subject (`upstream/main.ts`). */
-export type UpstreamKind = 'http1' | 'http2' | 'grpc' | 'echo' | 'source';
+export type UpstreamKind = 'http1' | 'http2' | 'grpc' | 'grpc-server' | 'grpc-each' | 'websocket' | 'echo' | 'source';
 
 export interface Scenario {
   readonly name: string;
@@ -11,10 +11,12 @@ export interface Scenario {
   /** Unit of the work: `request`, `connection`, `message` or `GB`. */
   readonly unit: string;
   readonly upstream: { readonly kind: UpstreamKind; readonly bodyBytes: number };
-  readonly work: Pick<Work, 'kind' | 'http2' | 'tls'>;
+  readonly work: Pick<Work, 'kind' | 'http2' | 'tls' | 'upgrade'>;
   readonly protocol: LoadProtocol;
   readonly method: string;
   readonly bodyBytes: number;
+  /** Of a gRPC call; see `LoadPlan`. */
+  readonly messages?: number;
   readonly connections: number;
   readonly streams: number;
   readonly keepAlive: boolean;
@@ -24,6 +26,10 @@ export interface Scenario {
 const CLOSED: Pace = { kind: 'closed', thinkMs: 0 };
 const TYPICAL = 40;
 const LIGHT_RATE = 3000;
+/** Messages of a gRPC call; the server behind sends as many. */
+const CALL_MESSAGES = 10;
+/** Each for a third of the time. */
+const STEPS = [1000, 3000, 5000];
 
 const http: Omit<Scenario, 'name' | 'title'> = {
   unit: 'request',
@@ -45,6 +51,13 @@ const http2: typeof http = {
   connections: 10,
   streams: 32,
 };
+const grpc: typeof http = {
+  ...http2,
+  upstream: { kind: 'grpc', bodyBytes: TYPICAL },
+  protocol: 'grpc',
+  method: 'POST',
+  bodyBytes: TYPICAL,
+};
 const tcp: typeof http = { ...http, unit: 'message', work: { kind: 'tcp' }, protocol: 'tcp' };
 const PAGE = 16_384;
 
@@ -61,6 +74,12 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'h1-poisson',
     title: `HTTP/1.1, 64 connections, ${LIGHT_RATE} requests a second as chance has them`,
     pace: { kind: 'poisson', rate: LIGHT_RATE, seed: 1 },
+  },
+  {
+    ...http,
+    name: 'h1-steps',
+    title: `HTTP/1.1, 64 connections, ${STEPS.join(', ')} requests a second, a third of the time each`,
+    pace: { kind: 'steps', steps: STEPS.map((rate) => ({ rate, seconds: 1 })) },
   },
   {
     ...http,
@@ -100,16 +119,58 @@ export const SCENARIOS: readonly Scenario[] = [
     upstream: http.upstream,
     work: { kind: 'http', http2: 'clients' },
   },
+  { ...grpc, name: 'grpc', title: 'gRPC, unary calls, 10 connections of 32 streams' },
   {
-    ...http2,
-    name: 'grpc',
-    title: 'gRPC, unary calls, 10 connections of 32 streams',
-    upstream: { kind: 'grpc', bodyBytes: TYPICAL },
-    protocol: 'grpc',
-    method: 'POST',
-    bodyBytes: TYPICAL,
+    ...grpc,
+    name: 'grpc-stream',
+    title: 'gRPC, messages there and back on calls that stay, 10 connections of 32 calls',
+    unit: 'message',
+    upstream: { kind: 'grpc-each', bodyBytes: TYPICAL },
+    protocol: 'grpc-stream',
+  },
+  {
+    ...grpc,
+    name: 'grpc-server',
+    title: `gRPC, calls of ${CALL_MESSAGES} answers, 10 connections of 32 calls`,
+    unit: 'call',
+    upstream: { kind: 'grpc-server', bodyBytes: TYPICAL },
+    protocol: 'grpc-server',
+    messages: CALL_MESSAGES,
+  },
+  {
+    ...grpc,
+    name: 'grpc-client',
+    title: `gRPC, calls of ${CALL_MESSAGES} messages and one answer, 10 connections of 32 calls`,
+    unit: 'call',
+    protocol: 'grpc-client',
+    messages: CALL_MESSAGES,
+  },
+  {
+    ...grpc,
+    name: 'grpc-bidi',
+    title: `gRPC, calls of ${CALL_MESSAGES} messages with an answer each, 10 connections of 32 calls`,
+    unit: 'call',
+    upstream: { kind: 'grpc-each', bodyBytes: TYPICAL },
+    protocol: 'grpc-bidi',
+    messages: CALL_MESSAGES,
+  },
+  {
+    ...http,
+    name: 'websocket',
+    title: 'WebSocket, messages of 64 octets there and back, 64 connections',
+    unit: 'message',
+    upstream: { kind: 'websocket', bodyBytes: 0 },
+    work: { kind: 'http', upgrade: true },
+    protocol: 'websocket',
+    bodyBytes: 64,
   },
   { ...http, name: 'tls', title: 'HTTP/1.1 over TLS 1.3, 64 connections', work: { kind: 'http', tls: 'clients' } },
+  {
+    ...http,
+    name: 'mtls',
+    title: 'HTTP/1.1 over mutual TLS 1.3, 64 connections',
+    work: { kind: 'http', tls: 'mutual' },
+  },
   {
     ...http2,
     name: 'tls-h2',
@@ -150,6 +211,13 @@ export interface PlanChoices {
 }
 
 /** The load's plan for a subject that listens on `port`. */
+/** Steps divide the time that there is. */
+function paceOf(pace: Pace, seconds: number): Pace {
+  if (pace.kind !== 'steps') return pace;
+  const total = pace.steps.reduce((sum, step) => sum + step.seconds, 0);
+  return { kind: 'steps', steps: pace.steps.map((step) => ({ ...step, seconds: (step.seconds * seconds) / total })) };
+}
+
 export function planOf(scenario: Scenario, port: number, choices: PlanChoices): LoadPlan {
   const grpc = scenario.protocol.startsWith('grpc');
   return {
@@ -169,7 +237,8 @@ export function planOf(scenario: Scenario, port: number, choices: PlanChoices): 
       ['accept', '*/*'],
     ],
     bodyBytes: scenario.bodyBytes,
-    pace: choices.pace ?? scenario.pace,
+    ...(scenario.messages === undefined ? {} : { messages: scenario.messages }),
+    pace: choices.pace ?? paceOf(scenario.pace, choices.seconds),
     connections: scenario.connections,
     streams: scenario.streams,
     keepAlive: scenario.keepAlive,

@@ -205,7 +205,11 @@ export class Stage {
   /** Subjects use certificates that were created for this run. */
   #tls({ tls }: LoadPlan): LoadPlan['tls'] {
     if (tls === null) return null;
-    return { ...tls, authorities: readFileSync(certificates(this.#options.processes).anchors, 'utf8') };
+    const { processes, scenario } = this.#options;
+    const { anchors, client } = certificates(processes);
+    const text = (file: string): string => readFileSync(file, 'utf8');
+    const own = scenario.work.tls === 'mutual' ? { certificate: text(client.certificate), key: text(client.key) } : {};
+    return { ...tls, authorities: text(anchors), ...own };
   }
 
   /** The processes whose cost counts: none for `direct`. */

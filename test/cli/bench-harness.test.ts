@@ -126,6 +126,24 @@ describe('sluice bench matrix', () => {
     assert.ok(count >= 2 && count < 900, `${count}`);
   });
 
+  it('upgrades connections, talks on calls, and shows certificates of its own', async () => {
+    const scenarios = ['websocket', 'grpc-server', 'mtls'];
+    const out = join(root, 'several');
+    const { code, stderr } = await bench([
+      ...['matrix', '--scenarios', scenarios.join(','), '--subjects', 'sluice-epoll', '--rounds', '1', '--out', out],
+      ...['--seconds', '0.5', '--cold', '0.5', '--first-port', '32000'],
+    ]);
+    assert.equal(code, 0, stderr);
+    const result = readResult(join(out, 'result.json'));
+    for (const [i, name] of scenarios.entries()) {
+      const [{ samples, failed }] = result.scenarios[i].subjects;
+      assert.equal(failed, null, name);
+      const { done, messages } = samples[0].load;
+      assert.ok(done > 0, name);
+      if (name.startsWith('grpc')) assert.ok((messages?.received ?? 0) >= done * 10, name);
+    }
+  });
+
   it('prints the result where it cannot be written any more', async () => {
     const out = join(root, 'gone');
     const { code, stdout, stderr } = await bench(

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { foreign, foreignVersion } from '../../src/harness/peers/packages.js';
-import { SCENARIOS } from '../../src/harness/scenarios.js';
+import { planOf, SCENARIOS } from '../../src/harness/scenarios.js';
 import { subjects } from '../../src/harness/subjects/all.js';
 import { linkerdEnvironment, writeIdentity } from '../../src/harness/subjects/linkerd2-proxy.js';
 import type { Subject } from '../../src/harness/subjects/subject.js';
@@ -51,11 +51,26 @@ describe('subjects', () => {
       SCENARIOS.filter(({ work }) => (named(name).unsupported?.(work) ?? null) === null).map((one) => one.name);
     assert.ok(!able('nghttpx').includes('tcp') && able('nghttpx').includes('grpc'));
     assert.ok(!able('nginx').includes('h2') && able('nginx').includes('h2-to-h1'));
-    assert.deepEqual(able('node-http2-wrapper'), ['h2', 'h2-rate', 'grpc']);
+    assert.deepEqual(able('node-http2-wrapper').slice(0, 3), ['h2', 'h2-rate', 'grpc']);
     assert.ok(able('node-undici').every((name) => /^(h1|connect)/.test(name)));
     assert.ok(able('linkerd2-proxy').includes('tcp') && !able('linkerd2-proxy').includes('tls'));
-    assert.ok(!able('direct').some((name) => /^tls|-to-/.test(name)) && able('direct').includes('h2'));
+    assert.ok(!able('direct').some((name) => /tls|-to-/.test(name)) && able('direct').includes('h2'));
     assert.equal(able('sluice-uring').length, SCENARIOS.length);
+  });
+
+  it('have the time of a load divided among its steps', () => {
+    const steps = SCENARIOS.find(({ name }) => name === 'h1-steps');
+    assert.ok(steps !== undefined);
+    const { pace } = planOf(steps, 1, { seconds: 6, threads: 1, io: 'auto' });
+    assert.ok(pace.kind === 'steps');
+    assert.deepEqual(
+      pace.steps.map(({ rate, seconds }) => [rate, seconds]),
+      [
+        [1000, 2],
+        [3000, 2],
+        [5000, 2],
+      ],
+    );
   });
 
   it('have names of their own, and so have scenarios', () => {

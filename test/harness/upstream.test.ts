@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { describe, it } from 'node:test';
+import { WebSocket } from 'ws';
 import { Http1Answers, http1Answer } from '../../src/harness/upstream/http1.js';
 import { grpcAnswer, Http2Answers, http2Answer } from '../../src/harness/upstream/http2.js';
+import { WebSocketEchoes } from '../../src/harness/upstream/websocket.js';
 
 const GET = 'GET /a HTTP/1.1\r\nhost: a\r\n\r\n';
 const POST = 'POST /a HTTP/1.1\r\nhost: a\r\nContent-Length: 5\r\n\r\nabcde';
@@ -91,6 +96,27 @@ describe('the HTTP/2 server behind the subjects', () => {
     assert.deepEqual(said(server.take(frame(9, 4, 3))), ['1/4/3', '0/0/3', '1/5/3']);
   });
 
+  it('answers a call with several messages, or each message of it', () => {
+    const several = new Http2Answers(grpcAnswer(8, 3));
+    several.take(Buffer.from(PREFACE));
+    assert.deepEqual(said(several.take(request(1))), ['1/4/1', '0/0/1', '0/0/1', '0/0/1', '1/5/1']);
+    const message = Buffer.from([0, 0, 0, 0, 3, 1, 2, 3]);
+    const empty = Buffer.alloc(5);
+    for (const size of [1, 3, 8, 100]) {
+      const each = new Http2Answers(grpcAnswer(8, 'per-message'));
+      each.take(Buffer.from(PREFACE));
+      const octets = Buffer.concat([message, empty, message]);
+      const out = [each.take(frame(1, 4, 1, Buffer.from([0x83])))];
+      for (let at = 0; at < octets.length; at += size)
+        out.push(each.take(frame(0, 0, 1, octets.subarray(at, at + size))));
+      out.push(each.take(frame(0, 1, 1)));
+      assert.deepEqual(
+        said(Buffer.concat(out)).filter((one) => /^[01]\//.test(one)),
+        ['1/4/1', '0/0/1', '0/0/1', '0/0/1', '1/5/1'],
+      );
+    }
+  });
+
   it('waits for room in the window of the connection', () => {
     const server = new Http2Answers(http2Answer(16_384));
     server.take(Buffer.from(PREFACE));
@@ -102,4 +128,25 @@ describe('the HTTP/2 server behind the subjects', () => {
     assert.deepEqual(said(server.take(frame(8, 0, 0, update))), ['1/4/7', '0/1/7']);
     assert.throws(() => http2Answer(20_000) && new Http2Answers(http2Answer(20_000)), /more than a frame takes/);
   });
+});
+
+it('the WebSocket server behind the subjects sends back what a client of ws says, in pieces of any size', async () => {
+  const server = createServer((socket) => {
+    const echoes = new WebSocketEchoes();
+    socket.on('error', () => undefined);
+    socket.on('data', (chunk: Buffer) => {
+      for (let at = 0; at < chunk.length; at += 100) socket.write(echoes.take(chunk.subarray(at, at + 100)));
+    });
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const client = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+  await once(client, 'open');
+  for (const length of [0, 64, 125, 126, 1000, 70_000]) {
+    const text = 'w'.repeat(length);
+    client.send(text);
+    const [data, binary] = (await once(client, 'message')) as [Buffer, boolean];
+    assert.deepEqual([data.toString() === text, binary], [true, false], `${length}`);
+  }
+  client.terminate();
+  server.close();
 });

@@ -90,12 +90,13 @@ function requests(work: Work): object {
     codec_type: clientsSpeakHttp2(work) ? 'HTTP2' : 'HTTP1',
     // The others do not do this for each request either.
     generate_request_id: false,
+    ...(work.upgrade ? { upgrade_configs: [{ upgrade_type: 'websocket' }] } : {}),
     route_config: {
       virtual_hosts: [
         {
           name: 'all',
           domains: ['*'],
-          routes: [{ match: { prefix: '/' }, route: { cluster: 'endpoints', timeout: '60s' } }],
+          routes: [{ match: { prefix: '/' }, route: { cluster: 'endpoints', timeout: work.upgrade ? '0s' : '60s' } }],
         },
       ],
     },
@@ -107,13 +108,17 @@ function requests(work: Work): object {
 
 /** TLS 1.3 only, full handshakes, as in Sluice. */
 function tls(session: Processes, work: Work): object {
-  const { certificate, key } = certificates(session).localhost;
+  const { localhost, anchors } = certificates(session);
+  const { certificate, key } = localhost;
+  const mutual = work.tls === 'mutual';
   return typed('envoy.transport_sockets.tls', 'transport_sockets.tls.v3.DownstreamTlsContext', {
     disable_stateless_session_resumption: true,
+    ...(mutual ? { require_client_certificate: true } : {}),
     common_tls_context: {
       tls_params: { tls_minimum_protocol_version: 'TLSv1_3', tls_maximum_protocol_version: 'TLSv1_3' },
       tls_certificates: [{ certificate_chain: { filename: certificate }, private_key: { filename: key } }],
       alpn_protocols: [clientsSpeakHttp2(work) ? 'h2' : 'http/1.1'],
+      ...(mutual ? { validation_context: { trusted_ca: { filename: anchors } } } : {}),
     },
   });
 }

@@ -31,7 +31,9 @@ export function haproxy(name = 'haproxy', options: HaproxyOptions = {}): Subject
 function tls(session: Processes, work: Work): string {
   if (work.tls === undefined) return '';
   const alpn = clientsSpeakHttp2(work) ? 'h2' : 'http/1.1';
-  return `ssl crt ${certificates(session).localhost.both} ssl-min-ver TLSv1.3 no-tls-tickets alpn ${alpn}`;
+  const { localhost, anchors } = certificates(session);
+  const clients = work.tls === 'mutual' ? ` ca-file ${anchors} verify required` : '';
+  return `ssl crt ${localhost.both} ssl-min-ver TLSv1.3 no-tls-tickets alpn ${alpn}${clients}`;
 }
 
 function text(port: number, work: Work, { splice, buffer }: HaproxyOptions, bindTls: string): string {
@@ -47,7 +49,7 @@ defaults
   timeout connect 5s
   timeout client 600s
   timeout server 600s
-  ${work.kind === 'http' ? 'timeout http-keep-alive 600s\n  http-reuse always' : ''}
+  ${work.kind === 'http' ? 'timeout http-keep-alive 600s\n  timeout tunnel 600s\n  http-reuse always' : ''}
   ${splicing[splice ?? 'off']}
 frontend edge
   bind 127.0.0.1:${port} backlog 4096 ${work.workers > 1 ? 'shards by-thread' : ''} ${bindTls || (clientsSpeakHttp2(work) ? 'proto h2' : '')}

@@ -20,6 +20,9 @@ export function nghttpx(name = 'nghttpx'): Subject {
         `--workers=${work.workers}`,
         `--frontend=127.0.0.1,${port}${work.tls === undefined ? ';no-tls' : ''}`,
         `--backend=127.0.0.1,${work.upstream};;proto=${endpointSpeaksHttp2(work) ? 'h2' : 'http/1.1'}`,
+        ...(work.tls === 'mutual'
+          ? ['--verify-client', `--verify-client-cacert=${certificates(session).anchors}`]
+          : []),
         ...(work.tls === undefined ? [] : ['--tls-min-proto-version=TLSv1.3', key, certificate]),
       ]);
       await session.listening(started, port);

@@ -144,7 +144,11 @@ ${nginxHttp(session)}
     location / {
       proxy_pass http://endpoint;
       proxy_http_version 1.1;
-      proxy_set_header Connection "";
+      ${
+        work.upgrade
+          ? 'proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_read_timeout 600s;'
+          : 'proxy_set_header Connection "";'
+      }
       ${BUFFERS[buffering]}
     }
   }
@@ -154,8 +158,11 @@ ${nginxHttp(session)}
 /** TLS 1.3 only, full handshakes, as in Sluice. */
 function tls(session: Processes, work: Work): string {
   if (work.tls === undefined) return '';
-  const { certificate, key } = certificates(session).localhost;
-  return `ssl_certificate ${certificate}; ssl_certificate_key ${key}; ssl_protocols TLSv1.3; ssl_session_tickets off; ssl_session_cache off;`;
+  const { localhost, anchors } = certificates(session);
+  const { certificate, key } = localhost;
+  const clients =
+    work.tls === 'mutual' ? ` ssl_client_certificate ${anchors}; ssl_verify_client on; ssl_verify_depth 3;` : '';
+  return `ssl_certificate ${certificate}; ssl_certificate_key ${key}; ssl_protocols TLSv1.3; ssl_session_tickets off; ssl_session_cache off;${clients}`;
 }
 
 function streamBlock(work: Work): Block {

@@ -25,6 +25,7 @@ function nodePeer({ name, file, module, http2 }: NodePeer, directory: string | n
     version: () => `${foreignVersion(module, directories)} on Node ${process.versions.node}`,
     unsupported(work) {
       if (work.kind === 'tcp') return `${name} relays no plain TCP`;
+      if (work.upgrade) return `${name} relays no WebSocket here`;
       if (work.tls !== undefined) return `${name} has no TLS here`;
       if (http2)
         return clientsSpeakHttp2(work) && endpointSpeaksHttp2(work) ? null : `${name} is for HTTP/2 on both sides`;

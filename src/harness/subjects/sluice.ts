@@ -95,8 +95,9 @@ function protocol(work: Work): string {
 /** The listener's TLS, as YAML in flow style. */
 function tls(session: Processes, work: Work): string {
   if (work.tls === undefined) return '';
-  const { certificate, key } = certificates(session).localhost;
-  return `, tls: { certificates: [{ certificate: "${certificate}", key: "${key}" }] }`;
+  const { localhost, anchors } = certificates(session);
+  const clients = work.tls === 'mutual' ? `, clientAuthority: "${anchors}", clientCertificate: required` : '';
+  return `, tls: { certificates: [{ certificate: "${localhost.certificate}", key: "${localhost.key}" }]${clients} }`;
 }
 
 function configuration(port: number, admin: number, work: Work, io: string, listenerTls: string): string {

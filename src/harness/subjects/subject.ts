@@ -8,8 +8,10 @@ export interface Work {
   readonly kind: 'http' | 'tcp';
   /** Who speaks HTTP/2 with prior knowledge, if `kind` is http; unset: nobody. */
   readonly http2?: 'clients' | 'endpoint' | 'both';
-  /** Clients speak TLS 1.3 to the proxy (`clients`), or two proxies in a row speak mutual TLS with each other (`between`). */
-  readonly tls?: 'clients' | 'between';
+  /** Connections of clients are upgraded to WebSocket. */
+  readonly upgrade?: true;
+  /** Clients speak TLS 1.3 to the proxy (`clients`), with certificates of their own (`mutual`), or two proxies in a row speak mutual TLS with each other (`between`). */
+  readonly tls?: 'clients' | 'mutual' | 'between';
   /** Port of the one endpoint on 127.0.0.1. */
   readonly upstream: number;
   readonly workers: number;
@@ -44,7 +46,7 @@ export interface Subject {
   /** Why it cannot run here, or null. */
   missing(): string | null;
   /** Why it is not capable of this work; null or no such method: it is. */
-  unsupported?(work: Pick<Work, 'kind' | 'http2' | 'tls'>): string | null;
+  unsupported?(work: Pick<Work, 'kind' | 'http2' | 'tls' | 'upgrade'>): string | null;
   /** Version as reported by itself. */
   version?(): string;
   start(session: Processes, work: Work): Promise<Running>;

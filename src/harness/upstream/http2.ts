@@ -5,6 +5,7 @@ const FRAME_HEAD = 9;
 const PREFACE = 24;
 const DATA = 0;
 const HEADERS = 1;
+const RST_STREAM = 3;
 const SETTINGS = 4;
 const PING = 6;
 const WINDOW_UPDATE = 8;
@@ -26,6 +27,8 @@ export interface Http2Answer {
   readonly head: Buffer;
   readonly body: Buffer;
   readonly trailers: Buffer | null;
+  /** The body is sent so often, each in a frame; `per-message`: for each gRPC message that arrives. */
+  readonly times: number | 'per-message';
 }
 
 /** A field whose name is in the static table, or not; never indexed anew. */
@@ -49,17 +52,18 @@ export function http2Answer(bodyBytes: number): Http2Answer {
     field(CONTENT_TYPE, 'text/plain'),
   ];
   const head = Buffer.concat([STATUS_200, ...usual, field(CONTENT_LENGTH, String(bodyBytes))]);
-  return { head, body: Buffer.alloc(bodyBytes, '0123456789'), trailers: null };
+  return { head, body: Buffer.alloc(bodyBytes, '0123456789'), trailers: null, times: 1 };
 }
 
-/** One message of the given size, and `grpc-status: 0`. */
-export function grpcAnswer(bodyBytes: number): Http2Answer {
+/** One message of so many bytes, or several, and `grpc-status: 0`. */
+export function grpcAnswer(bodyBytes: number, times: Http2Answer['times'] = 1): Http2Answer {
   const prefix = Buffer.alloc(5);
   prefix.writeUInt32BE(bodyBytes, 1);
   return {
     head: Buffer.concat([STATUS_200, field(CONTENT_TYPE, 'application/grpc')]),
     body: Buffer.concat([prefix, Buffer.alloc(bodyBytes)]),
     trailers: field('grpc-status', '0'),
+    times,
   };
 }
 
@@ -96,21 +100,16 @@ const HELLO = Buffer.concat([
   windowUpdate(0, WINDOW),
 ]);
 
-/** The whole answer, copied for each stream with its number. */
+/** Frames of an answer, copied for each stream with its number. */
 class Template {
   readonly #octets: Buffer;
   readonly #streamsAt: number[] = [];
-  /** Bytes that count for flow control. */
-  readonly counted: number;
 
-  constructor({ head, body, trailers }: Http2Answer) {
-    if (body.length > MOST_BODY) throw new Error(`a body of ${body.length} octets is more than a frame takes`);
-    const frames = [
-      frame(HEADERS, END_HEADERS, 0, head),
-      frame(DATA, trailers === null ? END_STREAM : 0, 0, body),
-      ...(trailers === null ? [] : [frame(HEADERS, END_HEADERS | END_STREAM, 0, trailers)]),
-    ];
-    this.counted = body.length;
+  constructor(
+    frames: readonly Buffer[],
+    /** Bytes that count for flow control. */
+    readonly counted: number,
+  ) {
     let at = 0;
     for (const { length } of frames) {
       this.#streamsAt.push(at + 5);
@@ -126,19 +125,66 @@ class Template {
   }
 }
 
+/** What is sent for a stream: when it begins, for each message, and when it ends. */
+interface Templates {
+  readonly begin: Template | null;
+  readonly message: Template | null;
+  readonly end: Template;
+}
+
+function templatesOf({ head, body, trailers, times }: Http2Answer): Templates {
+  if (body.length > MOST_BODY) throw new Error(`a body of ${body.length} octets is more than a frame takes`);
+  const first = frame(HEADERS, END_HEADERS, 0, head);
+  const last = trailers === null ? [] : [frame(HEADERS, END_HEADERS | END_STREAM, 0, trailers)];
+  const data = frame(DATA, trailers === null ? END_STREAM : 0, 0, body);
+  if (times === 'per-message')
+    return { begin: new Template([first], 0), message: new Template([data], body.length), end: new Template(last, 0) };
+  const all = [first, ...Array.from({ length: times }, () => data), ...last];
+  return { begin: null, message: null, end: new Template(all, body.length * times) };
+}
+
+/** Where a stream is in its messages. */
+interface Messages {
+  prefix: number;
+  left: number;
+}
+
+const MESSAGE_PREFIX = 5;
+
+/** How many messages end in `payload`. */
+function endsOf(messages: Messages, payload: Buffer): number {
+  let count = 0;
+  for (let at = 0; at < payload.length; ) {
+    if (messages.prefix < MESSAGE_PREFIX) {
+      if (messages.prefix++ > 0) messages.left = messages.left * 256 + payload[at];
+      at++;
+      if (messages.prefix < MESSAGE_PREFIX) continue;
+    }
+    const some = Math.min(messages.left, payload.length - at);
+    messages.left -= some;
+    at += some;
+    if (messages.left > 0) break;
+    messages.prefix = 0;
+    count++;
+  }
+  return count;
+}
+
 export class Http2Answers {
-  readonly #template: Template;
+  readonly #templates: Templates;
+  /** By stream, if each message is answered. */
+  readonly #messages = new Map<number, Messages>();
   #kept = NOTHING;
   #begun = false;
   /** The client's remaining window for all streams together. A body always fits into its stream's own window. */
   #window = FIRST_WINDOW;
-  /** Streams that wait for the window. */
-  readonly #waiting: number[] = [];
+  /** Output that waits for the window. */
+  readonly #waiting: { readonly template: Template; readonly stream: number }[] = [];
   /** The stream whose header block continues in CONTINUATION, if it ends with that; else 0. */
   #ending = 0;
 
   constructor(answer: Http2Answer) {
-    this.#template = new Template(answer);
+    this.#templates = templatesOf(answer);
   }
 
   /** Returns the output for it. */
@@ -169,17 +215,21 @@ export class Http2Answers {
   #frame(type: number, flags: number, stream: number, payload: Buffer, out: Buffer[]): void {
     const ends = (flags & END_STREAM) !== 0;
     if (type === HEADERS) {
-      if (ends && (flags & END_HEADERS) !== 0) this.#waiting.push(stream);
+      this.#begins(stream);
+      if (ends && (flags & END_HEADERS) !== 0) this.#ends(stream);
       else if (ends) this.#ending = stream;
     } else if (type === CONTINUATION) {
       if ((flags & END_HEADERS) !== 0 && this.#ending === stream) {
-        this.#waiting.push(stream);
+        this.#ends(stream);
         this.#ending = 0;
       }
     } else if (type === DATA) {
       if (payload.length > 0) out.push(windowUpdate(0, payload.length));
       if (payload.length > 0 && !ends) out.push(windowUpdate(stream, payload.length));
-      if (ends) this.#waiting.push(stream);
+      this.#came(stream, payload);
+      if (ends) this.#ends(stream);
+    } else if (type === RST_STREAM) {
+      this.#messages.delete(stream);
     } else if (type === SETTINGS) {
       if ((flags & ACK) === 0) out.push(frame(SETTINGS, ACK, 0, NOTHING));
     } else if (type === PING) {
@@ -189,11 +239,32 @@ export class Http2Answers {
     }
   }
 
+  #begins(stream: number): void {
+    const { begin } = this.#templates;
+    if (begin === null || this.#messages.has(stream)) return;
+    this.#messages.set(stream, { prefix: 0, left: 0 });
+    this.#waiting.push({ template: begin, stream });
+  }
+
+  #came(stream: number, payload: Buffer): void {
+    const messages = this.#messages.get(stream);
+    const { message } = this.#templates;
+    if (messages === undefined || message === null) return;
+    for (let left = endsOf(messages, payload); left > 0; left--) this.#waiting.push({ template: message, stream });
+  }
+
+  #ends(stream: number): void {
+    this.#messages.delete(stream);
+    this.#waiting.push({ template: this.#templates.end, stream });
+  }
+
   #answer(out: Buffer[]): void {
     let answered = 0;
-    while (answered < this.#waiting.length && this.#window >= this.#template.counted) {
-      this.#window -= this.#template.counted;
-      out.push(this.#template.of(this.#waiting[answered++]));
+    for (; answered < this.#waiting.length; answered++) {
+      const { template, stream } = this.#waiting[answered];
+      if (this.#window < template.counted) break;
+      this.#window -= template.counted;
+      out.push(template.of(stream));
     }
     this.#waiting.splice(0, answered);
   }

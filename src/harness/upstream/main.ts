@@ -5,10 +5,13 @@ import cluster from 'node:cluster';
 import { createServer, type Socket } from 'node:net';
 import { Http1Answers, http1Answer } from './http1.js';
 import { grpcAnswer, Http2Answers, http2Answer } from './http2.js';
+import { WebSocketEchoes } from './websocket.js';
 
-const KINDS = ['http1', 'http2', 'grpc', 'echo', 'source'] as const;
+const KINDS = ['http1', 'http2', 'grpc', 'grpc-server', 'grpc-each', 'websocket', 'echo', 'source'] as const;
 type Kind = (typeof KINDS)[number];
 
+/** Messages of a gRPC answer. */
+const TIMES = { grpc: 1, 'grpc-server': 10, 'grpc-each': 'per-message' } as const;
 const BACKLOG = 4096;
 const PIECE = Buffer.alloc(256 * 1024, '0123456789abcdef');
 
@@ -33,8 +36,10 @@ function serve(kind: Kind, bodyBytes: number): (socket: Socket) => void {
       };
     }
     case 'http2':
-    case 'grpc': {
-      const answer = kind === 'grpc' ? grpcAnswer(bodyBytes) : http2Answer(bodyBytes);
+    case 'grpc':
+    case 'grpc-server':
+    case 'grpc-each': {
+      const answer = kind === 'http2' ? http2Answer(bodyBytes) : grpcAnswer(bodyBytes, TIMES[kind]);
       return (socket) => {
         const answers = new Http2Answers(answer);
         socket.on('data', (chunk) => {
@@ -43,6 +48,14 @@ function serve(kind: Kind, bodyBytes: number): (socket: Socket) => void {
         });
       };
     }
+    case 'websocket':
+      return (socket) => {
+        const echoes = new WebSocketEchoes();
+        socket.on('data', (chunk) => {
+          const octets = echoes.take(chunk);
+          if (octets.length > 0) socket.write(octets);
+        });
+      };
     case 'echo':
       return (socket) => socket.on('data', (chunk) => socket.write(chunk));
     case 'source':
