@@ -107,12 +107,13 @@ export class Layered implements Layering, Channel {
 
   /** The receive has ended: it is rearmed if wanted. */
   receiveEnded(slot: number): void {
-    const { flags } = this.sockets;
+    const { flags, generation } = this.sockets;
     if ((flags[slot] & SOCKET.CLOSED) !== 0) return;
     if ((this.state[slot] & STATE.WATCHING) !== 0) {
+      const before = generation[slot];
       this.state[slot] &= ~STATE.WATCHING;
       this.transport.readable(slot);
-      if ((flags[slot] & SOCKET.CLOSED) !== 0) return;
+      if (generation[slot] !== before || (flags[slot] & SOCKET.CLOSED) !== 0) return;
     }
     this.rearm(slot);
     if ((flags[slot] & (SOCKET.PAUSED | SOCKET.RECEIVING)) === SOCKET.PAUSED) this.events?.paused(slot);
@@ -268,13 +269,15 @@ export class Layered implements Layering, Channel {
 
   established(slot: number): void {
     const { sockets } = this;
-    const { flags } = sockets;
+    const { flags, generation } = sockets;
+    const before = generation[slot];
     this.state[slot] |= STATE.READY;
     if ((flags[slot] & SOCKET.CONNECTING) !== 0) {
       flags[slot] &= ~SOCKET.CONNECTING;
       this.events?.connected(slot, 0);
     } else this.events?.ready(slot);
-    if ((flags[slot] & SOCKET.CLOSED) !== 0) return;
+    // Whoever is told may close the socket, dial, and get its slot for another.
+    if (generation[slot] !== before || (flags[slot] & SOCKET.CLOSED) !== 0) return;
     sockets.start(slot);
     // Nobody wants data now; until this point the transport did.
     if ((flags[slot] & SOCKET.PAUSED) !== 0) sockets.pause(slot);
@@ -356,8 +359,9 @@ export class Layered implements Layering, Channel {
 
   /** Passes on waiting data for `slot` while it is wanted; after it the end, or the failure. */
   private serve(slot: number): void {
-    const { flags } = this.sockets;
+    const { flags, generation } = this.sockets;
     const { incoming } = this;
+    const before = generation[slot];
     if ((this.state[slot] & STATE.READY) === 0) {
       if ((this.state[slot] & STATE.FAILED) !== 0) this.tellFailure(slot);
       return;
@@ -371,10 +375,11 @@ export class Layered implements Layering, Channel {
       const bid = incoming.shift(slot);
       const at = incoming.startOf(bid);
       this.events?.data(slot, bid, at, incoming.endOf(bid) - at);
+      if (generation[slot] !== before) return;
     }
     if (!this.wants(slot)) return;
     this.transport.resumed(slot);
-    if (!this.wants(slot)) return;
+    if (generation[slot] !== before || !this.wants(slot)) return;
     if ((this.state[slot] & STATE.FAILED) !== 0) this.tellFailure(slot);
     else if ((this.state[slot] & STATE.END) !== 0) {
       if ((flags[slot] & SOCKET.EOF) !== 0) return;

@@ -291,7 +291,7 @@ export class Reactor {
               break;
             }
             handlers.connected(slot, result);
-            if (result >= 0 && (sockets.flags[slot] & SOCKET.CLOSED) === 0) sockets.start(slot);
+            if (result >= 0 && this.stands(slot, high & 0xffff)) sockets.start(slot);
           }
           break;
         case OP.ACCEPT:
@@ -339,6 +339,11 @@ export class Reactor {
     }
   }
 
+  /** Whether the socket is still the one of this generation, and open. A handler that closes it may dial, and get its slot for another. */
+  private stands(slot: number, generation: number): boolean {
+    return this.sockets.generation[slot] === generation && (this.sockets.flags[slot] & SOCKET.CLOSED) === 0;
+  }
+
   /** Several buffers in one completion: each is treated as a receive of its own, and all but the last announce more. */
   private receivedSeveral(handlers: Handlers, slot: number, generation: number, result: number, flags: number): void {
     const { slab, sockets } = this;
@@ -370,9 +375,10 @@ export class Reactor {
     if (verdict === 0) {
       if (result > 0) {
         const bid = flags >>> 16;
+        const generation = sockets.generation[slot];
         this.slab.received(bid);
         handlers.data(slot, bid, this.slab.dataStart(bid), result);
-        if (!more && (sockets.flags[slot] & SOCKET.CLOSED) === 0) {
+        if (!more && this.stands(slot, generation)) {
           if ((sockets.flags[slot] & SOCKET.PAUSED) === 0) sockets.rearm(slot);
           else handlers.paused(slot);
         }
@@ -394,9 +400,10 @@ export class Reactor {
     if (layered === undefined) return;
     if (verdict === 0 && result > 0) {
       const bid = flags >>> 16;
+      const generation = this.sockets.generation[slot];
       this.slab.received(bid);
       layered.received(slot, bid, this.slab.dataStart(bid), result);
-      if ((flags & CQE_F.MORE) === 0) layered.receiveEnded(slot);
+      if ((flags & CQE_F.MORE) === 0 && this.sockets.generation[slot] === generation) layered.receiveEnded(slot);
       return;
     }
     if ((flags & CQE_F.BUFFER) !== 0) this.dropBuffer(flags);

@@ -66,7 +66,64 @@ function listen(): number {
 
 const say = (message: Record<string, number>): void => parentPort?.postMessage(message);
 
+/** Dials `address` in place of `slot`, which is closed: 1 where that is the slot of the new socket. */
+function dialInPlaceOf(slot: number, address: number, length: number): number {
+  sockets.close(slot);
+  const next = sockets.adopt(native().socket(4, 0, 0), KIND);
+  sockets.connect(next, address, length);
+  const bid = slab.take();
+  sockets.queue(next, slab.dataStart(bid), 1, bid);
+  return next === slot ? 1 : 0;
+}
+
 const roles: Record<string, () => void> = {
+  replacedByData: () => {
+    const port = listen();
+    const address = slab.fixed(32);
+    const length = native().sockaddr('127.0.0.1', port, slab.bytes, address);
+    let same = -1;
+    let slotOf = -1;
+    reactor.run({
+      ...echo,
+      accepted: (_, fd) => {
+        if (slotOf >= 0) return;
+        slotOf = sockets.adopt(fd, KIND);
+        sockets.armOnce(slotOf);
+      },
+      data: (slot, bid) => {
+        slab.release(bid);
+        same = dialInPlaceOf(slot, address, length);
+      },
+      turn: () => {
+        if (same < 0) return;
+        say({ same, receiving: sockets.receiving(slotOf) ? 1 : 0, dirty: sockets.flags[slotOf] & SOCKET.DIRTY });
+        same = -1;
+      },
+    });
+    const client = connect(port, '127.0.0.1', () => client.write('x'));
+  },
+
+  replacedByConnected: () => {
+    const port = listen();
+    const address = slab.fixed(32);
+    const length = native().sockaddr('127.0.0.1', port, slab.bytes, address);
+    const first = sockets.adopt(native().socket(4, 0, 0), KIND);
+    let same = -1;
+    reactor.run({
+      ...echo,
+      accepted: () => undefined,
+      connected: (slot) => {
+        if (slot === first && same < 0) same = dialInPlaceOf(slot, address, length);
+      },
+      turn: () => {
+        if (same < 0) return;
+        say({ same, receiving: sockets.receiving(first) ? 1 : 0, dirty: sockets.flags[first] & SOCKET.DIRTY });
+        same = Number.MAX_SAFE_INTEGER;
+      },
+    });
+    sockets.connect(first, address, length);
+  },
+
   saturated: () => {
     // Two connections within the ring that echo each other's bytes for ever: a completion is always there.
     const counts = { echoes: 0, timeouts: 0, immediates: 0, promises: 0, messages: 0 };

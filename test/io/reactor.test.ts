@@ -32,6 +32,11 @@ for (const io of await availableExecutors()) {
     assert.deepEqual(await report('several', io), { wrong: 0, behind: 1, several: 1, lost: 0 });
   });
 
+  for (const role of ['replacedByData', 'replacedByConnected'])
+    test(`${io}: a socket that a handler dials in place of the one it closes is not taken for that (${role})`, async () => {
+      assert.deepEqual(await report(role, io), { same: 1, receiving: 0, dirty: 0 });
+    });
+
   test(`${io}: what a handler has promised runs before the next wait`, async () => {
     const { turnsBefore, turnsAfter } = await report('promise', io);
     assert.equal(turnsAfter, turnsBefore);
