@@ -39,8 +39,8 @@ export interface RouteDeps {
   readonly executor: string;
   readonly live?: Pick<LiveFacts, 'identity' | 'errors'>;
   readonly liveBounds: () => FeedBounds;
-  /** Pages of metrics that may be in the making at once. */
+  /** Maximum number of /metrics pages being made at once. */
   readonly maxScrapes: number;
-  /** Starts to drain; without it there is no /shutdown. */
+  /** Starts a drain; without it /shutdown does not exist. */
   readonly shutdown?: () => void;
 }

@@ -27,7 +27,7 @@ export class Routes {
   #pages: Promise<HistogramPages> | undefined;
   #dashboard: DashboardPage | null = null;
 
-  /** `page`: the metrics, in the format that an Accept header prefers. */
+  /** `page`: the metrics, in the format preferred by an Accept header; null if too many are being made. */
   constructor(deps: RouteDeps, page: (accept: string) => Promise<Page | BinaryPage | null>) {
     this.#deps = deps;
     this.#page = page;
@@ -61,7 +61,7 @@ export class Routes {
           const page = await this.#page(accept);
           if (page === null) {
             const headers = { 'Retry-After': '1' };
-            return text(503, 'as many pages are in the making as may be (metrics.maxScrapes); ask again', headers);
+            return text(503, 'too many pages are being made already (metrics.maxScrapes); ask again', headers);
           }
           const body = 'octets' in page ? page.octets : page.body;
           return { status: 200, type: page.contentType, body, headers: { Vary: 'Accept' } };

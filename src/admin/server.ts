@@ -96,7 +96,7 @@ export class AdminServer {
     });
   }
 
-  /** What makes the page is loaded for the first scrape: it takes 3 MB, and 20 ms, that a start should not wait for. */
+  /** The page's code is loaded for the first scrape: it takes 3 MB and 15 ms, which a start should not wait for. */
   async #page(accept: string): Promise<Page | BinaryPage | null> {
     const { reader, version, executor, maxScrapes } = this.#deps;
     this.#exposition ??= import('../metrics/exposition.js').then(

@@ -391,15 +391,15 @@ export interface LogConfig {
   readonly access: AccessMode;
 }
 
-/** Those who look at what goes on now: src/live. */
+/** The live view: src/live. */
 export interface LiveConfig {
-  /** How many may be told of it every second. */
+  /** Maximum number of readers of /events at once. */
   readonly listeners: number;
-  /** How many may wait for the end of an interval. */
+  /** Maximum number of /state requests waiting for the end of an interval. */
   readonly waiting: number;
-  /** Events in a row that a listener may miss, as it does not read, until it is left. */
+  /** Events in a row that a slow reader may miss before its connection is closed. */
   readonly missed: number;
-  /** Refusals that are kept. */
+  /** Refusals to keep. */
   readonly errors: number;
 }
 
@@ -454,9 +454,9 @@ export interface MetricsConfig {
   readonly maxEndpoints: number;
   /** Identities as label values. */
   readonly maxIdentities: number;
-  /** Pages that may be in the making at once. */
+  /** Maximum number of /metrics pages being made at once. */
   readonly maxScrapes: number;
-  /** null: they are sent nowhere. */
+  /** null: metrics are not sent. */
   readonly otlp: MetricsOtlpConfig | null;
 }
 

@@ -1,5 +1,5 @@
-// The Prometheus page. prom-client formats, and knows the process; the numbers come from a snapshot at scrape time. A page is written in pieces,
-// with a turn of the event loop between two: however many series there are, the main thread does other things meanwhile.
+// The Prometheus page. prom-client formats, and has the metrics of the process; the numbers come from a snapshot at scrape time. A page is made
+// in pieces, with a turn of the event loop between them: the main thread stays responsive however many series there are.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 // Not the whole library, which is five times as much to load.
 import collectDefaultMetrics from 'prom-client/lib/defaultMetrics.js';
@@ -18,7 +18,7 @@ export interface Page {
   readonly body: string;
 }
 
-/** A page that is no text. */
+/** A page that is not text. */
 export interface BinaryPage {
   readonly contentType: string;
   readonly octets: Buffer;
@@ -34,7 +34,7 @@ export interface ExpositionOptions {
 /** What prom-client knows of a metric of its own. */
 type Theirs = Pick<Formattable, 'name' | 'type' | 'help'> & { readonly values: readonly Sample[] };
 
-/** Messages of MetricFamily, each behind its length. */
+/** MetricFamily messages with a length prefix each. */
 const PROTOBUF_TYPE = 'application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited';
 
 /** Gauges of prom-client whose names OpenMetrics keeps for counters. */
@@ -65,7 +65,7 @@ export class Exposition {
     ];
   }
 
-  /** The page in the format that the Accept header prefers; null where as many are in the making as may be. */
+  /** The page in the format that the Accept header prefers; null if too many are being made. */
   async answer(accept: string): Promise<Page | BinaryPage | null> {
     if (this.#making >= this.#most) {
       this.#reader.limits.scrapes++;
@@ -115,7 +115,7 @@ export class Exposition {
     }
   }
 
-  /** What prom-client knows of the process is asked of it; the rest is taken as it is. */
+  /** prom-client's metrics of the process are asked; ours are taken as they are. */
   async #protobuf(): Promise<BinaryPage> {
     const { protobufPage } = await import('./protobuf-page.js');
     const theirs = (await this.#theirs()).map(({ values, ...metric }) => ({ ...metric, samples: values }));
@@ -166,7 +166,7 @@ function ofProcess(): Registry {
   const registry = new Registry();
   collectDefaultMetrics({
     register: registry,
-    // The main thread's own lag is looked at twice a second; prom-client's default of 10 ms would keep an idle proxy awake.
+    // The main thread's own lag is sampled twice a second; prom-client's default of 10 ms would keep an idle proxy awake.
     eventLoopMonitoringPrecision: 500,
   });
   for (const name of MISNAMED) registry.removeSingleMetric(name);

@@ -1,11 +1,15 @@
 // Metrics that a running proxy sends to a collector of OTLP, from the beginning to the end, and through a reload.
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { it } from 'node:test';
 import { Collector } from '../support/collector.js';
 import { gatewayConfig, startEdge } from '../support/gateway.js';
 import { answering, client, upstream } from '../support/http.js';
 import { histogramIn, numberIn } from '../support/otlp-metrics.js';
-import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
+import { Pki } from '../support/pki.js';
+import { availableExecutors, eventually, type Sluice, startSluice } from '../support/sluice.js';
 
 async function ask(sluice: Sluice, count: number): Promise<void> {
   const wire = await client(sluice.port('edge'));
@@ -65,4 +69,23 @@ it('a collector has what was counted up to the end; another one from a reload on
   assert.equal(await nobody.stop(), 0);
   for (const collector of [first, second]) collector.close();
   await origin.close();
+});
+
+it('a collector behind TLS is trusted by the anchors that Node.js is given', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'sluice-collector-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const pki = await Pki.make();
+  pki.writeAnchor(directory, 'ca');
+  const collector = await Collector.start(await pki.leaf({ dns: ['localhost'] }));
+  t.after(() => collector.close());
+  const top = `metrics: { otlp: { endpoint: "${collector.address}", interval: 1s } }`;
+  const config = gatewayConfig(['127.0.0.1:9'], { speaks: 'http1', listener: 'http1', top });
+  const stranger = await startSluice(config, io);
+  t.after(() => stranger.stop());
+  const { trouble } = await stranger.logged(({ message }) => message === 'metrics do not reach the collector');
+  assert.match(String(trouble), /certificate/);
+  assert.equal(collector.asked, 0);
+  const sluice = await startSluice(config, io, { NODE_EXTRA_CA_CERTS: join(directory, 'ca.pem') });
+  t.after(() => sluice.stop());
+  await collector.until(() => numberIn(collector.metrics, 'sluice.service.requests', WEB) === 0, 'metrics over TLS');
 });

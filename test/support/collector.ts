@@ -1,8 +1,16 @@
 // A collector of OTLP/HTTP that keeps what it is sent, in tests.
-import { createServer, type IncomingHttpHeaders } from 'node:http';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createTls } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { Reader } from '../../src/protobuf/reader.js';
 import { readMetrics, type SeenMetrics } from './otlp-metrics.js';
+import type { Certified } from './pki.js';
 import { Waiting } from './waiting.js';
 
 /** What tests look at of a span. */
@@ -25,34 +33,42 @@ export class Collector {
   /** What it answers. */
   status = 200;
   private readonly waiting = new Waiting();
-  private readonly server = createServer((request, response) => {
-    const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.once('end', () => {
-      const body = Buffer.concat(chunks);
-      this.asked++;
-      response.writeHead(this.status).end();
-      if (this.status === 200 && request.url === '/v1/traces') {
-        this.bodies.push(body);
-        this.headers.push(request.headers);
-        this.spans.push(...spansIn(body));
-      }
-      if (this.status === 200 && request.url === '/v1/metrics') {
-        this.headers.push(request.headers);
-        this.metrics.push(readMetrics(body));
-      }
-      this.waiting.wake();
-    });
-  });
+  private readonly server: Server;
 
-  static async start(): Promise<Collector> {
-    const collector = new Collector();
+  private constructor(private readonly certified: Certified | null) {
+    const taken = (request: IncomingMessage, response: ServerResponse): void => {
+      const chunks: Buffer[] = [];
+      request.on('data', (chunk: Buffer) => chunks.push(chunk));
+      request.once('end', () => {
+        const body = Buffer.concat(chunks);
+        this.asked++;
+        response.writeHead(this.status).end();
+        if (this.status === 200 && request.url === '/v1/traces') {
+          this.bodies.push(body);
+          this.headers.push(request.headers);
+          this.spans.push(...spansIn(body));
+        }
+        if (this.status === 200 && request.url === '/v1/metrics') {
+          this.headers.push(request.headers);
+          this.metrics.push(readMetrics(body));
+        }
+        this.waiting.wake();
+      });
+    };
+    this.server =
+      certified === null ? createServer(taken) : createTls({ cert: certified.chain, key: certified.key }, taken);
+  }
+
+  /** `certified`: it speaks TLS, as localhost. */
+  static async start(certified: Certified | null = null): Promise<Collector> {
+    const collector = new Collector(certified);
     await new Promise<void>((resolve) => collector.server.listen(0, '127.0.0.1', resolve));
     return collector;
   }
 
   get address(): string {
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+    const { port } = this.server.address() as AddressInfo;
+    return this.certified === null ? `http://127.0.0.1:${port}` : `https://localhost:${port}`;
   }
 
   /** The first span, past or to come, that `matches`. */
