@@ -8,7 +8,7 @@ import { hiddenKey } from './merges.js';
 import { isMap, type PlainMap, textOf } from './plain.js';
 import { type Splice, spliced, TextEdits } from './text-edits.js';
 import { isFlow, Places, Unchangeable } from './text-places.js';
-import { documentsOf, MOST_ALIASES, type Style, type YamlDocument } from './yaml-text.js';
+import { documentsOf, duplicateKey, MOST_ALIASES, type Style, type YamlDocument } from './yaml-text.js';
 
 /** Maximum size of a file, and of all documents in it. */
 export const MOST_BYTES = 8 << 20;
@@ -71,6 +71,8 @@ function objectIn(
   const [error] = source.errors;
   if (error !== undefined)
     throw wrong(`is no YAML: ${error.message}${isTemplate ? `; ${TEMPLATE}` : ''}`, error.pos[0]);
+  const again = duplicateKey(source);
+  if (again !== null) throw wrong(`is no YAML: a map has a key twice${isTemplate ? `; ${TEMPLATE}` : ''}`, again);
   let odd: Node | undefined;
   visit(source, {
     Pair: (_key, { key }) => {
@@ -200,7 +202,7 @@ function isRight(text: string, wanted: Values): boolean {
   let index = 0;
   for (const source of documentsOf(text)) {
     const value = wanted[index++];
-    if (value === undefined || source.errors.length > 0) return false;
+    if (value === undefined || source.errors.length > 0 || duplicateKey(source) !== null) return false;
     if (!same(source.toJS({ maxAliasCount: MOST_ALIASES }) ?? null, value)) return false;
   }
   return index === wanted.length;

@@ -1,5 +1,5 @@
 // Reads YAML as kubectl does, and writes values as YAML and JSON.
-import { Composer, type Document, LineCounter, type ParsedNode, Parser, stringify } from 'yaml';
+import { Composer, type Document, isScalar, LineCounter, type ParsedNode, Parser, stringify, visit } from 'yaml';
 
 /** Limit on uses of an anchor times uses within it: more is an attack. */
 export const MOST_ALIASES = 1000;
@@ -10,6 +10,8 @@ const READ = {
   merge: true,
   keepSourceTokens: true,
   prettyErrors: false,
+  // The library compares each key with all before it. See `duplicateKey`.
+  uniqueKeys: false,
   customTags: (tags: unknown[]) =>
     tags.filter((tag) => {
       const { tag: name, format } = tag as { tag?: string; format?: string };
@@ -23,6 +25,26 @@ export type YamlDocument = Document.Parsed<ParsedNode>;
 export function documentsOf(text: string, lines = new LineCounter()): Iterable<YamlDocument> {
   const composer = new Composer<ParsedNode, true>(READ as unknown as ConstructorParameters<typeof Composer>[0]);
   return composer.compose(new Parser(lines.addNewLine).parse(text)) as Iterable<YamlDocument>;
+}
+
+/** Offset of a key that its map has twice, which is not YAML; null if there is none. */
+export function duplicateKey(document: YamlDocument): number | null {
+  let found: number | null = null;
+  visit(document, {
+    Map: (_key, { items }) => {
+      const seen = new Set<unknown>();
+      for (const { key } of items) {
+        if (!isScalar(key)) continue;
+        if (seen.has(key.value)) {
+          found = key.range?.[0] ?? 0;
+          return visit.BREAK;
+        }
+        seen.add(key.value);
+      }
+      return undefined;
+    },
+  });
+  return found;
 }
 
 /** Style of the current file. */

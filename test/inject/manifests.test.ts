@@ -22,6 +22,8 @@ describe('a text that is no manifest', () => {
   it('is refused with file, document and line', () => {
     const wrong: [string, RegExp][] = [
       [`${POD}---\n${POD}  x: [1,\n`, /^some\.yaml: document 2, line 1?\d: is no YAML: /],
+      [`${POD}  labels:\n    a: b\n    a: c\n`, /document 1, line 7: is no YAML: a map has a key twice$/],
+      ['{apiVersion: v1, kind: Pod, kind: Pod}', /document 1, line 1: is no YAML: a map has a key twice$/],
       [`${POD}---\n- a\n- b\n`, /^some\.yaml: document 2, line 6: is no object of Kubernetes: it is no map$/],
       [
         `${POD}---\n# c\n\nname: a\n`,
@@ -61,6 +63,13 @@ describe('a text that is no manifest', () => {
     assert.match(problemOf(`{"apiVersion": "v1", "kind": "Pod", "x": ${deep}`), /nested too deeply|is no YAML/);
     assert.match(problemOf('---\n'.repeat(10_002)), /has more than 10000 documents$/);
   });
+});
+
+it('a map of very many keys is read once, and not once for each of them', { timeout: 120_000 }, () => {
+  // Each key against all others would take several minutes.
+  const keys = Array.from({ length: 150_000 }, (_, i) => `  key${i}: v\n`).join('');
+  const text = `apiVersion: v1\nkind: ConfigMap\nmetadata: { name: a }\ndata:\n${keys}`;
+  assert.equal(Object.keys(readManifest(text, 'some.yaml').parts[0].value?.data ?? {}).length, 150_000);
 });
 
 describe('a list', () => {
