@@ -230,7 +230,15 @@ function unnamedService(tree: ServiceDefaultsTree, written: unknown): ServiceCon
   return { ...buildService('', { ...bare, ...tree }, said, '/'), endpoints: [] };
 }
 
-const podOf = ({ pod = '', namespace = '', node = '', account = '', clusterNetworks }: SidecarTree): SidecarConfig => ({
+const podOf = ({
+  enabled = false,
+  pod = '',
+  namespace = '',
+  node = '',
+  account = '',
+  clusterNetworks,
+}: SidecarTree): SidecarConfig => ({
+  enabled,
   pod,
   namespace,
   node,

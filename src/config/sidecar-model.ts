@@ -3,6 +3,8 @@ import type { Network } from './addresses.js';
 
 /** The pod; names are empty if not set. */
 export interface SidecarConfig {
+  /** Whether listeners of a sidecar were added to those of the configuration. */
+  readonly enabled: boolean;
   readonly pod: string;
   readonly namespace: string;
   readonly node: string;

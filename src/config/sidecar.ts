@@ -2,13 +2,18 @@
 // before validation, so the result is no more than anybody could write. Explicit settings in the file are kept.
 import { readFileSync } from 'node:fs';
 import { parseNetworkList, parsePortList, parseProbeList } from './lists.js';
-import { AUTHORIZATION_DEFAULTS } from './model.js';
+import { AUTHORIZATION_DEFAULTS, type ListenerConfig } from './model.js';
+import type { SidecarConfig } from './sidecar-model.js';
 import { attempt } from './values.js';
 
 type Tree = Readonly<Record<string, unknown>>;
 
 export const SIDECAR_PORTS = { inbound: 4143, outbound: 4140 } as const;
-/** Reachable for probes and scrapes from outside the pod. */
+/** Names of the listeners that are added. No others may have them then. */
+const INBOUND = 'inbound';
+const OUTBOUND = 'outbound';
+const OUTBOUND_IPV6 = 'outbound-ipv6';
+/** Reachable for probes and scrapes from outside of the pod. */
 const ADMIN = ':4191';
 
 /** A column of if_inet6, and its value for most addresses (linux/ipv6.h: IPV6_ADDR_SCOPE_MASK). */
@@ -78,7 +83,19 @@ function destination(written: unknown, connect: Tree): Tree {
   return isTree(defaults) ? { destination: { ...written, defaults: { ...connect, ...defaults } } } : {};
 }
 
-/** The tree with `sidecar` expanded; the same tree if it is off. */
+/** Where the port of the listener at `index` is written: of those that a sidecar adds, what they are made of. */
+export function placeOfListen(
+  { sidecar, listeners }: { readonly sidecar: SidecarConfig; readonly listeners: readonly ListenerConfig[] },
+  index: number,
+): string {
+  const name = sidecar.enabled ? listeners[index].name : '';
+  const key = name === INBOUND ? 'inbound' : name === OUTBOUND || name === OUTBOUND_IPV6 ? 'outbound' : null;
+  if (key === null) return `listeners[${index}].listen`;
+  const variable = `SLUICE_SIDECAR_${key.toUpperCase()}`;
+  return `sidecar.${key} (or ${variable}; of an injected pod, the annotation config.linkerd.io/${key}-port)`;
+}
+
+/** The tree with what `sidecar` stands for; the same tree where it is off. */
 export function expandSidecar(tree: unknown, ipv6: boolean): unknown {
   if (!isTree(tree) || !isTree(tree.sidecar) || tree.sidecar.enabled !== true) return tree;
   // An invalid port is reported at its place.
@@ -95,7 +112,7 @@ export function expandSidecar(tree: unknown, ipv6: boolean): unknown {
   const outbound = { originalDestination: true, direction: 'outbound', ...connect(connectTimeoutOutbound) };
   const added = [
     {
-      name: 'inbound',
+      name: INBOUND,
       listen: `${ipv6 ? '' : '0.0.0.0'}:${port('inbound')}`,
       originalDestination: true,
       mesh: tree.identity !== undefined && tree.identity !== null,
@@ -103,8 +120,8 @@ export function expandSidecar(tree: unknown, ipv6: boolean): unknown {
       ...authorization(sidecar, tree.authorization),
       ...connect(connectTimeoutInbound),
     },
-    { name: 'outbound', listen: `127.0.0.1:${port('outbound')}`, ...outbound },
-    ...(ipv6 ? [{ name: 'outbound-ipv6', listen: `[::1]:${port('outbound')}`, ...outbound }] : []),
+    { name: OUTBOUND, listen: `127.0.0.1:${port('outbound')}`, ...outbound },
+    ...(ipv6 ? [{ name: OUTBOUND_IPV6, listen: `[::1]:${port('outbound')}`, ...outbound }] : []),
   ];
   return {
     ...tree,

@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from '../admin/server.js';
 import type { Config, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
+import { placeOfListen } from '../config/sidecar.js';
 import type { RulingMessage } from '../destination/ruling-message.js';
 import { Learned } from '../detect/learned.js';
 import { Discovery } from '../discovery/discovery.js';
@@ -338,7 +339,7 @@ export class Engine {
     this.tls.commit(this.tls.prepare(config));
     this.endpoints.add(config.services);
     this.known = new Set(config.services.map(({ name }) => name));
-    this.listeners.add(config.listeners);
+    this.listeners.add(config.listeners, (index) => placeOfListen(config, index));
     this.identity.configure(config.identity);
     this.spans.configure(config.tracing);
     this.metrics.configure(config.metrics.otlp);
@@ -460,7 +461,7 @@ export class Engine {
 
   private addListeners(config: Config): readonly string[] {
     try {
-      return this.listeners.add(config.listeners);
+      return this.listeners.add(config.listeners, (index) => placeOfListen(config, index));
     } catch (error) {
       this.tls.discard();
       throw error;

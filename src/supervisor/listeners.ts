@@ -25,14 +25,20 @@ export class ListenerSet {
     private readonly workers: number,
   ) {}
 
-  /** Opens the new ones in `configs`. Throws, with nothing opened, if one can't be bound. Returns what it opened. */
-  add(configs: readonly ListenerConfig[]): string[] {
+  /**
+   * Opens the new ones in `configs`. Throws, with nothing opened, if one can't be bound, and names where its port is written. Returns what it
+   * opened.
+   */
+  add(
+    configs: readonly ListenerConfig[],
+    placeOf: (index: number) => string = (index) => `listeners[${index}].listen`,
+  ): string[] {
     const added: string[] = [];
     try {
       for (const [index, config] of configs.entries()) {
         const key = listenerKey(config);
         if (this.open.has(key)) continue;
-        this.open.set(key, this.bind(config, `listeners[${index}].listen`));
+        this.open.set(key, this.bind(config, placeOf(index)));
         added.push(key);
       }
     } catch (error) {

@@ -165,7 +165,14 @@ services:
     identity: null,
     bareService: defaultService(''),
     destination: null,
-    sidecar: { pod: '', namespace: '', node: '', account: '', clusterNetworks: CLUSTER_NETWORKS.map(parseNetwork) },
+    sidecar: {
+      enabled: false,
+      pod: '',
+      namespace: '',
+      node: '',
+      account: '',
+      clusterNetworks: CLUSTER_NETWORKS.map(parseNetwork),
+    },
     listeners: [
       {
         name: 'b',

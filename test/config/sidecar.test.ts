@@ -101,7 +101,7 @@ services: { web: { endpoints: ["127.0.0.1:9"] } }
       SLUICE_DESTINATION_SERVER_NAME: 'sluice-destination.sluice.serviceaccount.identity.sluice.cluster.local',
     });
     const { clusterNetworks, ...pod } = sidecar;
-    assert.deepEqual(pod, { pod: 'web-0', namespace: '123', node: 'true', account: 'default' });
+    assert.deepEqual(pod, { enabled: true, pod: 'web-0', namespace: '123', node: 'true', account: 'default' });
     assert.deepEqual(
       clusterNetworks.map(({ text }) => text),
       ['10.0.0.0/8', 'fd00::/8'],

@@ -73,6 +73,12 @@ for (const io of await availableExecutors()) {
           `^sluice run: listener second: 127\\.0\\.0\\.1:${takenPort} is in use by another process; .*listeners\\[1\\]\\.listen\\n$`,
         ),
       },
+      'a port of a sidecar in use': {
+        yaml: `admin: { listen: "127.0.0.1:0" }\nsidecar: { enabled: true, inbound: 0, outbound: ${takenPort} }\n`,
+        says: new RegExp(
+          `^sluice run: listener outbound: 127\\.0\\.0\\.1:${takenPort} is in use by another process; .*write another port in sidecar\\.outbound \\(or SLUICE_SIDECAR_OUTBOUND; of an injected pod, the annotation config\\.linkerd\\.io/outbound-port\\)\\n$`,
+        ),
+      },
       'a port of the admin server in use': {
         yaml: two(free, 0).replace('127.0.0.1:0', `127.0.0.1:${takenPort}`),
         says: new RegExp(`^sluice run: cannot listen for admin on 127\\.0\\.0\\.1:${takenPort}: .*\\n$`),

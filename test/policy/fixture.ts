@@ -86,7 +86,7 @@ export function config(overrides: Partial<Config> = {}): Config {
     live: { listeners: 16, waiting: 16, missed: 10, errors: 64 },
     tap: { listeners: 4, maxRps: 1000, maxBuffered: 262_144 },
     identity: null,
-    sidecar: { pod: '', namespace: '', node: '', account: '', clusterNetworks: [] },
+    sidecar: { enabled: false, pod: '', namespace: '', node: '', account: '', clusterNetworks: [] },
     destination: null,
     log: { level: 'info', access: false },
     drain: { holdMs: 0, graceMs: 30_000, outbound: 'together' },
