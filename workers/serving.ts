@@ -7,12 +7,17 @@ import { Worker } from '../src/proxy/worker.js';
 export async function serve(task: WorkerTask): Promise<void> {
   const door = native();
   try {
-    // First: V8 forgets the shapes of objects of which there are none left, and all code that was compiled for them, which is what a
-    // rehearsal leaves.
-    door.makeColumns(1);
-    const worker = new Worker(task, door);
-    door.makeColumns(0);
-    const problem = await warmUp(task, door, () => worker.rehearsed());
+    let made: Worker | undefined;
+    const make = (): Worker => {
+      door.makeColumns(1);
+      made = new Worker(task, door);
+      door.makeColumns(0);
+      return made;
+    };
+    // Within the rehearsal. V8 forgets the shapes of objects of which there are none left, and all code that was compiled for them, which is
+    // what a rehearsal would leave; and a worker made before has older shapes.
+    const problem = await warmUp(task, door, make, () => made?.rehearsed());
+    const worker = made ?? make();
     if (problem !== undefined) {
       const message = 'the warm-up failed: the first requests will be slower';
       task.port.postMessage({ kind: 'log', level: 'warn', message, fields: { problem } });

@@ -3,6 +3,7 @@
 import { FieldList } from '../hpack/field-list.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
 import { AREA_BYTES, Areas } from '../http/areas.js';
+import { references } from '../http/references.js';
 import { Chains } from './chains.js';
 import { type Connection, GOING, READING } from './connection.js';
 import { Output, type Sink } from './output.js';
@@ -28,11 +29,11 @@ export class Core {
   /** Time of this turn, ms, in [0]. A cell, because passing a number between functions would allocate. */
   readonly clock = new Float64Array(1);
   /** Connections that ran out of memory: the owner closes them at the end of the turn. */
-  readonly lost: Connection[] = [];
+  readonly lost = references<Connection>();
   /** Endpoints' connections with data waiting for the connection window: the owner watches them. */
-  readonly stalled: Connection[] = [];
+  readonly stalled = references<Connection>();
   /** Endpoints' connections over an allowance: the owner opens no more streams on them. */
-  readonly excessive: Connection[] = [];
+  readonly excessive = references<Connection>();
 
   constructor(
     readonly slab: Buffers,

@@ -110,11 +110,26 @@ export class Worker {
       },
       () => this.makeRoom(),
     );
+    const { path } = this;
+    // All by name: of a copy of `path` V8 makes an object of another shape each time, and code that was compiled for one is not for the next.
     this.events = new SocketEvents({
-      ...this.path,
+      context: this.context,
       acceptor: this.acceptor,
       router: this.router,
       proxyHeaders: this.proxyHeaders,
+      transportHeaders: path.transportHeaders,
+      securing: path.securing,
+      detector: path.detector,
+      races: path.races,
+      dialer: path.dialer,
+      clients: path.clients,
+      endpoints: path.endpoints,
+      http1: path.http1,
+      http2: path.http2,
+      pieces: path.pieces,
+      opaque: path.opaque,
+      tunnels: path.tunnels,
+      control: path.control,
       turned: () => this.turned(),
     });
     this.silent = new SilentPeers(this.context, (slot, errno) => this.events.failed(slot, errno));

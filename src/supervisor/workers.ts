@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { MessageChannel, type MessagePort, type Worker as Thread } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { EndpointLoad } from '../balance/load.js';
+import { yieldBackground } from '../code/background-threads.js';
 import { native } from '../io/native.js';
 import type { Logger } from '../log/logger.js';
 import {
@@ -30,7 +31,6 @@ import {
   type ToWorker,
   type WorkerTask,
 } from '../proxy/snapshot.js';
-import { yieldBackground } from './background-threads.js';
 
 /** What the threads run. */
 const WORKER_FILE = fileURLToPath(new URL('../../workers/data-path.cjs', import.meta.url));

@@ -1,7 +1,9 @@
 // The PROXY header at the start of each connection on a listener with `proxyProtocol`. It is read before anything else, so that the rest
 // sees an ordinary client. A client outside the trusted networks, or without a valid header in time, is refused: if the header were
 // optional, an address could be forged by leaving it out.
+
 import { inNetworks } from '../../config/networks.js';
+import { references } from '../../http/references.js';
 import { BUFFER_CAPACITY } from '../../io/slab.js';
 import { LIMITS, MAX_LISTENERS, W } from '../../metrics/layout.js';
 import { parseName } from '../../proxy-protocol/addresses.js';
@@ -28,7 +30,7 @@ const WHY: Readonly<Record<number, number>> = {
 
 export class ProxyHeaders {
   /** Listeners whose connections begin with a header. */
-  private readonly listeners: (ListenerSnapshot | undefined)[] = [];
+  private readonly listeners = references<ListenerSnapshot | undefined>();
   private readonly header: Header = { source: '', destination: '' };
 
   /** `opened` takes a client whose header has been read. */

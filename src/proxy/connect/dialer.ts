@@ -1,7 +1,9 @@
 // Dials endpoints until the connection can carry payload. The caller hears exactly once: ready or failed. This file has the connect
 // timeout, the reports to the balancer, the metrics, and everything that must happen before the first byte of payload, which for HTTP/2
 // includes receiving the endpoint's SETTINGS. Payload may be queued in the meantime, and moved to the next dial.
+
 import { SIGN } from '../../balance/signs.js';
+import { references } from '../../http/references.js';
 import { ERRNO } from '../../io/abi.js';
 import { E, ENDPOINT_HISTOGRAMS, endpointHistogram, LIMITS, W } from '../../metrics/layout.js';
 import { ALPN } from '../../tls/alpn.js';
@@ -75,7 +77,7 @@ export class Dialer {
   private readonly plain: Uint8Array;
   /** 1: it begins with an opaque transport header. */
   private readonly headed: Uint8Array;
-  private readonly callers: Caller[] = [];
+  private readonly callers = references<Caller>();
   private readonly hedges: Hedges;
 
   constructor(private readonly context: Context) {

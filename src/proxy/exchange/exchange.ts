@@ -3,7 +3,9 @@
 // An exchange has two legs. The client's leg determines its number: the exchange of an HTTP/1 client has the slot of the client's socket;
 // that of a client's stream has the number of sockets plus the stream's slot. So exchanges need no allocation and no lookup. The endpoint's
 // leg changes as endpoints are tried: `kind` says what it is, `id` which socket or stream.
+
 import { METHOD } from '../../http/methods.js';
+import { references } from '../../http/references.js';
 import type { ExchangeSlot, SocketSlot, StreamSlot } from '../slots.js';
 
 /** Progress of an exchange. table.ts says what follows what. */
@@ -120,7 +122,7 @@ export class Exchanges {
   /** For the access log and taps, recorded while anybody observes: bytes of the client's and the endpoint's content; the request. */
   readonly received: Float64Array;
   readonly sent: Float64Array;
-  readonly target: (string | undefined)[] = [];
+  readonly target = references<string | undefined>();
   /** What to report when it ends, as TOLD bits. For most it is 0, and their bytes are not counted. */
   readonly told: Uint8Array;
   /** Sec-WebSocket-Key: the client's, or one generated for the endpoint, for WebSockets between different versions of HTTP. */

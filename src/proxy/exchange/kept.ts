@@ -1,9 +1,11 @@
 // Requests kept until their response begins, so that what an endpoint has not processed can be sent to another one, or wait for a
 // connection. The head is kept as written for HTTP/1, or as a list of fields; the body is kept as received, without framing.
+
 import type { FieldList } from '../../hpack/field-list.js';
 import { restoreList, saveList, saveTemplate } from '../../hpack/memory/saved-list.js';
 import type { Template } from '../../hpack/memory/template.js';
 import { AREA_BYTES } from '../../http/areas.js';
+import { references } from '../../http/references.js';
 import { Chains } from '../../http2/chains.js';
 import { SavedLists } from '../../http2/saved-lists.js';
 import type { Core } from '../../http2/shared-state.js';
@@ -52,7 +54,7 @@ export class KeptRequests {
   /** Heads larger than a buffer. */
   private readonly large: Chains;
   /** By client's stream: the target of FORM.TEMPLATE. */
-  private readonly templates: (Template | null)[] = [];
+  private readonly templates = references<Template | null>();
   /** Total bytes of all heads. */
   private heads = 0;
   /** Trailers of requests whose head is still to be sent. */

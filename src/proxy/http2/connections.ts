@@ -2,6 +2,7 @@
 // ended.
 
 import { SIGN } from '../../balance/signs.js';
+import { references } from '../../http/references.js';
 import { Connection, GOING, ROLE } from '../../http2/connection.js';
 import { H } from '../../http2/counters.js';
 import { H2_ERROR, isComplaint } from '../../http2/frame.js';
@@ -34,7 +35,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
   private readonly line: WaitingLine;
   private readonly crowded: Crowded;
   /** The connection that a socket carries. */
-  private readonly bySocket: (Connection | undefined)[] = [];
+  private readonly bySocket = references<Connection | undefined>();
   /** One always exists: V8 discards code compiled for connections once it has collected the last of them. */
   specimen: Connection;
 

@@ -1,12 +1,13 @@
 // Last resort when memory is short: a connection that holds too much for slow readers is not read until some of it has been sent, or there
 // is memory again. Windows once given can't be taken back.
+import { references } from '../../http/references.js';
 import type { Connection } from '../../http2/connection.js';
 import { SOCKET } from '../../io/sockets.js';
 import type { Context } from '../context.js';
 
 export class Crowded {
   /** Connections that are paused. */
-  private readonly stopped: Connection[] = [];
+  private readonly stopped = references<Connection>();
 
   constructor(
     private readonly context: Context,

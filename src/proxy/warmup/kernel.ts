@@ -29,6 +29,12 @@ export const MOST_FDS = 4096;
 const UV_FD = 1;
 const PORT_AT = 2;
 const NATIVE_TURNS = 16;
+/** Where the slab claims to be: as large as addresses are, or compiled code would take halves of them for small integers. */
+const SLAB_LOW = 0x9a000000;
+const SLAB_HIGH = 0x7f3a;
+/** One receive in so many gets only part of what is there, so that messages come in pieces. */
+const PIECES = 16;
+const PIECE_BYTES = 77;
 /** Mappings consist of whole pages. */
 const PAGE_BYTES = 4096;
 
@@ -72,6 +78,7 @@ export class Kernel {
   private entries = 0;
   private lentHead = 0;
   private turns = 0;
+  private received = 0;
   /** Used to enter the native module, with a ring that is idle. */
   private idle: Ring | undefined;
 
@@ -183,8 +190,8 @@ export class Kernel {
       bufferRing: this.lent32.buffer,
       bundles: 0,
       slab: this.slab.buffer,
-      slabLow: 0,
-      slabHigh: 0,
+      slabLow: SLAB_LOW,
+      slabHigh: SLAB_HIGH,
       page: this.page.buffer,
       sqHead: SQ_HEAD * 4,
       sqTail: SQ_TAIL * 4,
@@ -215,7 +222,8 @@ export class Kernel {
     const fd = words[e + 1] | 0;
     const low = words[e + 8] | 0;
     const high = words[e + 9] | 0;
-    const at = words[e + 4];
+    // Of the slab; other entries have no address there.
+    const at = (words[e + 4] - SLAB_LOW) >>> 0;
     const flags = this.halves[(e << 1) + 1];
     switch (words[e] & 0xff) {
       case IORING_OP.RECV:
@@ -237,7 +245,7 @@ export class Kernel {
         this.polls.push({ low, high, many: false, fd, events: words[e + 7] });
         break;
       case IORING_OP.ASYNC_CANCEL:
-        this.cancel(at | 0, words[e + 5] | 0);
+        this.cancel(words[e + 4] | 0, words[e + 5] | 0);
         break;
       case IORING_OP.CLOSE:
         this.close(fd);
@@ -290,10 +298,14 @@ export class Kernel {
       const entry = (this.lentHead & ((this.lent32.length >> 2) - 1)) << 2;
       this.lentHead = (this.lentHead + 1) & 0xffff;
       const bid = this.lent16[(entry << 1) + 6];
-      const got = end.input.take(this.slab, this.lent32[entry], this.lent32[entry + 2]);
+      const got = end.input.take(this.slab, this.lent32[entry] - SLAB_LOW, this.pieceOf(this.lent32[entry + 2]));
       if (!many) this.receives[fd] = undefined;
       this.complete(low, high, got, CQE_F.BUFFER | (many ? CQE_F.MORE : 0) | (bid << 16));
     }
+  }
+
+  private pieceOf(length: number): number {
+    return this.received++ % PIECES === 0 ? PIECE_BYTES : length;
   }
 
   private send(fd: number, at: number, length: number): number {
@@ -311,11 +323,11 @@ export class Kernel {
   /** Slices of a struct msghdr. */
   private sendMessage(fd: number, at: number): number {
     const { slab32 } = this;
-    const slices = slab32[(at + 16) >> 2] >> 2;
+    const slices = (slab32[(at + 16) >> 2] - SLAB_LOW) >>> 2;
     const count = slab32[(at + 24) >> 2];
     let sent = 0;
     for (let i = 0; i < count; i++) {
-      const got = this.send(fd, slab32[slices + i * 4], slab32[slices + i * 4 + 2]);
+      const got = this.send(fd, slab32[slices + i * 4] - SLAB_LOW, slab32[slices + i * 4 + 2]);
       if (got < 0) return got;
       sent += got;
     }

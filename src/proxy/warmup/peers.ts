@@ -1,7 +1,7 @@
 // The worker's peers in a rehearsal: clients that send one request after the other, and endpoints that answer.
 import type { Kernel } from './kernel.js';
 import type { End, Octets } from './pipes.js';
-import type { Traffic } from './traffic.js';
+import { REPEATED, type Traffic } from './traffic.js';
 
 /** Requests on a connection before its client reconnects. */
 const REQUESTS = 40;
@@ -37,6 +37,8 @@ export class Client {
     private readonly kernel: Kernel,
     private readonly traffic: Traffic,
     private readonly port: number,
+    /** It sends the same request all the time. */
+    private readonly repeats: boolean,
   ) {}
 
   act(): void {
@@ -59,7 +61,7 @@ export class Client {
   }
 
   private ask(end: End): void {
-    const request = this.traffic.request();
+    const request = this.repeats ? REPEATED.REQUEST : this.traffic.request();
     this.head = request[0] === 0x48;
     this.asked++;
     end.write(request);
@@ -97,6 +99,9 @@ export class OpaqueClient {
   }
 }
 
+/** What an endpoint answers: always something else, always the same, or what it was sent. */
+export type Answers = 'varied' | 'repeated' | 'echoed';
+
 /** An endpoint: HTTP/1.1, or one that echoes. */
 export class Endpoint {
   private readonly ends: End[] = [];
@@ -105,7 +110,7 @@ export class Endpoint {
     kernel: Kernel,
     private readonly traffic: Traffic,
     port: number,
-    private readonly echoes: boolean,
+    private readonly answers: Answers,
   ) {
     kernel.serve(port, (end) => this.ends.push(end));
   }
@@ -123,7 +128,7 @@ export class Endpoint {
 
   private answer(end: End): void {
     const { input } = end;
-    if (this.echoes) {
+    if (this.answers === 'echoed') {
       end.write(input.bytes, input.from, input.length);
       input.drop(input.length);
       return;
@@ -132,6 +137,6 @@ export class Endpoint {
     if (length < 0) return;
     const method = input.bytes[input.from] === 0x48 ? 'HEAD' : '';
     input.drop(length);
-    end.write(this.traffic.response(method));
+    end.write(this.answers === 'repeated' ? REPEATED.RESPONSE : this.traffic.response(method));
   }
 }

@@ -3,12 +3,18 @@
 //
 // Listeners are endpoints of each other, so one request passes all four combinations of versions:
 //
-//   client ─1→ ENTRY ─2→ MIDDLE ─2→ EXIT ─1→ PLAIN ─1→ endpoints
-//   client ──→ RELAY ──→ an endpoint that echoes
+//   client ─1→ entry ─2→ middle … ─2→ exit ─1→ plain … ─1→ endpoints
+//   client ──→ relay ──→ an endpoint that echoes
+//
+// There are two such ways, one for requests that all differ and one for a request that is repeated: what HPACK learns on a connection
+// depends on that. There are several middle or plain ones, by what the endpoints of the configuration speak: there is not enough time to
+// compile everything that all four combinations need, and most requests keep their version.
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MessageChannel } from 'node:worker_threads';
 import { EndpointLoad } from '../../balance/load.js';
+import { anyBusy, ownBackgroundThreads } from '../../code/background-threads.js';
+import { optimiseEarly } from '../../code/tiering.js';
 import { Learned } from '../../detect/learned.js';
 import type { Native } from '../../io/native.js';
 import { L, listenerBase } from '../../metrics/layout.js';
@@ -29,13 +35,32 @@ import { Kernel, MOST_FDS } from './kernel.js';
 import { Client, Endpoint, OpaqueClient } from './peers.js';
 import { Traffic } from './traffic.js';
 
-const PORT = { ENTRY: 1, MIDDLE: 2, EXIT: 3, PLAIN: 4, RELAY: 5, ONE: 6, TWO: 7, ECHO: 8 } as const;
-/** ENTRY to PLAIN. */
-const LISTENERS = 4;
+const PORT = { RELAY: 1, ONE: 2, TWO: 3, ECHO: 4, SAME: 5, ENTRY: 6 } as const;
+/** Listeners on the way of a request that keep its version, HTTP/2 and HTTP/1, where endpoints speak one version only, and both. */
+const KEEPING = { HTTP1: [0, 6], HTTP2: [6, 0], BOTH: [2, 2] } as const;
 /** How long the worker may take to end, ms. */
 const END_MS = 1000;
-const CLIENTS = 12;
+const CLIENTS = 48;
+/** So many go the whole way in any case. */
+const WHOLE_WAY = 6;
+/** Each acts once in so many turns: a worker's turns are many, with little to do in each. */
+const SLICES = 16;
 const OPAQUE_CLIENTS = 3;
+/** Requests after which objects have the shapes that they will keep, and V8 has seen what comes. */
+const SHAPED = 96;
+/**
+ * Requests between two waits for the compilers. V8 queues eight functions at most and forgets about others that have become hot; and what
+ * was compiled should be in use soon, as it costs less.
+ */
+const ROUND = 16;
+/** Looks at the compilers come so often, as they cost CPU time, and they are waited for so long, ms. */
+const LOOK_MS = 4;
+const PATIENCE_MS = 100;
+/** Turns at the beginning in which nothing happens, and how long each seems to take: a worker has turns without traffic. */
+const RESTS = 32;
+const REST_US = 300_000;
+/** Asking for the CPU time is dear: it is done once in so many turns. */
+const TURNS = 32;
 const LIMITS = { maxConnections: 256, slabBytes: 4 << 20, maxPipes: 0 };
 
 export interface Bounds {
@@ -54,16 +79,18 @@ export interface Rehearsed {
   readonly listeners: readonly number[];
 }
 
-/** Runs a complete rehearsal. The thread does nothing else meanwhile. */
+/** Runs a complete rehearsal, and calls `shaped` in it once objects have got their shapes. The thread does nothing else meanwhile. */
 export async function rehearse(
   real: WorkerTask,
   native: Native,
   settings: ServiceSettings,
   bounds: Bounds,
+  shaped: () => void = () => undefined,
 ): Promise<Rehearsed> {
-  const { act, clients, opaque, kernel } = company(native, bounds);
+  const way = wayOf(real.snapshot.services);
+  const { act, clients, opaque, kernel } = company(native, bounds, way);
   const { port1, port2 } = new MessageChannel();
-  const task = taskOf(real, port2, snapshotOf(real.snapshot, settings, kernel));
+  const task = taskOf(real, port2, snapshotOf(real.snapshot, settings, way, kernel));
   native.makeColumns(1);
   const worker = new Worker(task, kernel.native);
   native.makeColumns(0);
@@ -72,8 +99,21 @@ export async function rehearse(
   const served = worker.run();
   try {
     await Promise.race([kernel.hosted, served]);
-    kernel.run(act);
+    let over = false;
+    const until = (requests: number): void =>
+      kernel.run(() => {
+        over = act();
+        return over || sum(clients) >= requests;
+      });
+    until(SHAPED);
+    shaped();
+    optimiseEarly(true);
+    for (let next = SHAPED + ROUND; !over; next += ROUND) {
+      until(next);
+      await compiled();
+    }
   } finally {
+    optimiseEarly(false);
     port1.postMessage({ kind: 'drain', phase: 'force', listeners: null } satisfies ToWorker);
     // The timer's promise would otherwise hold the close event, and with it the worker, until the timer fires.
     const late = new AbortController();
@@ -83,17 +123,38 @@ export async function rehearse(
     port1.close();
   }
   const values = new Float64Array(task.memory.values);
+  const requestsOf = (slot: number): number => values[listenerBase(slot) + L.REQUESTS];
   return {
     requests: sum(clients),
     pieces: sum(opaque),
-    listeners: Array.from({ length: LISTENERS }, (_, slot) => values[listenerBase(slot) + L.REQUESTS]),
+    listeners: way.map((_, at) => requestsOf(at) + requestsOf(way.length + at)),
   };
 }
 
-const sum = (of: readonly { answers: number }[]): number => of.reduce((total, { answers }) => total + answers, 0);
+const sum = (of: readonly { readonly answers: number }[]): number =>
+  of.reduce((total, { answers }) => total + answers, 0);
 
-/** The worker's peers. */
-function company(native: Native, bounds: Bounds) {
+/** Waits until the compilers have done what they were given. */
+async function compiled(): Promise<void> {
+  const threads = ownBackgroundThreads();
+  const until = performance.now() + PATIENCE_MS;
+  // What they have compiled is put in place by this thread.
+  do await sleep(LOOK_MS);
+  while (anyBusy(threads) && performance.now() < until);
+}
+
+type Way = readonly ('http1' | 'http2')[];
+
+/** The versions that the listeners on the way of a request send on, for endpoints of these services. */
+function wayOf(services: readonly ServiceSnapshot[]): Way {
+  const only = (protocol: string): boolean =>
+    services.length > 0 && services.every(({ config }) => config.protocol === protocol);
+  const [http2, http1] = only('http1') ? KEEPING.HTTP1 : only('http2') ? KEEPING.HTTP2 : KEEPING.BOTH;
+  return [...Array<'http2'>(1 + http2).fill('http2'), ...Array<'http1'>(1 + http1).fill('http1')];
+}
+
+/** The worker's peers. Where endpoints speak HTTP/1 only, most clients do not go the way through HTTP/2. */
+function company(native: Native, bounds: Bounds, way: Way) {
   const traffic = new Traffic();
   const until = performance.now() + bounds.wallMs;
   const before = process.cpuUsage();
@@ -101,15 +162,29 @@ function company(native: Native, bounds: Bounds) {
     const { user, system } = process.cpuUsage(before);
     return (user + system) / 1000;
   };
-  const kernel = new Kernel(native);
-  const clients = Array.from({ length: CLIENTS }, () => new Client(kernel, traffic, PORT.ENTRY));
+  let skewUs = 0;
+  const kernel = new Kernel(native, () => performance.now() * 1000 + skewUs);
+  const shortcut = way.includes('http2', 1) ? 0 : way.indexOf('http1') + 1;
+  const clients = Array.from({ length: CLIENTS }, (_, at) => {
+    const repeats = at % 3 === 0;
+    const first = PORT.ENTRY + (repeats ? way.length : 0);
+    return new Client(kernel, traffic, at < WHOLE_WAY ? first : first + shortcut, repeats);
+  });
   const opaque = Array.from({ length: OPAQUE_CLIENTS }, () => new OpaqueClient(kernel, traffic, PORT.RELAY));
-  const endpoints = [PORT.ONE, PORT.TWO].map((port) => new Endpoint(kernel, traffic, port, false));
-  endpoints.push(new Endpoint(kernel, traffic, PORT.ECHO, true));
+  const endpoints = [PORT.ONE, PORT.TWO].map((port) => new Endpoint(kernel, traffic, port, 'varied'));
+  endpoints.push(new Endpoint(kernel, traffic, PORT.SAME, 'repeated'));
+  endpoints.push(new Endpoint(kernel, traffic, PORT.ECHO, 'echoed'));
+  let turns = 0;
   const act = (): boolean => {
-    for (const each of clients) each.act();
+    if (turns < RESTS) {
+      turns++;
+      skewUs += REST_US;
+      return false;
+    }
+    for (let at = turns % SLICES; at < clients.length; at += SLICES) clients[at].act();
     for (const each of opaque) each.act();
     for (const each of endpoints) each.act();
+    if (turns++ % TURNS !== 0) return false;
     return sum(clients) >= bounds.requests || performance.now() > until || spent() > bounds.cpuMs;
   };
   return { kernel, clients, opaque, act };
@@ -131,9 +206,10 @@ function taskOf(real: WorkerTask, port: WorkerTask['port'], snapshot: Snapshot):
   };
 }
 
-const ENDPOINTS = 8;
+const ENDPOINTS = 24;
 
-function snapshotOf(real: Snapshot, settings: ServiceSettings, kernel: Kernel): Snapshot {
+function snapshotOf(real: Snapshot, settings: ServiceSettings, way: Way, kernel: Kernel): Snapshot {
+  const both = [...way, ...way];
   const service = (slot: number, protocol: ServiceSettings['protocol'], ...ports: number[]): ServiceSnapshot => ({
     slot,
     series: slot + 1,
@@ -152,18 +228,16 @@ function snapshotOf(real: Snapshot, settings: ServiceSettings, kernel: Kernel): 
   return {
     ...real,
     listeners: [
-      listener(0, 'entry', kernel.listen(PORT.ENTRY)),
-      listener(1, 'middle', kernel.listen(PORT.MIDDLE)),
-      listener(2, 'exit', kernel.listen(PORT.EXIT)),
-      listener(3, 'plain', kernel.listen(PORT.PLAIN)),
-      { ...listener(4, 'relay', kernel.listen(PORT.RELAY)), mode: MODE.OPAQUE },
+      ...both.map((_, slot) => listener(slot, `hop-${slot}`, kernel.listen(PORT.ENTRY + slot))),
+      { ...listener(both.length, 'relay', kernel.listen(PORT.RELAY)), mode: MODE.OPAQUE },
     ],
     services: [
-      service(0, 'http2', PORT.MIDDLE),
-      service(1, 'http2', PORT.EXIT),
-      service(2, 'http1', PORT.PLAIN),
-      service(3, 'auto', PORT.ONE, PORT.TWO),
-      service(4, 'opaque', PORT.ECHO),
+      ...both.map((version, slot) => {
+        if (slot === way.length - 1) return service(slot, 'auto', PORT.ONE, PORT.TWO);
+        if (slot === both.length - 1) return service(slot, 'auto', PORT.SAME);
+        return service(slot, version, PORT.ENTRY + slot + 1);
+      }),
+      service(both.length, 'opaque', PORT.ECHO),
     ],
     passthrough: null,
     // With the same shape as real ones, because compiled code checks for that.

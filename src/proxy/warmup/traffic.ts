@@ -11,6 +11,15 @@ const HOSTS = ['orders', 'orders.shop.svc.cluster.local', 'api.example.com:8080'
 const TYPES = ['application/json', 'text/html; charset=utf-8', 'application/octet-stream', 'text/plain'];
 const STATUSES = ['200 OK', '200 OK', '200 OK', '201 Created', '404 Not Found', '304 Not Modified', '204 No Content'];
 const MOST_BODY = 4096;
+/** What comes again and again. */
+export const REPEATED = {
+  REQUEST: Buffer.from('GET /items HTTP/1.1\r\nHost: orders\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n'),
+  RESPONSE: Buffer.from(
+    'HTTP/1.1 200 OK\r\nServer: envoy\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello',
+  ),
+} as const;
+/** How many different messages there are of each sort, but for their digits. */
+const KINDS = 40;
 
 /** Deterministic pseudo-random numbers. */
 export class Dice {
@@ -27,55 +36,47 @@ export class Dice {
   of<T>(list: readonly T[]): T {
     return list[this.below(list.length)];
   }
+}
 
-  hex(digits: number): string {
-    let text = '';
-    while (text.length < digits) text += this.below(0x1000000).toString(16).padStart(6, '0');
-    return text.slice(0, digits);
+/** Stands for a hexadecimal digit that is another one each time. */
+const DIGIT = '~';
+const DIGITS = Buffer.from('0123456789abcdef');
+
+const hex = (digits: number): string => DIGIT.repeat(digits);
+
+/** A message that is made once, as that is dear, and whose digits are new each time it is used. */
+class Message {
+  private readonly digits: number[] = [];
+
+  constructor(private readonly bytes: Buffer) {
+    for (let at = bytes.indexOf(DIGIT); at >= 0; at = bytes.indexOf(DIGIT, at + 1)) this.digits.push(at);
+  }
+
+  /** Valid until the next call. */
+  next(dice: Dice): Uint8Array {
+    const { bytes, digits } = this;
+    for (let i = 0; i < digits.length; i++) bytes[digits[i]] = DIGITS[dice.below(16)];
+    return bytes;
   }
 }
 
 export class Traffic {
   private readonly dice = new Dice();
   private readonly filling = new Uint8Array(MOST_BODY).fill(0x78);
-  private count = 0;
+  private readonly requests = Array.from({ length: KINDS }, (_, kind) => new Message(this.makeRequest(kind)));
+  private readonly responses = Array.from({ length: KINDS }, (_, kind) => new Message(this.makeResponse('', kind)));
+  private readonly bare = Array.from({ length: KINDS }, (_, kind) => new Message(this.makeResponse('HEAD', kind)));
+  private asked = 0;
+  private answered = 0;
 
-  /** An HTTP/1.1 request. */
+  /** An HTTP/1.1 request, unlike all others. */
   request(): Uint8Array {
-    const { dice } = this;
-    const kind = this.count++ % 8;
-    const method = kind < 5 ? 'GET' : kind < 7 ? 'POST' : 'HEAD';
-    const lines = [
-      `${method} /api/v${dice.below(3)}/items/${dice.below(1e6)}?page=${dice.below(100)}&token=${dice.hex(12)} HTTP/1.1`,
-      `Host: ${dice.of(HOSTS)}`,
-      `User-Agent: ${dice.of(AGENTS)} build/${dice.below(4)}`,
-      'Accept: */*',
-      `X-Request-Id: ${dice.hex(8)}-${dice.hex(4)}-${dice.hex(4)}-${dice.hex(12)}`,
-    ];
-    if (dice.below(4) > 0) lines.push(`traceparent: 00-${dice.hex(32)}-${dice.hex(16)}-01`);
-    if (dice.below(3) > 0) lines.push(`Cookie: session=${dice.hex(24)}; theme=dark; visits=${dice.below(500)}`);
-    if (dice.below(2) > 0) lines.push('Accept-Encoding: gzip, deflate');
-    if (dice.below(4) === 0) lines.push(`Authorization: Bearer ${dice.hex(60)}`);
-    if (method !== 'POST') return text(lines);
-    return this.withBody(lines);
+    return this.requests[this.asked++ % KINDS].next(this.dice);
   }
 
-  /** A response to a request that began with `method`. */
+  /** A response to a request that began with `method`, unlike all others. */
   response(method: string): Uint8Array {
-    const { dice } = this;
-    const status = dice.of(STATUSES);
-    const lines = [
-      `HTTP/1.1 ${status}`,
-      `Date: Mon, ${10 + dice.below(18)} Jun 2026 ${10 + dice.below(14)}:${10 + dice.below(50)}:${10 + dice.below(50)} GMT`,
-      `Content-Type: ${dice.of(TYPES)}`,
-      `X-Request-Id: ${dice.hex(8)}-${dice.hex(4)}-${dice.hex(4)}-${dice.hex(12)}`,
-    ];
-    if (dice.below(3) > 0) lines.push(`ETag: "${dice.hex(16)}"`);
-    if (dice.below(4) === 0) lines.push(`Set-Cookie: session=${dice.hex(24)}; Path=/; HttpOnly`);
-    if (dice.below(2) === 0) lines.push('Server: envoy', `X-Upstream-Time: ${dice.below(90)}`);
-    if (status.startsWith('204') || status.startsWith('304')) return text(lines);
-    if (method === 'HEAD') return text([...lines, `Content-Length: ${dice.below(MOST_BODY)}`]);
-    return dice.below(4) === 0 ? this.chunked(lines) : this.withBody(lines);
+    return (method === 'HEAD' ? this.bare : this.responses)[this.answered++ % KINDS].next(this.dice);
   }
 
   /** Bytes that are not HTTP. */
@@ -83,12 +84,53 @@ export class Traffic {
     return this.filling.subarray(0, 32 + this.dice.below(1024));
   }
 
-  private withBody(lines: string[]): Uint8Array {
+  private makeRequest(count: number): Buffer {
+    const { dice } = this;
+    const kind = count % 8;
+    const method = kind < 5 ? 'GET' : kind < 7 ? 'POST' : 'HEAD';
+    const lines = [
+      `${method} /api/v${dice.below(3)}/items/${hex(dice.below(8))}?page=${dice.below(100)}&token=${hex(12)} HTTP/1.1`,
+      `Host: ${dice.of(HOSTS)}`,
+      `User-Agent: ${dice.of(AGENTS)} build/${dice.below(4)}`,
+      'Accept: */*',
+      `X-Request-Id: ${hex(8)}-${hex(4)}-${hex(4)}-${hex(12)}`,
+    ];
+    if (dice.below(4) > 0) lines.push(`traceparent: 00-${hex(32)}-${hex(16)}-01`);
+    if (dice.below(3) > 0) lines.push(`Cookie: session=${hex(24)}; theme=dark; visits=${dice.below(500)}`);
+    if (dice.below(2) > 0) lines.push('Accept-Encoding: gzip, deflate');
+    if (dice.below(4) === 0) lines.push(`Authorization: Bearer ${hex(60)}`);
+    if (dice.below(3) === 0) lines.push('Connection: keep-alive');
+    // Longer than what HPACK and Huffman codes have one octet for.
+    if (dice.below(6) === 0) lines.push(`X-Context: ${hex(300)}${'padding '.repeat(dice.below(40))}end`);
+    if (method !== 'POST') return text(lines);
+    return this.withBody(lines);
+  }
+
+  private makeResponse(method: string, count: number): Buffer {
+    const { dice } = this;
+    const status = STATUSES[count % STATUSES.length];
+    const lines = [
+      `HTTP/1.1 ${status}`,
+      `Date: Mon, ${10 + dice.below(18)} Jun 2026 ${10 + dice.below(14)}:${10 + dice.below(50)}:${10 + dice.below(50)} GMT`,
+      `Content-Type: ${dice.of(TYPES)}`,
+      `X-Request-Id: ${hex(8)}-${hex(4)}-${hex(4)}-${hex(12)}`,
+    ];
+    if (dice.below(3) > 0) lines.push(`ETag: "${hex(16)}"`);
+    if (dice.below(4) === 0) lines.push(`Set-Cookie: session=${hex(24)}; Path=/; HttpOnly`);
+    if (dice.below(2) === 0) lines.push('Server: envoy', `X-Upstream-Time: ${dice.below(90)}`);
+    if (dice.below(3) === 0) lines.push('Connection: keep-alive');
+    if (dice.below(6) === 0) lines.push(`X-Context: ${hex(300)}`);
+    if (status.startsWith('204') || status.startsWith('304')) return text(lines);
+    if (method === 'HEAD') return text([...lines, `Content-Length: ${dice.below(MOST_BODY)}`]);
+    return dice.below(4) === 0 ? this.chunked(lines) : this.withBody(lines);
+  }
+
+  private withBody(lines: string[]): Buffer {
     const length = this.dice.below(4) === 0 ? this.dice.below(MOST_BODY) : this.dice.below(200);
     return Buffer.concat([text([...lines, `Content-Length: ${length}`]), this.filling.subarray(0, length)]);
   }
 
-  private chunked(lines: string[]): Uint8Array {
+  private chunked(lines: string[]): Buffer {
     const length = 1 + this.dice.below(600);
     const chunk = Buffer.from(`${length.toString(16)}\r\n`);
     const end = Buffer.from('\r\n0\r\n\r\n');

@@ -36,10 +36,11 @@ async function compiled(): Promise<void> {
   }
 }
 
-/** Calls `rehearsed` before anything is collected. Returns the reason if the rehearsal did not complete. */
+/** Calls `shaped` once the objects of a worker have got their shapes, and `rehearsed` before anything is collected. Returns the reason if the rehearsal did not complete. */
 export async function warmUp(
   task: WorkerTask,
   native: Native,
+  shaped: () => void = () => undefined,
   rehearsed: () => void = () => undefined,
 ): Promise<string | undefined> {
   const { warmup } = task;
@@ -49,7 +50,7 @@ export async function warmUp(
   let problem: string | undefined;
   try {
     const bounds = { cpuMs: CPU_MS * task.workers, wallMs: WALL_MS, requests: REQUESTS };
-    const { requests, pieces } = await rehearse(task, native, warmup, bounds);
+    const { requests, pieces } = await rehearse(task, native, warmup, bounds, shaped);
     values[W.WARMUP_REQUESTS] = requests;
     if (requests === 0 || pieces === 0) problem = 'nothing was answered';
   } catch (error) {

@@ -27,7 +27,8 @@ const settings = Snapshots.prototype.warmup.call(undefined as never, config);
 const AMPLE = { cpuMs: 60_000, wallMs: 60_000 };
 
 /** As much of a task as a rehearsal looks at. */
-function task(warmup: ServiceSettings | null = settings): WorkerTask {
+function task(warmup: ServiceSettings | null = settings, ...protocols: string[]): WorkerTask {
+  const services = protocols.map((protocol) => ({ config: { protocol } }));
   const { limits, coalesceUs, metrics, destinations } = config;
   const snapshot = {
     limits,
@@ -37,6 +38,7 @@ function task(warmup: ServiceSettings | null = settings): WorkerTask {
     destinationIdleMs: destinations.idleTimeoutMs,
     maxDestinations: destinations.max,
     possibleNames: [],
+    services,
   };
   return { workers: 1, io: 'epoll', memory: allocateWorkerMemory(8), warmup, snapshot } as unknown as WorkerTask;
 }
@@ -44,10 +46,31 @@ function task(warmup: ServiceSettings | null = settings): WorkerTask {
 describe('a rehearsal', () => {
   it('takes each request through all four combinations of versions, and bytes through the relay', async () => {
     assert.ok(settings !== null);
-    const { requests, pieces, listeners } = await rehearse(task(), native(), settings, { ...AMPLE, requests: 120 });
-    assert.ok(requests >= 120, `${requests} requests`);
-    assert.ok(pieces > 0, `${pieces} pieces`);
-    for (const [listener, count] of listeners.entries()) assert.ok(count >= requests, `listener ${listener}: ${count}`);
+    for (const protocols of [[], ['auto'], ['http1'], ['http2', 'http2'], ['http1', 'http2']]) {
+      const own = task(settings, ...protocols);
+      const { requests, pieces, listeners } = await rehearse(own, native(), settings, { ...AMPLE, requests: 200 });
+      assert.ok(requests >= 200, `${requests} requests`);
+      assert.ok(pieces > 0, `${pieces} pieces`);
+      for (const [listener, count] of listeners.entries()) assert.ok(count > 0, `${protocols}: listener ${listener}`);
+    }
+  });
+
+  it('keeps to the version that all endpoints of the configuration speak, mostly', async () => {
+    assert.ok(settings !== null);
+    const share = async (protocol: string): Promise<number> => {
+      const { listeners } = await rehearse(task(settings, protocol), native(), settings, { ...AMPLE, requests: 200 });
+      // The first listener speaks HTTP/2 to the second one in any case.
+      const all = listeners.reduce((sum, count) => sum + count, 0);
+      return listeners[0] / all;
+    };
+    assert.ok((await share('http1')) < (await share('auto')) / 2);
+  });
+
+  it('says once when objects have got their shapes, and leaves V8 as it was', async () => {
+    assert.ok(settings !== null);
+    let times = 0;
+    await rehearse(task(), native(), settings, { ...AMPLE, requests: 200 }, () => times++);
+    assert.equal(times, 1);
   });
 
   it('ends when its time is over, whatever it has got through', async () => {

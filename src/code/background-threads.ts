@@ -54,6 +54,19 @@ export function ownBackgroundThreads(): number[] {
   return backgroundThreads(threads, process.pid, poolSize(process.execArgv, process.env.NODE_OPTIONS ?? ''));
 }
 
+/** Whether any of `threads` runs, or could: one that has nothing to do sleeps. */
+export function anyBusy(threads: readonly number[]): boolean {
+  try {
+    return threads.some((tid) => {
+      const text = readFileSync(`${THREADS}/${tid}/stat`, 'latin1');
+      // Behind the name, which may have brackets in it.
+      return text.charAt(text.lastIndexOf(')') + 2) !== 'S';
+    });
+  } catch {
+    return false;
+  }
+}
+
 /** From now on all other threads have priority over them. */
 export function yieldBackground(): void {
   try {

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { getPriority } from 'node:os';
 import { describe, it } from 'node:test';
 import {
+  anyBusy,
   backgroundThreads,
   ownBackgroundThreads,
   poolSize,
   yieldBackground,
-} from '../../src/supervisor/background-threads.js';
+} from '../../src/code/background-threads.js';
 
 /** Threads by the distance of their id from the process's. */
 const threads = (pid: number, names: Readonly<Record<number, string>>) =>
@@ -75,5 +76,13 @@ describe('how many there are', () => {
     const all = threads(100, { 0: 'a', 1: 'a', 2: 'a', 3: 'a' });
     assert.deepEqual(backgroundThreads(all, 100, 1), [102]);
     assert.deepEqual(backgroundThreads(all, 100, 0), []);
+  });
+
+  it('are busy while they run, and not while they sleep', () => {
+    // This one runs now.
+    assert.equal(anyBusy([process.pid]), true);
+    assert.equal(anyBusy([]), false);
+    // One that is gone has nothing to do.
+    assert.equal(anyBusy([1 << 30]), false);
   });
 });
