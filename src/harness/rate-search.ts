@@ -20,6 +20,8 @@ const GROWTH = 2;
 const FAILURES = 2;
 /** Disturbed loads at a rate that are repeated; further ones count as failures. */
 const DISTURBANCES = 4;
+/** The same for a whole search: a machine that stays busy is not waited for at every rate. */
+const ALL_DISTURBANCES = 12;
 /** The number of doublings is unknown; this guess is used for the remaining time. */
 const GUESSED_DOUBLINGS = 4;
 
@@ -37,6 +39,7 @@ export class RateSearch {
   #holds = 0;
   #failures = 0;
   #disturbances = 0;
+  #allDisturbances = 0;
   /** Whether the lowest rate that failed was disturbed in each load. */
   #doubtful = false;
 
@@ -79,7 +82,7 @@ export class RateSearch {
   told(outcome: Outcome): void {
     const rate = this.#next;
     if (rate === null) throw new Error('no rate was asked for');
-    if (outcome === 'disturbed' && ++this.#disturbances <= DISTURBANCES) return;
+    if (outcome === 'disturbed' && this.#patient()) return;
     if (outcome === 'held') this.#holds++;
     else this.#failures++;
     if (this.#failures > 0 && this.#holds < FAILURES && this.#failures < FAILURES) return;
@@ -92,6 +95,11 @@ export class RateSearch {
     // The answer is a rate that has held twice.
     this.#confirming = true;
     this.#next = this.#held;
+  }
+
+  /** Whether a disturbed load is repeated. */
+  #patient(): boolean {
+    return ++this.#disturbances <= DISTURBANCES && ++this.#allDisturbances <= ALL_DISTURBANCES;
   }
 
   #hold(rate: number): void {

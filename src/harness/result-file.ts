@@ -45,6 +45,7 @@ const sample = v.object({
   memoryBytes: figure,
   contextSwitches: v.object({ voluntary: number, involuntary: number }),
   foreign: figure,
+  loadForeign: v.exactOptional(number),
   load,
 });
 

@@ -24,6 +24,8 @@ export interface HarnessSample {
   readonly contextSwitches: { readonly voluntary: number; readonly involuntary: number };
   /** Share of the measured cores used by others meanwhile, 0..1. */
   readonly foreign: number;
+  /** The same of the cores of the load and the server behind. */
+  readonly loadForeign?: number;
   readonly load: LoadResult;
 }
 

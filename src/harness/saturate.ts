@@ -22,7 +22,7 @@ const ENOUGH = 0.97;
 const MOST_ERRORS = 0.001;
 /** If the subject's cores are less busy than this, something else was the bottleneck. */
 const BUSY = 0.8;
-/** Share of the subject's cores that others may use. Above it a rate that does not hold says nothing of the subject. */
+/** Share of cores that others may use. Above it a rate that does not hold says nothing of the subject. */
 const DISTURBED = 0.1;
 const FIRST_SHARE = 0.25;
 /** If nothing goes through in a closed loop. */
@@ -54,11 +54,14 @@ export function curveOf(points: readonly CurvePoint[]): CurvePoint[] {
   });
 }
 
-const outcomeOf = ({ held }: CurvePoint, { foreign }: HarnessSample): Outcome =>
-  held ? 'held' : foreign > DISTURBED ? 'disturbed' : 'failed';
+/** Share of the cores that others used: of the subject's, or of those of the load and the server behind. */
+const disturbanceOf = ({ foreign, loadForeign = 0 }: HarnessSample): number => Math.max(foreign, loadForeign);
+
+const outcomeOf = ({ held }: CurvePoint, sample: HarnessSample): Outcome =>
+  held ? 'held' : disturbanceOf(sample) > DISTURBED ? 'disturbed' : 'failed';
 
 class Saturation {
-  /** Largest share of a subject's cores that others used while a rate did not hold. */
+  /** Largest share of cores that others used while a rate did not hold. */
   #foreign = 0;
   readonly #options: SaturationOptions;
   readonly #startedAt = new Date().toISOString();
@@ -140,7 +143,7 @@ class Saturation {
       const point = pointOf(sample, rate, this.#options);
       points.push(point);
       search.told(outcomeOf(point, sample));
-      this.#foreign = Math.max(this.#foreign, point.held ? 0 : sample.foreign);
+      this.#foreign = Math.max(this.#foreign, point.held ? 0 : disturbanceOf(sample));
     }
   }
 
@@ -157,7 +160,7 @@ class Saturation {
     );
     if (search.doubtful)
       this.#notes.push(
-        `${name}: ${contestant.name}: the machine was busy with other things, up to ${Math.round(this.#foreign * 100)} % of its cores, whenever it did not hold: its limit may be higher`,
+        `${name}: ${contestant.name}: the machine was busy with other things, up to ${Math.round(this.#foreign * 100)} % of a core, whenever it did not hold: its limit may be higher`,
       );
     if (search.atMost) this.#notes.push(`${name}: ${contestant.name} held the most that was tried (--most)`);
     const cores = coreList(placement.subject).length;

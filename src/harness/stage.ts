@@ -12,7 +12,7 @@ import { alive, type Processes, type Started } from './processes.js';
 import type { HarnessSample, SubjectResult } from './results.js';
 import { planOf, type Scenario, unitsOf } from './scenarios.js';
 import type { Running, Subject } from './subjects/subject.js';
-import { costOf, usageOf } from './usage.js';
+import { costOf, shareOf, usageOf } from './usage.js';
 
 /** `runLoad` of the load generator. */
 export type LoadRunner = (
@@ -152,6 +152,7 @@ export class Stage {
       const running = runningOf(contestant);
       const { scenario, placement } = this.#options;
       const pids = this.#pidsOf(running);
+      const disturbed = this.#watch();
       const before = usageOf(pids, placement.subject);
       const load = await this.#load(running, seconds, pace);
       const after = usageOf(pids, placement.subject);
@@ -168,6 +169,7 @@ export class Stage {
         memoryBytes: pids.reduce((total, pid) => total + anonymousMemory(pid), 0),
         contextSwitches: { voluntary: cost.voluntary, involuntary: cost.involuntary },
         foreign: cost.foreign,
+        loadForeign: disturbed(),
         load,
       };
     });
@@ -210,6 +212,22 @@ export class Stage {
     const text = (file: string): string => readFileSync(file, 'utf8');
     const own = scenario.work.tls === 'mutual' ? { certificate: text(client.certificate), key: text(client.key) } : {};
     return { ...tls, authorities: text(anchors), ...own };
+  }
+
+  /** Starts watching the cores of the load and the server behind. The result says which share of them others have used since. */
+  #watch(): () => number {
+    const { load, upstream, subject } = this.#options.placement;
+    const cores = [...new Set([...coreList(load), ...coreList(upstream)])];
+    const pids = this.#upstream === null ? [] : [this.#upstream.pid];
+    // If the subject shares a core with them, its use is not foreign.
+    if (cores.some((core) => coreList(subject).includes(core))) return () => 0;
+    const [before, at] = [shareOf(pids, cores), process.hrtime.bigint()];
+    return () => {
+      const after = shareOf(pids, cores);
+      const elapsedUs = (Number(process.hrtime.bigint() - at) / 1000) * cores.length;
+      const others = after.busyUs - before.busyUs - (after.ownUs - before.ownUs);
+      return Math.min(1, Math.max(0, others / Math.max(1, elapsedUs)));
+    };
   }
 
   /** The processes whose cost counts: none for `direct`. */

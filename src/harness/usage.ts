@@ -54,6 +54,13 @@ export function usageOf(pids: readonly number[], cores: string): Usage {
   return { cpuUs, userUs, systemUs, voluntary, involuntary, busyUs, at: process.hrtime.bigint() };
 }
 
+/** Of a moment: what all have used of `cores`, and this process, without its children, and `pids`; µs. */
+export function shareOf(pids: readonly number[], cores: readonly number[]): { busyUs: number; ownUs: number } {
+  const { user, system } = process.cpuUsage();
+  const children = pids.reduce((sum, pid) => sum + cpuTime(pid).total, 0);
+  return { busyUs: cores.reduce((sum, core) => sum + coreBusy(core), 0), ownUs: user + system + children };
+}
+
 export interface Cost {
   readonly cpuUs: number;
   readonly userShare: number;
