@@ -1,9 +1,10 @@
 // Files of histograms, as they are on disks: logs and .hgrm, told apart by what is in them.
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { looksLikeHgrm } from './hgrm-file.js';
 import { HistogramFileError } from './log-file.js';
 
 const MAX_BYTES = 512 * 1024 * 1024;
+const PIECE_BYTES = 64 * 1024;
 
 export interface HistogramFile {
   readonly kind: 'log' | 'hgrm';
@@ -16,12 +17,33 @@ const REASONS: Readonly<Record<string, string>> = {
   EISDIR: 'it is a directory',
 };
 
+function readStream(file: string): Buffer {
+  const pieces: Buffer[] = [];
+  const from = openSync(file, 'r');
+  try {
+    for (let bytes = 0; ; ) {
+      const piece = Buffer.alloc(PIECE_BYTES);
+      const count = readSync(from, piece);
+      if (count === 0) return Buffer.concat(pieces);
+      bytes += count;
+      if (bytes > MAX_BYTES) throw new HistogramFileError(`${file}: more than 512 MiB are not read`);
+      pieces.push(piece.subarray(0, count));
+      // What is no text is not read to its end.
+      if (piece.subarray(0, count).includes(0)) return Buffer.concat(pieces);
+    }
+  } finally {
+    closeSync(from);
+  }
+}
+
 /** Throws a HistogramFileError that names the file. */
 export function readHistogramFile(file: string): HistogramFile {
   let octets: Buffer;
   try {
-    if (statSync(file).size > MAX_BYTES) throw new HistogramFileError(`${file}: more than 512 MiB are not read`);
-    octets = readFileSync(file);
+    const found = statSync(file);
+    if (found.size > MAX_BYTES) throw new HistogramFileError(`${file}: more than 512 MiB are not read`);
+    // A pipe or a device says no size, and may have no end.
+    octets = found.isFile() || found.isDirectory() ? readFileSync(file) : readStream(file);
   } catch (error) {
     if (error instanceof HistogramFileError) throw error;
     const { code = '', message } = error as NodeJS.ErrnoException;

@@ -7,6 +7,7 @@ import { build, decodeFromCompressedBase64, encodeIntoCompressedBase64, Histogra
 import { parseHgrm } from '../../src/histograms/hgrm-file.js';
 import { logText, parseLog } from '../../src/histograms/log-file.js';
 import { mergedLogs } from '../../src/histograms/merge.js';
+import { readHistogramFile } from '../../src/histograms/read-file.js';
 import { bucketsIn, emptyHistogram, type Recorded, type Recording } from '../../src/histograms/recorded.js';
 import { hgrmOf, jsonOf, table } from '../../src/histograms/render.js';
 import { decodeV2, encodeV2 } from '../../src/histograms/v2.js';
@@ -249,4 +250,11 @@ it('no percentile of a table, of JSON and of CSV is above the largest value', ()
   const [{ percentiles, max }] = histograms;
   assert.equal(max, Math.max(...Object.values(percentiles)));
   assert.match(table([one], 200), /20\.2 ms +20\.2 ms\n$/);
+});
+
+describe('what is no regular file', () => {
+  it('is read to its end, but a device without an end is not', () => {
+    assert.throws(() => readHistogramFile('/dev/zero'), /\/dev\/zero: it is no text/);
+    assert.throws(() => readHistogramFile('/dev/null'), /\/dev\/null: it is empty/);
+  });
 });
