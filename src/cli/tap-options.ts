@@ -2,13 +2,20 @@
 import { request } from 'node:http';
 import { parseHostPort, ValueError } from '../config/values.js';
 import { parseTap } from '../tap/parse.js';
+import { shown } from './shown.js';
 import { type Arguments, UsageError } from './usage.js';
 
+/** What `/tap` answers. */
+const RECORDS = 'application/x-ndjson';
 /** Longest line that is waited for: a record has 4 KiB. */
 const MOST_LINE = 64 * 1024;
 const MOST_RPS = 1_000_000;
+/** For the head of the answer, which comes at once. */
+const ANSWER_MS = 10_000;
 
 export const TAP_OPTIONS = {
+  from: { type: 'string' },
+  // What it was called before.
   address: { type: 'string' },
   method: { type: 'string' },
   path: { type: 'string' },
@@ -20,7 +27,7 @@ export const TAP_OPTIONS = {
   'max-rps': { type: 'string' },
 } as const;
 
-export const TAP_HELP = `      --address HOST:PORT  the admin port of the proxy, from its own machine (default 127.0.0.1:4191)
+export const TAP_HELP = `      --from HOST:PORT     the admin port of the proxy, from its own machine (default 127.0.0.1:4191)
       --method METHOD      such as GET
       --path PREFIX        the beginning of the path
       --authority HOST     the requested host, with or without its port
@@ -42,7 +49,7 @@ export function tapCall(values: Arguments['values']): TapCall {
   const query = new URLSearchParams();
   for (const name of Object.keys(TAP_OPTIONS)) {
     const value = values[name];
-    if (name !== 'address' && typeof value === 'string') query.set(PARAMETERS[name] ?? name, value);
+    if (name !== 'from' && name !== 'address' && typeof value === 'string') query.set(PARAMETERS[name] ?? name, value);
   }
   try {
     parseTap(query, 0, MOST_RPS);
@@ -50,11 +57,14 @@ export function tapCall(values: Arguments['values']): TapCall {
     if (error instanceof ValueError) throw new UsageError(`--${error.message.replace(/^(\w+):/, optionOf)}`);
     throw error;
   }
+  if (values.from !== undefined && values.address !== undefined)
+    throw new UsageError('--from and --address are the same; give one of them');
   try {
-    const { host, port } = parseHostPort(String(values.address ?? '127.0.0.1:4191'), '127.0.0.1:4191');
+    const from = values.from ?? values.address ?? '127.0.0.1:4191';
+    const { host, port } = parseHostPort(String(from), '127.0.0.1:4191');
     return { host: host === '' ? '127.0.0.1' : host, port, query };
   } catch (error) {
-    if (error instanceof ValueError) throw new UsageError(`--address: ${error.message}`);
+    if (error instanceof ValueError) throw new UsageError(`--from: ${error.message}`);
     throw error;
   }
 }
@@ -68,15 +78,21 @@ function optionOf(_: string, parameter: string): string {
 export type TapRecord = Readonly<Record<string, unknown>>;
 
 /** Gives each record to `seen` until `signal` ends it, or the proxy does. Rejects where there is no such proxy, or it refuses. */
-export function follow(call: TapCall, signal: AbortSignal, seen: (record: TapRecord) => void): Promise<void> {
+export function follow(
+  call: TapCall,
+  signal: AbortSignal,
+  seen: (record: TapRecord) => void,
+  answerMs = ANSWER_MS,
+): Promise<void> {
   const where = `${call.host.includes(':') ? `[${call.host}]` : call.host}:${call.port}`;
   return new Promise((resolve, reject) => {
+    let answers = false;
     const failed = (error: Error): void => {
+      clearTimeout(patience);
       if (signal.aborted) resolve();
+      else if (answers) reject(new Error(`the admin port ${where} does not go on: ${error.message}`));
       else
-        reject(
-          new Error(`no answer from the admin port ${where}: ${error.message}; is the proxy there? see --address`),
-        );
+        reject(new Error(`no answer from the admin port ${where}: ${error.message}; is the proxy there? see --from`));
     };
     const asked = request({
       host: call.host,
@@ -85,8 +101,17 @@ export function follow(call: TapCall, signal: AbortSignal, seen: (record: TapRec
       agent: false,
       signal,
     });
+    const patience = setTimeout(() => asked.destroy(new Error(`nothing came in ${answerMs / 1000} s`)), answerMs);
     asked.once('error', failed);
     asked.once('response', (response) => {
+      clearTimeout(patience);
+      const type = String(response.headers['content-type']);
+      if (response.statusCode === 200 && !type.startsWith(RECORDS)) {
+        reject(new Error(`${where} answers something else (${shown(type, 100)}): is it the admin port? see --from`));
+        asked.destroy();
+        return;
+      }
+      answers = response.statusCode === 200;
       response.setEncoding('utf8').once('error', failed);
       let rest = '';
       response.on('data', (chunk: string) => {

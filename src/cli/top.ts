@@ -59,9 +59,13 @@ Exit codes: 0 ended, 1 no such proxy or refused, 2 wrong usage.`,
           view.note(record);
         });
       }, options.forMs);
-    } finally {
+    } catch (error) {
+      // A proxy that is gone: what was seen of it is shown all the same.
       view.stop();
+      if (top.count > 0) view.last();
+      throw error;
     }
+    view.stop();
     view.last();
     return 0;
   },

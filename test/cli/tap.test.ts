@@ -1,9 +1,11 @@
 // `sluice tap`: what it prints, whatever strangers have sent, and what it says where it cannot.
 import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { octets, shown, span } from '../../src/cli/shown.js';
 import { succeeded, tapLine } from '../../src/cli/tap-line.js';
-import { tapCall } from '../../src/cli/tap-options.js';
+import { follow, tapCall } from '../../src/cli/tap-options.js';
+import { tcpServer } from '../support/load.js';
 
 const PLAIN = { wide: false, colours: false };
 const request = {
@@ -116,19 +118,51 @@ it('numbers have three digits and a unit', () => {
 describe('options of sluice tap', () => {
   it('become a query', () => {
     const { host, port, query } = tapCall({
-      address: '[::1]:99',
+      from: '[::1]:99',
       'latency-above': '100ms',
       path: '/a b',
       'max-rps': '5',
     });
     assert.deepEqual([host, port, String(query)], ['::1', 99, 'path=%2Fa+b&latencyAbove=100ms&maxRps=5']);
     assert.deepEqual(tapCall({}).port, 4191);
+    assert.deepEqual(tapCall({ address: '127.0.0.1:98' }).port, 98);
+    assert.throws(() => tapCall({ address: '127.0.0.1:98', from: '127.0.0.1:99' }), /give one of them/);
   });
 
   it('are named where they are wrong', () => {
     assert.throws(() => tapCall({ 'latency-above': 'x' }), /--latency-above: /);
     assert.throws(() => tapCall({ 'max-rps': '0' }), /--max-rps: /);
     assert.throws(() => tapCall({ status: '1' }), /--status: "1" is no status; write for example/);
-    assert.throws(() => tapCall({ address: 'x' }), /--address: /);
+    assert.throws(() => tapCall({ from: 'x' }), /--from: /);
+  });
+});
+
+describe('who is no admin port', () => {
+  const heard = async (answer: (socket: Socket) => void, answerMs?: number): Promise<string> => {
+    const server = await tcpServer(answer);
+    const call = tapCall({ from: `127.0.0.1:${server.port}` });
+    const said = await follow(call, new AbortController().signal, () => undefined, answerMs).then(
+      () => 'nothing',
+      (error: unknown) => String(error),
+    );
+    await server.close();
+    return said;
+  };
+
+  it('is told when it says nothing', async () => {
+    assert.match(
+      await heard((socket) => socket.resume(), 50),
+      /no answer from the admin port .*: nothing came in 0\.05 s/,
+    );
+  });
+
+  it('is told when it says something else', async () => {
+    const page = 'HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 5\r\n\r\nhello';
+    assert.match(await heard((socket) => socket.end(page)), /answers something else \(text\/html\): .* see --from/);
+  });
+
+  it('is told when it breaks off', async () => {
+    const head = 'HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n';
+    assert.match(await heard((socket) => socket.end(head)), /the admin port .* does not go on: aborted/);
   });
 });

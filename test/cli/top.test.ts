@@ -68,7 +68,7 @@ describe('tap and top as commands', () => {
     const asked: string[] = [];
     const server = createServer((incoming, response) => {
       asked.push(incoming.url ?? '');
-      response.writeHead(200);
+      response.writeHead(200, { 'content-type': 'application/x-ndjson' });
       const lines = [
         { message: 'tap', maxRps: 5, shown: 0, leftOut: 0, dropped: 0 },
         { ...request, time: '2026-01-01T00:00:00.000Z', path: '/a\u001b[31m', authority: 'x', responseMs: 1 },
@@ -79,8 +79,8 @@ describe('tap and top as commands', () => {
     await once(server.listen(0, '127.0.0.1'), 'listening');
     const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
     const [tap, top] = await Promise.all([
-      run('tap', '--address', address, '--path', '/a', '--max-rps', '5'),
-      run('top', '--address', address, '-o', 'json'),
+      run('tap', '--from', address, '--path', '/a', '--max-rps', '5'),
+      run('top', '--from', address, '-o', 'json'),
     ]);
     assert.equal(tap.status, 0);
     assert.equal(tap.out, '00:00:00.000 200 GET x/a\\x1b[31m 1.00ms - -> web -\n');
@@ -97,13 +97,13 @@ describe('tap and top as commands', () => {
     await once(server.listen(0, '127.0.0.1'), 'listening');
     const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
     const [refused, nobody, wrong] = await Promise.all([
-      run('tap', '--address', address),
-      run('top', '--address', '127.0.0.1:1'),
+      run('tap', '--from', address),
+      run('top', '--from', '127.0.0.1:1'),
       run('top', '--for', 'x'),
     ]);
     assert.deepEqual([refused.status, nobody.status, wrong.status], [1, 1, 2]);
     assert.match(refused.err, /refuses: from this machine only/);
-    assert.match(nobody.err, /no answer from the admin port 127\.0\.0\.1:1: .*ECONNREFUSED.*--address/);
+    assert.match(nobody.err, /no answer from the admin port 127\.0\.0\.1:1: .*ECONNREFUSED.*--from/);
     assert.match(wrong.err, /--for: /);
     server.close();
   });
