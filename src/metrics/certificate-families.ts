@@ -13,7 +13,7 @@ export const CERTIFICATE_FAMILIES: readonly Family[] = [
   {
     name: 'sluice_certificate_expires_in_seconds',
     type: 'gauge',
-    help: `Time to the end of a certificate (of its chain, what ends first) or of a bundle of authorities; at most ${MOST}, those that end first`,
+    help: `Time until a certificate (or the first to expire of its chain or bundle) expires; at most ${MOST}, those that expire first`,
     samples: ({ atMs, certificates }) =>
       firstToEnd(certificates.used).map(({ use, name, certificate, notAfterMs }) => ({
         value: Math.round((notAfterMs - atMs) / 1000),
@@ -23,7 +23,7 @@ export const CERTIFICATE_FAMILIES: readonly Family[] = [
   {
     name: 'sluice_certificate_loads_total',
     type: 'counter',
-    help: 'Times that files of certificates were read, by whether they could be used',
+    help: 'Times that certificate files were read, by whether they could be used',
     samples: ({ certificates: { loaded, failed } }) => [
       { value: loaded, labels: { result: 'ok' } },
       { value: failed, labels: { result: 'failed' } },
@@ -32,7 +32,7 @@ export const CERTIFICATE_FAMILIES: readonly Family[] = [
   {
     name: 'sluice_certificates_broken',
     type: 'gauge',
-    help: 'Certificates, keys and bundles whose files cannot be used as they are now: the last ones that could serve on',
+    help: 'Certificates, keys and bundles whose files cannot be used at present: the last usable ones stay in use',
     samples: ({ certificates }) => [{ value: certificates.broken, labels: NONE }],
   },
 ];

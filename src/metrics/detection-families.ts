@@ -18,7 +18,7 @@ function detectResult(verdict: string, reason: string): string | null {
 export const VERDICT_FAMILY: Family = {
   name: 'sluice_verdict_total',
   type: 'counter',
-  help: 'Connections by what they were taken for and why',
+  help: 'Connections by the detected protocol and the reason',
   samples: (snapshot) =>
     snapshot.listeners.flatMap((series) =>
       VERDICTS.flatMap((verdict, row) =>

@@ -60,7 +60,7 @@ export class Exposition {
     this.#turn = options.turn ?? (() => nextTurn());
     const labels: Labels = { version: build.version, node: process.versions.node, executor: build.executor };
     this.#families = [
-      { name: 'sluice_build_info', type: 'gauge', help: 'What runs here', samples: () => [{ value: 1, labels }] },
+      { name: 'sluice_build_info', type: 'gauge', help: 'The running version', samples: () => [{ value: 1, labels }] },
       ...FAMILIES,
     ];
   }

@@ -10,19 +10,19 @@ export function identityFamilies(): Family[] {
     {
       name: 'control_identity_cert_expiration_timestamp_seconds',
       type: 'gauge',
-      help: 'When the certificate of the identity ends, 0 without one',
+      help: 'When the certificate of the identity expires, 0 without one',
       samples: wanted(({ identity }) => [{ value: identity.notAfterMs / 1000, labels: NONE }]),
     },
     {
       name: 'control_identity_cert_refresh_timestamp_seconds',
       type: 'gauge',
-      help: 'When the identity was taken over, 0 without one',
+      help: 'When the identity was last loaded, 0 without one',
       samples: wanted(({ identity }) => [{ value: identity.refreshedMs / 1000, labels: NONE }]),
     },
     {
       name: 'control_identity_cert_refreshes_total',
       type: 'counter',
-      help: 'Identities that were taken over, and times that there was none to be had',
+      help: 'Identities loaded, and attempts that failed',
       samples: wanted(({ identity }) => [
         { value: identity.refreshes, labels: { result: 'ok' } },
         { value: Object.values(identity.failures).reduce((a, b) => a + b, 0), labels: { result: 'error' } },
@@ -31,7 +31,7 @@ export function identityFamilies(): Family[] {
     {
       name: 'sluice_identity_expires_in_seconds',
       type: 'gauge',
-      help: 'Seconds to the end of the certificate of the identity, below 0 past it, absent without one',
+      help: 'Seconds until the certificate of the identity expires, negative afterwards, absent without one',
       samples: wanted(({ identity, atMs }) =>
         identity.notAfterMs === 0 ? [] : [{ value: (identity.notAfterMs - atMs) / 1000, labels: NONE }],
       ),
@@ -39,13 +39,13 @@ export function identityFamilies(): Family[] {
     {
       name: 'sluice_identity_anchors',
       type: 'gauge',
-      help: 'Trust anchors that the chains of peers may end in',
+      help: 'Trust anchors for the chains of peers',
       samples: wanted(({ identity }) => [{ value: identity.anchors, labels: NONE }]),
     },
     {
       name: 'sluice_identity_failures_total',
       type: 'counter',
-      help: 'Times that there was no identity to be had, by the reason',
+      help: 'Failed attempts to get an identity, by reason',
       samples: wanted(({ identity }) =>
         Object.entries(identity.failures).map(([reason, value]) => ({ value, labels: { reason } })),
       ),

@@ -25,7 +25,7 @@ export function lookupFamilies(): Family[] {
     {
       name: 'sluice_destination_service_state_age_seconds',
       type: 'gauge',
-      help: 'How old what is known of destinations may be: 0 while there is a connection, else the time since the service was heard',
+      help: 'How outdated the known destinations may be: 0 while there is a connection, otherwise the time since the last message of the destination service',
       samples: wanted(({ lookup, atMs }) => [
         { value: lookup.connected ? 0 : Math.max(0, atMs - lookup.heardMs) / 1000, labels: NONE },
       ]),
@@ -33,28 +33,33 @@ export function lookupFamilies(): Family[] {
     family(
       'sluice_destination_service_connects_total',
       'counter',
-      'Connections to the destination service that stood',
+      'Connections established to the destination service',
       'connects',
     ),
-    family('sluice_destination_service_streams', 'gauge', 'Streams that are open to it', 'streams'),
-    family('sluice_destination_service_updates_total', 'counter', 'Messages that came on them', 'updates'),
+    family('sluice_destination_service_streams', 'gauge', 'Open streams to the destination service', 'streams'),
     family(
-      'sluice_destination_service_addresses',
-      'gauge',
-      'Addresses that are watched because clients dial them',
-      'addresses',
+      'sluice_destination_service_updates_total',
+      'counter',
+      'Messages received from the destination service',
+      'updates',
     ),
-    family('sluice_destination_service_services', 'gauge', 'Services, and pods, that they lead to', 'services'),
+    family('sluice_destination_service_addresses', 'gauge', 'Addresses watched because clients dial them', 'addresses'),
+    family(
+      'sluice_destination_service_services',
+      'gauge',
+      'Services and pods that the watched addresses lead to',
+      'services',
+    ),
     family(
       'sluice_destination_service_refused_total',
       'counter',
-      'Addresses and services for which there was no room',
+      'Addresses and services that found no room',
       'refused',
     ),
     {
       name: 'sluice_destination_service_failures_total',
       type: 'counter',
-      help: 'Connections and answers that were none, by the reason',
+      help: 'Failed connections and unusable answers of the destination service, by reason',
       samples: wanted(({ lookup }) =>
         Object.entries(lookup.failures).map(([reason, value]) => ({ value, labels: { reason } })),
       ),

@@ -22,7 +22,7 @@ export const NAME_FAMILIES: readonly Family[] = [
   {
     name: 'sluice_dns_failures_total',
     type: 'counter',
-    help: 'Times that a name which a service has could not be resolved',
+    help: 'Times that a name of a service could not be resolved',
     samples: (snapshot) =>
       nameSamples(
         snapshot,
@@ -33,7 +33,7 @@ export const NAME_FAMILIES: readonly Family[] = [
   {
     name: 'sluice_dns_last_success_timestamp_seconds',
     type: 'gauge',
-    help: 'When a name which a service has resolved last, 0 if never',
+    help: 'When a name of a service last resolved, 0 if never',
     samples: (snapshot) => nameSamples(snapshot, ({ lastSuccess }) => lastSuccess, Math.max),
   },
 ];

@@ -10,7 +10,7 @@ export function pushFamilies(): Family[] {
     {
       name: 'sluice_otlp_messages_total',
       type: 'counter',
-      help: 'Messages with metrics, by whether the collector has taken them',
+      help: 'Messages with metrics, by whether the collector accepted them',
       samples: wanted(({ push }) =>
         Object.entries(push.messages).map(([outcome, value]) => ({ value, labels: { outcome } })),
       ),
@@ -24,13 +24,13 @@ export function pushFamilies(): Family[] {
     {
       name: 'sluice_otlp_points_total',
       type: 'counter',
-      help: 'Points of metrics that were to be sent to the collector',
+      help: 'Metric points for the collector',
       samples: wanted(({ push }) => [{ value: push.points, labels: NONE }]),
     },
     {
       name: 'sluice_otlp_points_dropped_total',
       type: 'counter',
-      help: 'Points that came to nothing, by why',
+      help: 'Metric points that were lost, by reason',
       samples: wanted(({ push }) =>
         Object.entries(push.dropped).map(([reason, value]) => ({ value, labels: { reason } })),
       ),
@@ -38,7 +38,7 @@ export function pushFamilies(): Family[] {
     {
       name: 'sluice_otlp_rounds_skipped_total',
       type: 'counter',
-      help: 'Rounds that were left out because the collector had not taken the one before yet',
+      help: 'Rounds skipped because the collector had not accepted the previous one yet',
       samples: wanted(({ push }) => [{ value: push.skipped, labels: NONE }]),
     },
   ];

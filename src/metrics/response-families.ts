@@ -5,7 +5,7 @@ import { E, GRPC_CODES, isGrpcFailure, S } from './layout.js';
 export const RESPONSE_FAMILY: Family = {
   name: 'response_total',
   type: 'counter',
-  help: 'Responses of endpoints; 5xx are failures, and of gRPC the statuses 2, 4, 7, 13, 14, 15 and none at all',
+  help: 'Responses of endpoints; failures are 5xx and, for gRPC, the statuses 2, 4, 7, 13, 14, 15 and a missing status',
   samples: (snapshot) =>
     snapshot.endpoints.flatMap((series) => {
       const samples: Sample[] = [];
@@ -44,7 +44,7 @@ function grpcCounts(values: Float64Array, at: number, missing: number): { grpc_s
 export const GRPC_FAMILY: Family = {
   name: 'sluice_grpc_responses_total',
   type: 'counter',
-  help: 'gRPC calls by the status that the client got, from an endpoint or from the proxy itself',
+  help: 'gRPC calls by the status that the client received, from an endpoint or from the proxy itself',
   samples: (snapshot) =>
     snapshot.services.flatMap((series) =>
       grpcCounts(series.values, S.GRPC_STATUS, S.GRPC_MISSING).map(({ grpc_status, value }) => ({

@@ -26,7 +26,7 @@ const counted = (value: number, labels: Sample['labels']): Sample[] => (value ==
 const DONE: Family = {
   name: 'sluice_tls_handshakes_total',
   type: 'counter',
-  help: 'TLS handshakes that were done, by role, version and group of the key exchange',
+  help: 'TLS handshakes completed, by role, version and group of the key exchange',
   samples: (snapshot) =>
     TLS_ROLES.flatMap((role, r) =>
       TLS_VERSIONS.flatMap((version, v) =>
@@ -67,14 +67,14 @@ export const TLS_FAMILIES: readonly Family[] = [
   DURATION,
   workerBlockFamily(
     'sluice_tls_resumed_total',
-    'TLS handshakes, of those done, that went on with an earlier session',
+    'Completed TLS handshakes that resumed an earlier session',
     W.TLS_RESUMED,
     TLS_ROLES,
     'role',
   ),
   workerBlockFamily(
     'sluice_tls_truncated_total',
-    'Connections that ended without the close_notify of TLS',
+    'TLS connections that ended without a close_notify',
     W.TLS_TRUNCATED,
     TLS_ROLES,
     'role',

@@ -16,7 +16,7 @@ export function tracingFamilies(): Family[] {
     {
       name: 'sluice_tracing_spans_dropped_total',
       type: 'counter',
-      help: 'Spans that came to nothing, by why',
+      help: 'Spans that were lost, by reason',
       samples: wanted(({ tracing }) =>
         Object.entries(tracing.dropped).map(([reason, value]) => ({ value, labels: { reason } })),
       ),
@@ -24,7 +24,7 @@ export function tracingFamilies(): Family[] {
     {
       name: 'sluice_tracing_messages_total',
       type: 'counter',
-      help: 'Messages with spans, by whether the collector has taken them',
+      help: 'Messages with spans, by whether the collector accepted them',
       samples: wanted(({ tracing }) =>
         Object.entries(tracing.messages).map(([outcome, value]) => ({ value, labels: { outcome } })),
       ),
