@@ -19,7 +19,7 @@ export function builtCheckout(option: string, directory: string): readonly strin
   const root = resolve(directory);
   const wrong = (what: string) => new Error(`${option} ${directory}: ${what}`);
   if (!statSync(root, { throwIfNoEntry: false })?.isDirectory()) throw wrong('there is no such directory');
-  if (packageName(root) !== 'sluice') throw wrong('is no checkout of Sluice (its package.json does not say so)');
+  if (packageName(root) !== 'sluice') throw wrong('is not a checkout of Sluice (its package.json does not say so)');
   const main = join(root, 'dist/src/cli/main.js');
   if (!existsSync(main)) throw wrong('is not built (dist/src/cli/main.js is missing); run `make build` in it');
   if (!existsSync(join(root, 'build/Release/sluice.node')) && !existsSync(join(root, 'prebuilds'))) {

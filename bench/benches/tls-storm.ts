@@ -42,7 +42,7 @@ function named(contender: Subject): Subject {
 
 export const tlsStorm: Bench = {
   name: 'tls-storm',
-  title: `p99 of ${BUSY} busy connections beside ${HANDSHAKES} handshakes a second asked for`,
+  title: `p99 of ${BUSY} busy connections beside ${HANDSHAKES} requested handshakes a second`,
   unit: 'µs',
   measures: 'latency',
   bar: { limit: 2, ambition: 1.5, rivals: ['sluice-alone'] },

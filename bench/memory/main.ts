@@ -40,7 +40,7 @@ function table(reports: readonly HeapReport[], mappings: Mappings): string {
     }
   }
   add('malloc', mappings.malloc);
-  add('mapped by itself: columns, V8 besides heaps', mappings.mapped - heaps);
+  add('other mappings: columns, V8 outside its heaps', mappings.mapped - heaps);
   add('stacks', mappings.stacks);
   add('programs and libraries, as far as written', mappings.files);
   add('all: Anonymous of smaps_rollup', mappings.total);

@@ -49,7 +49,7 @@ async function flood(stage: Stage, batch: (at: number) => Buffer): Promise<void>
   // All of it may lie in the kernel's buffers before the first of it is read.
   await Promise.race([end, delay(PATIENCE_MS, undefined, { ref: false })]);
   socket.destroy();
-  if (!ended) throw new Error(`a flood of ${MOST} was borne`);
+  if (!ended) throw new Error(`a flood of ${MOST} was tolerated`);
   // Hundreds of requests came through to the endpoint, and a Node.js server accepts one connection a turn of its loop.
   await delay(stage.random.integer(3000, 9000));
 }

@@ -60,7 +60,7 @@ export class HistogramPages {
     if ('status' in part) return part;
     const found = part.histograms.find((candidate) => candidate.id === id);
     if (found === undefined) {
-      return text(404, `no histogram "${id}" in which something was recorded\n/histograms lists those there are.`);
+      return text(404, `no histogram "${id}" with recorded values\n/histograms lists those that exist.`);
     }
     const format = query.get('format') ?? 'json';
     if (format === 'json') return json(percentiles(found));

@@ -35,7 +35,8 @@ function limitsOf(query: URLSearchParams): LiveLimits {
   const given = query.get('limit');
   if (given === null) return LIVE_LIMITS;
   const limit = /^\d+$/.test(given) ? Number(given) : -1;
-  if (limit < 0 || limit > MOST_ITEMS) throw new ValueError(`limit: "${given}" is no number from 0 to ${MOST_ITEMS}`);
+  if (limit < 0 || limit > MOST_ITEMS)
+    throw new ValueError(`limit: "${given}" is not a number from 0 to ${MOST_ITEMS}`);
   return { services: limit, endpoints: limit, clients: limit };
 }
 
@@ -44,7 +45,7 @@ export async function stateAnswer(feed: LiveFeed, { query, trusted, takes }: Adm
     const ms = windowOf(query);
     takes(ms);
     const state = await feed.over(ms, limitsOf(query));
-    if (state === null) return text(503, 'as many wait for a state as may (live.waiting); ask again later', RETRY);
+    if (state === null) return text(503, 'too many requests wait for a state (live.waiting); ask again later', RETRY);
     return { status: 200, type: 'application/json', body: `${encode(state, trusted)}\n` };
   } catch (error) {
     if (!(error instanceof ValueError)) throw error;
@@ -54,7 +55,7 @@ export async function stateAnswer(feed: LiveFeed, { query, trusted, takes }: Adm
 }
 
 export function eventsAnswer(feed: LiveFeed, trusted: boolean): Answer | Streamed {
-  if (feed.isFull()) return text(503, 'as many listen as may (live.listeners); /state has the same, once', RETRY);
+  if (feed.isFull()) return text(503, 'too many listeners (live.listeners); /state gives the same data once', RETRY);
   return {
     type: 'text/event-stream',
     stream(sink) {

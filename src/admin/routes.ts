@@ -91,7 +91,7 @@ export class Routes {
         path: '/histograms',
         methods: ['GET'],
         summary:
-          'the latency histograms there are; with `format=log` or `format=full` all of them, with `interval=10s` or `interval=1m` of that time',
+          'the available latency histograms; with `format=log` or `format=full` all of them, with `interval=10s` or `interval=1m` of that time',
         example: "curl 'localhost:4191/histograms?format=log&interval=10s'",
         answer: async ({ query }) => (await this.#histograms()).list(query),
       },
@@ -106,7 +106,7 @@ export class Routes {
       {
         path: '/dashboard',
         methods: ['GET'],
-        summary: 'a page that shows what goes on: for people, in a browser',
+        summary: 'a page that shows what is going on, for people with a browser',
         example: 'open http://localhost:4191/dashboard',
         answer: async () => {
           this.#dashboard ??= (await import('../dashboard/page.js')).dashboardPage();
@@ -117,7 +117,7 @@ export class Routes {
       {
         path: '/state',
         methods: ['GET'],
-        summary: 'what goes on: rates, latencies, endpoints, clients, workers, recent errors (json)',
+        summary: 'the current state: rates, latencies, endpoints, clients, workers, recent errors (json)',
         example: "curl 'localhost:4191/state?window=5s'",
         answer: async (request) => (await live()).stateAnswer(await this.#live(), request),
       },

@@ -77,7 +77,7 @@ export class AdminServer {
       this.#server.once('error', failed);
       this.#server.listen(address.port, address.host, () => {
         this.#server.off('error', failed);
-        this.#server.on('error', (error) => this.#deps.logger.error('admin server', { error }));
+        this.#server.on('error', (error) => this.#deps.logger.error('admin server failed', { error }));
         resolve();
       });
     });
@@ -112,7 +112,7 @@ export class AdminServer {
     if (body === null) {
       // The rest of the body is not read, so the connection cannot continue.
       response.shouldKeepAlive = false;
-      return send(request, response, text(413, `a body of more than ${MAX_BODY_BYTES} bytes has no use here`));
+      return send(request, response, text(413, `a body of more than ${MAX_BODY_BYTES} bytes is not accepted`));
     }
     const { socket, headers } = request;
     const answer = await this.#routes.answer({

@@ -35,7 +35,7 @@ export function tapAnswer(taps: Tappable, query: URLSearchParams): Answer | Stre
   });
   if (close === null) {
     const headers = { 'Retry-After': '5' };
-    return text(503, 'as many listen as may (tap.listeners); try again when one of them has left', headers);
+    return text(503, 'too many taps (tap.listeners); try again when one has ended', headers);
   }
   return {
     type: 'application/x-ndjson; charset=utf-8',

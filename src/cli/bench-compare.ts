@@ -83,7 +83,7 @@ Exit codes: 0 nothing got worse, 1 something did, 2 the files can't be compared.
     const threshold = given.parsed('threshold', THRESHOLD, (text) => {
       const value = Number(text.replace(/\s*%$/, ''));
       if (text.trim() === '' || Number.isNaN(value))
-        throw new ValueError(`${JSON.stringify(text)} is no number of percent`);
+        throw new ValueError(`${JSON.stringify(text)} is not a percentage`);
       return parseNumber(value, 0, MOST_THRESHOLD) / PERCENT;
     });
     const [was, is] = [read(before), read(after)];

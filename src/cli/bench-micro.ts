@@ -55,7 +55,7 @@ Examples:
     if (output !== 'table' && output !== 'json') throw new UsageError(`--output: table or json, not ${output}`);
     const most = Number(values['max-allocated'] ?? Number.POSITIVE_INFINITY);
     if (!(most >= 0))
-      throw new UsageError(`--max-allocated: ${String(values['max-allocated'])} is no number of octets`);
+      throw new UsageError(`--max-allocated: ${String(values['max-allocated'])} is not a number of bytes`);
     const pieces = await allPieces();
     const unknown = positionals.find((name) => pieces.every((piece) => piece.name !== name));
     if (unknown !== undefined)

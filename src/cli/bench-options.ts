@@ -128,7 +128,7 @@ export async function measured(
   const workers = given.integer('workers', 1, MOST_WORKERS);
   const io = given.parsed('io', 'auto', (value) => parseChoice(value, ['auto', 'uring', 'epoll']));
   const firstPort = given.parsed('first-port', String(FIRST_PORT), (value) => {
-    if (!/^\d+$/.test(value)) throw new ValueError(`${JSON.stringify(value)} is no port`);
+    if (!/^\d+$/.test(value)) throw new ValueError(`${JSON.stringify(value)} is not a port`);
     return parseNumber(Number(value), 1024, MOST_PORT);
   });
   const directory = directoryOf(given);

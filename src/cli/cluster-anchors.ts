@@ -41,7 +41,7 @@ export async function clusterAnchors(namespace: string): Promise<{ anchors: stri
     try {
       found = JSON.parse(answer);
     } catch {
-      return { problem: 'what kubectl says is no JSON' };
+      return { problem: 'the output of kubectl is not valid JSON' };
     }
     const anchors = textOf(at(found, ['data', BUNDLE_KEY]));
     return isPem(anchors) ? { anchors } : { problem: `configmap ${TRUST_ROOTS} has no certificate in ${BUNDLE_KEY}` };

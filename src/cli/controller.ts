@@ -51,7 +51,9 @@ const HEAP_GROWTH_PERCENT = 10;
 function apiServer(env: NodeJS.ProcessEnv): string {
   const server = apiServerOf(env);
   if (server === null)
-    throw new UsageError('KUBERNETES_SERVICE_HOST is not set, so this is no pod; add --cluster FILE to try it out');
+    throw new UsageError(
+      'KUBERNETES_SERVICE_HOST is not set, so this is not running in a pod; add --cluster FILE to try it out',
+    );
   return server;
 }
 

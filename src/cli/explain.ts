@@ -56,7 +56,7 @@ Exit codes: 0 explained, 1 bad configuration, 2 wrong usage.`,
     const config = loadConfig(file, process.env);
     const through = typeof values.listener === 'string' ? values.listener : null;
     const from = typeof values.from === 'string' ? values.from : null;
-    if (from !== null && isIP(from) === 0) throw new UsageError(`--from: "${from}" is no numeric address`);
+    if (from !== null && isIP(from) === 0) throw new UsageError(`--from: "${from}" is not a numeric address`);
     const identity = typeof values.identity === 'string' ? values.identity : null;
     const explanation = explain(config, host, port, {}, through, { from, identity });
     print(values.json === true ? JSON.stringify(explanation) : formatExplanation(explanation));

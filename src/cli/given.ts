@@ -50,7 +50,7 @@ export class Given<Name extends string> {
 /** Of a certificate. Throws a ValueError. */
 export function lifetimeOf(text: string): number {
   const lifetimeMs = parseLifetime(text);
-  if (lifetimeMs === null) throw new ValueError(`${text} is no time; write for example 12h or 1d`);
+  if (lifetimeMs === null) throw new ValueError(`${text} is not a duration; write for example 12h or 1d`);
   if (lifetimeMs < MIN_LIFETIME_MS) throw new ValueError(`${text} is too short; write at least 1m`);
   if (lifetimeMs > MAX_LIFETIME_MS) throw new ValueError(`${text} is too long; write at most 366d`);
   return lifetimeMs;

@@ -95,7 +95,7 @@ function curvesOf(
       throw new HistogramFileError(`${file}: it does not say the unit of its values; add --unit`);
     if (unit !== 'none' && !isTime(recorded.unit))
       throw new HistogramFileError(
-        `${file}: ${recorded.id} is no time; --id picks others, or --unit none draws numbers`,
+        `${file}: ${recorded.id} is not a duration; --id picks others, or --unit none draws numbers`,
       );
     const scale = micros(recorded.unit);
     const name = [several ? basename(file) : '', recorded.id].filter((part) => part !== '').join(' ');

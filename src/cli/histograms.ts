@@ -104,7 +104,7 @@ function askedFor(args: readonly string[]): HistogramsAsked {
   if (values.count !== undefined && intervalMs === null) throw new UsageError('--count needs --interval');
   const count = values.count === undefined ? Number.POSITIVE_INFINITY : Number(values.count);
   if (!(count >= 1) || (Number.isFinite(count) && !Number.isInteger(count)))
-    throw new UsageError(`--count: ${JSON.stringify(values.count)} is no whole number from 1`);
+    throw new UsageError(`--count: ${JSON.stringify(values.count)} is not a whole number from 1`);
   const out = typeof values.out === 'string' ? values.out : null;
   if (format === 'otlp' && out !== null) collector(out);
   if (format === 'otlp' && out === null) throw new UsageError('otlp goes to a collector: add --out http://HOST:4318');

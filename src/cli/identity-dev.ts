@@ -19,7 +19,7 @@ function parseName(text: string, mesh: string, trustDomain: string): DevName {
     throw new UsageError(`--names: ${JSON.stringify(text)} is neither NAMESPACE/ACCOUNT nor a DNS name`);
   if (server) return { server: text.toLowerCase() };
   if (name.account === null || name.account.namespace !== namespace)
-    throw new UsageError(`--names: ${JSON.stringify(text)} has a namespace that is no DNS label`);
+    throw new UsageError(`--names: ${JSON.stringify(text)} has a namespace that is not a DNS label`);
   return { account: name.account };
 }
 
@@ -92,7 +92,8 @@ Exit codes: 0 made, 1 a file is there already or can't be written, 2 wrong usage
     const { 'trust-domain': trustDomain = 'cluster.local', mesh = 'sluice', keys = 'ecdsa' } = values;
     const { names = DEFAULT_NAMES, lifetime = '30d' } = values;
     const lifetimeMs = parseLifetime(String(lifetime));
-    if (lifetimeMs === null) throw new UsageError(`--lifetime: ${lifetime} is no time; write for example 12h or 30d`);
+    if (lifetimeMs === null)
+      throw new UsageError(`--lifetime: ${lifetime} is not a duration; write for example 12h or 30d`);
     const domainProblem = trustDomainProblem(String(trustDomain));
     if (domainProblem !== null) throw new UsageError(`--trust-domain: it ${domainProblem}`);
     if (keys !== 'ecdsa' && keys !== 'rsa') throw new UsageError(`--keys: ${keys} is not known; known are ecdsa, rsa`);

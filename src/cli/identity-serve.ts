@@ -40,7 +40,9 @@ function tokensOf(given: Options, env: NodeJS.ProcessEnv): ServeOptions['tokens'
   if (!kubernetes) throw new UsageError('who vouches for tokens? add --kubernetes, or --tokens FILE to try it out');
   const server = given.text('api-server', apiServerOf(env) ?? '');
   if (server === '')
-    throw new UsageError('KUBERNETES_SERVICE_HOST is not set, so this is no pod; add --api-server https://HOST:PORT');
+    throw new UsageError(
+      'KUBERNETES_SERVICE_HOST is not set, so this is not running in a pod; add --api-server https://HOST:PORT',
+    );
   if (!URL.canParse(server) || !/^https:\/\/[^/?#@]+\/?$/.test(server))
     throw new UsageError(`--api-server: ${JSON.stringify(server)} is not https://HOST:PORT`);
   const timeoutMs = given.parsed('api-timeout', '5s', (value) =>

@@ -98,7 +98,7 @@ function redirectOf(values: Values): Redirect {
 function probeAt(values: Values): { host: string; target: number } {
   const text = String(values['validate-address'] ?? '1.1.1.1:20001');
   const match = /^(?:\[([0-9a-fA-F:]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text);
-  if (match === null) throw new UsageError(`--validate-address: ${JSON.stringify(text)} is no address with a port`);
+  if (match === null) throw new UsageError(`--validate-address: ${JSON.stringify(text)} is not an address with a port`);
   return { host: match[1] ?? match[2], target: Number(match[3]) };
 }
 

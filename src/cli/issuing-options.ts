@@ -64,7 +64,7 @@ export const certifying = (given: Options) => ({
 
 /** Throws a ValueError. */
 export function namespaceNamed(name: string): string {
-  if (!isNamespaceName(name)) throw new ValueError(`${JSON.stringify(name)} is no name of a namespace`);
+  if (!isNamespaceName(name)) throw new ValueError(`${JSON.stringify(name)} is not the name of a namespace`);
   return name;
 }
 

@@ -243,7 +243,7 @@ function weightsOf(given: Given<Name>, count: number): number[] {
 }
 
 function methodOf(text: string): string {
-  if (!TOKEN.test(text)) throw new UsageError(`--method ${JSON.stringify(text)} is no method`);
+  if (!TOKEN.test(text)) throw new UsageError(`--method ${JSON.stringify(text)} is not a method`);
   if (text === 'CONNECT') throw new UsageError('--method CONNECT: tunnels are not measured');
   return text;
 }

@@ -37,7 +37,7 @@ export function parseTarget(url: string): AskedTarget {
   try {
     parsed = new URL(url);
   } catch {
-    throw new UsageError(`${JSON.stringify(url)} is no URL; write for example http://127.0.0.1:8080/`);
+    throw new UsageError(`${JSON.stringify(url)} is not a URL; write for example http://127.0.0.1:8080/`);
   }
   const scheme = SCHEMES[parsed.protocol];
   if (scheme === undefined || !url.includes('://'))

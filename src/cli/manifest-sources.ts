@@ -29,7 +29,7 @@ function decoded(bytes: Uint8Array, file: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw problem(file, 'is no UTF-8');
+    throw problem(file, 'is not UTF-8');
   }
 }
 
@@ -70,7 +70,7 @@ async function fetched(url: URL, name: string): Promise<Buffer> {
 }
 
 async function fromUrl(text: string): Promise<Manifest> {
-  if (!URL.canParse(text)) throw problem(text, 'is no address');
+  if (!URL.canParse(text)) throw problem(text, 'is not an address');
   const url = new URL(text);
   const name = publicUrl(url);
   if (url.protocol !== 'http:' && url.protocol !== 'https:')

@@ -29,7 +29,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'it may not be written',
   EROFS: 'the file system is read-only',
   ENOENT: 'there is no such directory',
-  ENOTDIR: 'a part of its path is no directory',
+  ENOTDIR: 'a part of its path is not a directory',
   EISDIR: 'it is a directory',
 };
 

@@ -37,12 +37,12 @@ export function parseIdentity(input: unknown): string {
   if (input.includes('://')) {
     const segments = input.slice('spiffe://'.length).split('/');
     if (SPIFFE.test(input) && segments.every((segment) => segment !== '.' && segment !== '..')) return input;
-    throw new ValueError(`${what} is no SPIFFE ID, nor the beginning of one with /* behind it; ${forms}`);
+    throw new ValueError(`${what} is not a SPIFFE ID, nor the beginning of one with /* behind it; ${forms}`);
   }
   const name = input.toLowerCase();
   const labels = (name.startsWith('*.') ? name.slice(2) : name).split('.');
   if (name.length <= 253 && labels.every((label) => LABEL.test(label))) return name;
-  throw new ValueError(`${what} is no name of an identity; ${forms}`);
+  throw new ValueError(`${what} is not the name of an identity; ${forms}`);
 }
 
 function parseMethod(input: unknown): string {

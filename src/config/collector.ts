@@ -17,7 +17,7 @@ const parseCollector =
     try {
       return String(otlpUrl(input, signal));
     } catch {
-      throw new ValueError(`${describe(input)} is no address of a collector; ${example}`);
+      throw new ValueError(`${describe(input)} is not the address of a collector; ${example}`);
     }
   };
 
@@ -38,7 +38,7 @@ function parseFields(input: unknown): Readonly<Record<string, string>> {
   const fields = parseTexts(input);
   for (const [name, text] of Object.entries(fields))
     if (!FIELD_NAME.test(name) || !FIELD_VALUE.test(text))
-      throw new ValueError(`${describe(name)} is no field of HTTP`);
+      throw new ValueError(`${describe(name)} is not an HTTP field name`);
   return fields;
 }
 

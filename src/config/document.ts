@@ -38,7 +38,7 @@ function advice(error: YAMLError, line: string): string {
   if (LOOKS_LIKE_IPV6.test(line))
     return 'brackets begin a list in YAML; put the IPv6 address in quotes, such as "[::1]:8080"';
   if (error.code === 'TAG_RESOLVE_FAILED') return `${error.message}; remove the tag`;
-  return `is no YAML: ${error.message}; correct the syntax`;
+  return `is not valid YAML: ${error.message}; correct the syntax`;
 }
 
 /** Resolves aliases. */
@@ -188,7 +188,12 @@ export function readYaml(text: string): ReadText {
     } catch (error) {
       readable = false;
       const message = error instanceof Error ? error.message : String(error);
-      problems.push({ line: 1, column: 1, path: '', message: `is no usable YAML: ${message}; write the values out` });
+      problems.push({
+        line: 1,
+        column: 1,
+        path: '',
+        message: `cannot be read as YAML: ${message}; write the values out`,
+      });
     }
   }
 

@@ -18,7 +18,7 @@ export function parseServerName(input: unknown): string {
   const name = typeof input === 'string' ? parseWorkloadName(input) : '';
   if (typeof name !== 'string' && name.kind === 'dns') return name.text;
   throw new ValueError(
-    `${typeof input === 'string' ? `${describe(input)} is no DNS name` : `found ${describe(input)}`}; write a name such as "web.example"`,
+    `${typeof input === 'string' ? `${describe(input)} is not a DNS name` : `found ${describe(input)}`}; write a name such as "web.example"`,
   );
 }
 
@@ -28,7 +28,7 @@ export function parseTrustDomain(input: unknown): string {
   const problem = trustDomainProblem(input);
   if (problem !== null)
     throw new ValueError(
-      `${describe(input)} is no trust domain; use lower-case letters, digits and . _ -, such as "cluster.local"`,
+      `${describe(input)} is not a trust domain; use lower-case letters, digits and . _ -, such as "cluster.local"`,
     );
   return input;
 }
@@ -42,7 +42,7 @@ export function parseUnixSocket(input: unknown): string {
   const example = 'write one such as "unix:///run/spire/sockets/agent.sock"';
   if (typeof input !== 'string' || input === '') throw new ValueError(`found ${describe(input)}; ${example}`);
   const match = /^(?:unix:(?:\/\/)?)?(\/[^\0]+)$/.exec(input);
-  if (match === null) throw new ValueError(`${describe(input)} is no absolute path of a Unix socket; ${example}`);
+  if (match === null) throw new ValueError(`${describe(input)} is not the absolute path of a Unix socket; ${example}`);
   return match[1];
 }
 
@@ -50,5 +50,7 @@ export function parseUnixSocket(input: unknown): string {
 export function parseHostAddress(input: unknown): string {
   const endpoint = parseEndpoint(input);
   if (endpoint.kind === 'static' || endpoint.kind === 'dns') return String(input);
-  throw new ValueError(`${describe(input)} is no address; write a host and a port, such as "identity.example:8080"`);
+  throw new ValueError(
+    `${describe(input)} is not an address; write a host and a port, such as "identity.example:8080"`,
+  );
 }

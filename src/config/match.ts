@@ -57,7 +57,7 @@ function bitsOf({ address, bracketed }: Parts, what: string): AddressBits {
   const bits = addressBits(address);
   if (bits === null) {
     throw new ValueError(
-      `${what}: ${describe(address)} is no numeric address; write one that clients connect to, such as ${EXAMPLE}`,
+      `${what}: ${describe(address)} is not a numeric address; write one that clients connect to, such as ${EXAMPLE}`,
     );
   }
   if (bits.family === 4 && bracketed) throw new ValueError(`${what} has no IPv6 address in its brackets; remove them`);
@@ -68,7 +68,9 @@ function prefixOf(text: string | undefined, width: number, what: string): number
   if (text === undefined) return width;
   const prefix = /^\d{1,3}$/.test(text) ? Number(text) : Number.NaN;
   if (!(prefix <= width)) {
-    throw new ValueError(`${what}: "/${text}" is no prefix of IPv${width === 32 ? 4 : 6}; write /0 to /${width}`);
+    throw new ValueError(
+      `${what}: "/${text}" is not a prefix length of IPv${width === 32 ? 4 : 6}; write /0 to /${width}`,
+    );
   }
   return prefix;
 }

@@ -13,11 +13,13 @@ export function parseNetwork(input: unknown): Network {
   const [host, prefixText, ...more] = input.split('/');
   const bits = addressBits(host);
   if (bits === null || more.length > 0)
-    throw new ValueError(`${what} is no numeric address or range; write a network such as ${EXAMPLE}`);
+    throw new ValueError(`${what} is not a numeric address or range; write a network such as ${EXAMPLE}`);
   const width = bits.hex.length * 4;
   const prefix = prefixText === undefined ? width : /^\d{1,3}$/.test(prefixText) ? Number(prefixText) : Number.NaN;
   if (!(prefix <= width))
-    throw new ValueError(`${what}: "/${prefixText}" is no prefix of IPv${bits.family}; write /0 to /${width}`);
+    throw new ValueError(
+      `${what}: "/${prefixText}" is not a prefix length of IPv${bits.family}; write /0 to /${width}`,
+    );
   const free = BigInt(width - prefix);
   const value = BigInt(`0x${bits.hex}`);
   const lowest = (value >> free) << free;

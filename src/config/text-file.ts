@@ -7,7 +7,7 @@ const UNREADABLE: Readonly<Record<string, string>> = {
   EACCES: 'may not be read by this user; give it read permission',
   EPERM: 'may not be read by this user; give it read permission',
   EISDIR: 'is a directory; name the file in it',
-  ENOTDIR: 'lies below something that is no directory; check the path given with -c',
+  ENOTDIR: 'lies below something that is not a directory; check the path given with -c',
 };
 
 /** Used if flags and variables are the whole configuration. */

@@ -61,7 +61,7 @@ export function parseDuration(input: unknown, range: DurationRange): number {
   const us = zero ? 0 : microseconds(String(input));
   if (Number.isNaN(us)) {
     throw new ValueError(
-      `${describe(input)} is no duration; write one number and one of the units us, ms, s, m, h, such as "${example}"`,
+      `${describe(input)} is not a duration; write one number and one of the units us, ms, s, m, h, such as "${example}"`,
     );
   }
   if (us === 0 && range.orZero === true) return 0;
@@ -104,7 +104,7 @@ export function parseSize(input: unknown, min: number, max: number): number {
       `found ${describe(input)}; write a size such as "64KiB" or "1MiB" (units are B, KiB, MiB, GiB), or bytes`,
     );
   }
-  if (!Number.isInteger(bytes)) throw new ValueError(`${input} is no whole number of bytes; write one`);
+  if (!Number.isInteger(bytes)) throw new ValueError(`${input} is not a whole number of bytes; write one`);
   if (bytes < min) throw new ValueError(`${input} is too small; write at least ${formatSize(min)}`);
   if (bytes > max) throw new ValueError(`${input} is too large; write at most ${formatSize(max)}`);
   return bytes;
@@ -149,7 +149,7 @@ export function parseName(input: unknown): string {
   if (typeof text !== 'string') throw new ValueError(`found ${describe(input)}; write a name`);
   if (!/^[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,252}$/.test(text)) {
     throw new ValueError(
-      `${describe(text)} is no name; use 1 to 253 letters, digits and _ . : / -, starting with a letter, digit or _`,
+      `${describe(text)} is not a valid name; use 1 to 253 letters, digits and _ . : / -, starting with a letter, digit or _`,
     );
   }
   // JavaScript's own names: such keys would get lost.
@@ -161,7 +161,7 @@ export function parseName(input: unknown): string {
 export function parsePort(text: string, lowest: number): number {
   const port = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN;
   if (!(port >= lowest && port <= 65535)) {
-    throw new ValueError(`${describe(text)} is no port; write a number from ${lowest} to 65535`);
+    throw new ValueError(`${describe(text)} is not a port; write a number from ${lowest} to 65535`);
   }
   return port;
 }
@@ -223,7 +223,7 @@ export function parseHostName(host: string): string {
     );
   }
   if (name.length > 253 || !labels.every((label) => /^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$/.test(label))) {
-    throw new ValueError(`${describe(host)} is no host name; use letters, digits and hyphens between dots`);
+    throw new ValueError(`${describe(host)} is not a host name; use letters, digits and hyphens between dots`);
   }
   return host;
 }
@@ -234,7 +234,7 @@ export function parseAddress(input: unknown): Address {
   if (host === '') throw new ValueError(`${describe(input)} has no host; write "127.0.0.1:${port}"`);
   const numeric = numericHost(host);
   if (numeric === undefined)
-    throw new ValueError(`${describe(host)} is no numeric address; write one such as "10.0.0.1:${port}"`);
+    throw new ValueError(`${describe(host)} is not a numeric address; write one such as "10.0.0.1:${port}"`);
   return { host: numeric, port };
 }
 
@@ -288,7 +288,7 @@ export function parsePeerProxy(input: unknown): PeerProxy {
 export function parseFilePath(input: unknown): string {
   if (typeof input !== 'string' || input === '')
     throw new ValueError(`found ${describe(input)}; write the path of a file, such as "endpoints.yaml"`);
-  if (input.includes('\0')) throw new ValueError(`${describe(input)} is no path; remove the zero byte`);
+  if (input.includes('\0')) throw new ValueError(`${describe(input)} is not a path; remove the zero byte`);
   return input;
 }
 

@@ -181,7 +181,7 @@ class LateInjector implements Part {
   }
 
   unready(): string | null {
-    return this.#injector === null ? 'the injector has not begun' : this.#injector.unready();
+    return this.#injector === null ? 'the injector has not started yet' : this.#injector.unready();
   }
 
   get problem(): string | null {

@@ -53,7 +53,7 @@ export class CaBundle {
       .then(() => this.#look())
       .catch((error: unknown) => {
         this.deps.done('failed');
-        this.#say(`the webhook's caBundle is not known to be right: ${error instanceof Error ? error.message : error}`);
+        this.#say(`the webhook's caBundle cannot be checked: ${error instanceof Error ? error.message : error}`);
       })
       .finally(() => {
         this.#looks--;
@@ -66,7 +66,7 @@ export class CaBundle {
     const found = await objects.get(PATH);
     if (found === null) {
       this.#settled = true;
-      this.#say(`MutatingWebhookConfiguration ${WEBHOOK_CONFIGURATION} is not there: no pod is injected`);
+      this.#say(`MutatingWebhookConfiguration ${WEBHOOK_CONFIGURATION} does not exist: no pod is injected`);
       return;
     }
     const caBundle = Buffer.from(this.deps.anchors()).toString('base64');

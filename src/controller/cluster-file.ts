@@ -111,7 +111,7 @@ export class ClusterFile implements DestinationLookup, Part {
       this.#tell();
     } catch (error) {
       this.problem = error instanceof Error ? error.message : String(error);
-      this.logger.error('cluster refused; what it was stays in use', { problem: this.problem });
+      this.logger.error('cluster refused; the previous one stays in use', { problem: this.problem });
     }
   }
 

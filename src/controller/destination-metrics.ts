@@ -24,18 +24,18 @@ export class DestinationMetrics implements DestinationEvents {
     const registers = [registry];
     const counter = <Label extends string>(name: string, help: string, labelNames: Label[] = []): Counter<Label> =>
       new Counter({ name: `sluice_destination_${name}`, help, labelNames, registers });
-    const help = 'Streams that are open';
+    const help = 'Streams open now';
     this.#streams = new Gauge({ name: 'sluice_destination_streams', help, labelNames: ['method'], registers });
-    this.#begun = counter('streams_total', 'Streams that were begun', ['method']);
+    this.#begun = counter('streams_total', 'Streams opened', ['method']);
     this.#refused = counter('refused_total', 'Calls that got no stream, and streams that were cut off', ['status']);
-    this.#connectionsRefused = counter('connections_refused_total', 'Connections that were refused', ['reason']);
-    this.#updates = counter('updates_total', 'Updates that were sent', ['method']);
-    this.#octets = counter('update_bytes_total', 'Octets of these', ['method']);
-    this.#encodings = counter('encodings_total', 'Updates that were encoded: streams share them');
+    this.#connectionsRefused = counter('connections_refused_total', 'Connections refused', ['reason']);
+    this.#updates = counter('updates_total', 'Updates sent', ['method']);
+    this.#octets = counter('update_bytes_total', 'Bytes of the updates sent', ['method']);
+    this.#encodings = counter('encodings_total', 'Updates encoded; streams share them');
     this.#coalesced = counter('coalesced_total', 'Changes that a later one overtook before they were sent');
     this.#seconds = new Histogram({
       name: 'sluice_destination_update_seconds',
-      help: 'From a change to its being sent',
+      help: 'Time from a change until it is sent',
       labelNames: ['method'],
       buckets: SECONDS,
       registers,
@@ -50,9 +50,9 @@ export class DestinationMetrics implements DestinationEvents {
   }
 
   watch(server: Pick<DestinationServer, 'connections' | 'stalled' | 'topics'>): void {
-    this.#live('connections', 'Connections of those who ask', () => server.connections);
-    this.#live('stalled_streams', 'Streams whose readers do not read', () => server.stalled);
-    this.#live('topics', 'Addresses and Services that are watched for streams', () => server.topics);
+    this.#live('connections', 'Connections of clients', () => server.connections);
+    this.#live('stalled_streams', 'Streams whose clients do not read', () => server.stalled);
+    this.#live('topics', 'Addresses and Services watched for streams', () => server.topics);
   }
 
   begun(method: Method): void {

@@ -70,6 +70,6 @@ export class DestinationPart implements Part {
   }
 
   unready(): string | null {
-    return this.#server === null ? 'the destination service has not begun' : null;
+    return this.#server === null ? 'the destination service has not started yet' : null;
   }
 }

@@ -71,7 +71,7 @@ export class FileIssuer implements MeshIssuer, Part {
       // Invalid anchors are reported as the issuer's problem.
       if (this.problem === null) anchors = this.#readAnchors();
     } catch (error) {
-      this.deps.logger.warn('anchors refused; those of before stay in use', { error });
+      this.deps.logger.warn('anchors refused; the previous ones stay in use', { error });
     }
     if (!replaced && anchors === this.#anchors) return;
     this.#anchors = anchors;

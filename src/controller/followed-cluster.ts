@@ -36,7 +36,7 @@ export class FollowedCluster implements Part {
     this.objects = new ApiObjects(this.#cluster.client);
     const events = new Counter({
       name: 'sluice_cluster_events_total',
-      help: 'Events on objects that say something which is not understood',
+      help: 'Events on objects with a value that is not understood',
       labelNames: ['result'],
       registers: [registry],
     });
@@ -73,7 +73,7 @@ export class FollowedCluster implements Part {
 
   #tell(problem: ObjectProblem, logger: Pick<Logger, 'warn'>): void {
     const { kind, namespace, name, field, message } = problem;
-    logger.warn('an object says something that is not understood', { kind, namespace, name, field, problem: message });
+    logger.warn('an object has a value that is not understood', { kind, namespace, name, field, problem: message });
     this.#events.tell(eventOf(problem));
   }
 }
@@ -93,19 +93,19 @@ function measure(cluster: Cluster, registry: Registry): void {
   const { view } = cluster;
   gauge(
     'objects',
-    'Objects of the cluster that are followed',
+    'Objects of the cluster that are watched',
     (objects) => {
       const { services, slices, pods, namespaces } = view.counts;
       for (const [kind, count] of Object.entries({ services, slices, pods, namespaces })) objects.set({ kind }, count);
     },
     ['kind'],
   );
-  gauge('endpoints', 'Endpoints in its slices', (endpoints) => endpoints.set(view.counts.endpoints));
-  gauge('object_problems', 'Objects that say something which is not understood', (all) => all.set(view.problems));
-  gauge('synced', 'Whether all of it has been read', (synced) => synced.set(view.synced ? 1 : 0));
+  gauge('endpoints', 'Endpoints in the slices of the cluster', (endpoints) => endpoints.set(view.counts.endpoints));
+  gauge('object_problems', 'Objects with a value that is not understood', (all) => all.set(view.problems));
+  gauge('synced', 'Whether the whole cluster has been read', (synced) => synced.set(view.synced ? 1 : 0));
   gauge(
     'age_seconds',
-    'Since the API server was last heard of; +Inf where it never was',
+    'Time since the API server was last heard from; +Inf if it never was',
     (age) => {
       for (const kind of KINDS) {
         const { heardMs } = cluster.status(kind);
@@ -128,5 +128,5 @@ function measure(cluster: Cluster, registry: Registry): void {
   };
   counted('lists', 'Times a collection was listed', 'lists');
   counted('watches', 'Times a collection was watched', 'watches');
-  counted('changes', 'Changes that the API server has told', 'events');
+  counted('changes', 'Changes reported by the API server', 'events');
 }

@@ -83,7 +83,7 @@ export class IdentityPart implements Part {
   }
 
   unready(): string | null {
-    return this.#service === null ? 'the identity service has not begun' : null;
+    return this.#service === null ? 'the identity service has not started yet' : null;
   }
 
   /** Not a reason to be unready: without requests nobody would notice that the problem is over. */

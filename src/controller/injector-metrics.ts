@@ -16,19 +16,21 @@ export class InjectorMetrics {
   readonly #seconds: Histogram;
 
   constructor(private readonly registry: Registry) {
-    this.#reviews = this.#counter('sluice_injector_reviews_total', 'Objects that API servers have asked about', [
+    this.#reviews = this.#counter('sluice_injector_reviews_total', 'Objects sent for review by API servers', [
       'kind',
       'result',
       'reason',
     ]);
-    this.#problems = this.#counter('sluice_injector_problems_total', 'Annotations that were left out', ['severity']);
+    this.#problems = this.#counter('sluice_injector_problems_total', 'Annotations ignored', ['severity']);
     this.#refused = this.#counter('sluice_injector_refused_total', 'Calls that got no review', ['reason']);
-    this.#bundles = this.#counter('sluice_injector_ca_bundle_total', 'Times the caBundle was written, or not known', [
-      'result',
-    ]);
+    this.#bundles = this.#counter(
+      'sluice_injector_ca_bundle_total',
+      'Times the caBundle was written, or could not be checked',
+      ['result'],
+    );
     this.#events = this.#counter('sluice_injector_events_total', 'Events on objects', ['result']);
     const name = 'sluice_injector_review_seconds';
-    const help = 'How long reviews took, from the end of the call to the answer';
+    const help = 'Time of reviews, from the end of the call to the answer';
     this.#seconds = new Histogram({ name, help, buckets: SECONDS, registers: [registry] });
     for (const reason of WEBHOOK_REFUSALS) this.#refused.inc({ reason }, 0);
     for (const result of BUNDLE_RESULTS) this.#bundles.inc({ result }, 0);

@@ -109,7 +109,7 @@ export class Injector implements Part {
   }
 
   unready(): string | null {
-    if (this.#webhook === null) return 'the injector has not begun';
+    if (this.#webhook === null) return 'the injector has not started yet';
     return this.#bundle.settled ? null : (this.#bundle.problem ?? "the webhook's caBundle has not been looked at yet");
   }
 
@@ -160,7 +160,7 @@ function namespaceOf(asked: unknown): string {
   if (namespace === undefined || namespace === null || namespace === '') return '';
   // Anybody who reaches the port can ask, and we pass the name on to API servers.
   if (typeof namespace === 'string' && isNamespaceName(namespace)) return namespace;
-  throw new ReviewProblem('request.namespace is no name of a namespace');
+  throw new ReviewProblem('request.namespace is not the name of a namespace');
 }
 
 function objectOf({ kind, namespace, name, owner }: Outcome): EventObject | null {

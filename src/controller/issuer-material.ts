@@ -68,7 +68,7 @@ export function checkIssuer(authority: Authority, secret: StoredObject, bundle: 
   const file = `${nameOf('Secret', secret)}, key ${SECRET_KEYS.certificate}`;
   const { notAfter } = authority;
   if (notAfter.getTime() <= nowMs)
-    throw new CredentialProblem(file, `ended at ${notAfter.toISOString()}; a new issuer is due`);
+    throw new CredentialProblem(file, `expired at ${notAfter.toISOString()}; a new issuer is due`);
   const anchors = trustedAnchors(bundle, nowMs).map((text) => new X509Certificate(text));
   const problem = trustProblem(authority.chain, anchors, `${nameOf('ConfigMap', bundle)}, key ${BUNDLE_KEY}`);
   if (problem !== null) throw new CredentialProblem(file, problem);

@@ -116,8 +116,8 @@ export class IssuerSecret implements IssuerInUse, Part {
     const { notAfter, notBefore } = this.#inUse.authority;
     const now = this.deps.now();
     const place = `Secret ${this.options.namespace}/${ISSUER_SECRET}`;
-    if (now >= notAfter.getTime()) return `${place}: the issuer ended at ${notAfter.toISOString()}`;
-    if (now < notBefore.getTime()) return `${place}: the issuer begins at ${notBefore.toISOString()}`;
+    if (now >= notAfter.getTime()) return `${place}: the issuer expired at ${notAfter.toISOString()}`;
+    if (now < notBefore.getTime()) return `${place}: the issuer is not valid before ${notBefore.toISOString()}`;
     return null;
   }
 
@@ -171,7 +171,7 @@ export class IssuerSecret implements IssuerInUse, Part {
     this.#problem = problem;
     this.#read = '';
     this.deps.loaded('refused');
-    const what = this.#inUse === null ? 'no issuer' : 'issuer refused; the one of before stays in use';
+    const what = this.#inUse === null ? 'no issuer' : 'issuer refused; the previous one stays in use';
     this.deps.logger.error(what, { problem });
   }
 
@@ -183,7 +183,7 @@ export class IssuerSecret implements IssuerInUse, Part {
     const found = await objects.get(path);
     if (found !== null) return found;
     if (!own) {
-      this.#refuse(`Secret ${namespace}/${ISSUER_SECRET} is not there; whoever issues it has not done so yet`);
+      this.#refuse(`Secret ${namespace}/${ISSUER_SECRET} does not exist; its issuer has not created it yet`);
       return null;
     }
     const made = await objects.create(this.#secret, {
@@ -207,7 +207,7 @@ export class IssuerSecret implements IssuerInUse, Part {
     if (found === null) {
       if (brought.length === 0)
         throw new Error(
-          `ConfigMap ${namespace}/${TRUST_ROOTS} is not there, and Secret ${namespace}/${ISSUER_SECRET} has no key ca.crt: nobody says what proxies trust`,
+          `ConfigMap ${namespace}/${TRUST_ROOTS} does not exist, and Secret ${namespace}/${ISSUER_SECRET} has no key ca.crt: proxies have no trust anchors`,
         );
       await objects.create(this.#bundle, {
         apiVersion: 'v1',

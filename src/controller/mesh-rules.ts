@@ -86,7 +86,7 @@ export class MeshRules implements Part {
     } catch (error) {
       looked(false, this.#wrong);
       this.#say(
-        `${file} can't be read; what it said goes on to hold: ${error instanceof Error ? error.message : error}`,
+        `${file} can't be read; its previous rules stay in force: ${error instanceof Error ? error.message : error}`,
       );
       return;
     }
@@ -98,7 +98,7 @@ export class MeshRules implements Part {
       this.#known = true;
       const wrong = problems.map(({ key, message }) => `${key}: ${message}`).join('\n');
       if (wrong !== '')
-        this.#say(`${file}: what is wrong is left out, and what it said before goes on to hold\n${wrong}`);
+        this.#say(`${file}: sections with mistakes are ignored; their previous rules stay in force\n${wrong}`);
       else {
         this.#problem = null;
         logger.info('rules of the mesh read', { rules: found === null ? 'none' : file });

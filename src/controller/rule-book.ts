@@ -66,7 +66,7 @@ interface Section {
 function section(file: string, key: string, text: unknown): Section | string {
   if (key !== DEFAULT_KEY && !KEY.test(key))
     return `names nobody; write ${DEFAULT_KEY}, a namespace, or a namespace, a dot and a service account`;
-  if (typeof text !== 'string') return 'is no text';
+  if (typeof text !== 'string') return 'is not a string';
   try {
     return { text, json: JSON.stringify(readAuthorization(file, text)) };
   } catch (error) {

@@ -9,9 +9,9 @@ export class RulesMetrics {
 
   constructor(registry: Registry) {
     const registers = [registry];
-    const help = 'Times that the ConfigMap with the rules of the mesh was read, or could not be';
+    const help = 'Times that the ConfigMap with the rules of the mesh was read, or could not be read';
     this.#looks = new Counter({ name: 'sluice_controller_rules_reads_total', help, labelNames: ['result'], registers });
-    const wrong = 'Keys of it whose section has mistakes: what they said before goes on to hold';
+    const wrong = 'Keys of the ConfigMap whose section has mistakes; their previous rules stay in force';
     this.#wrong = new Gauge({ name: 'sluice_controller_rules_wrong', help: wrong, registers });
     for (const result of RESULTS) this.#looks.inc({ result }, 0);
   }

@@ -135,8 +135,8 @@ export class Webhook {
 
   async #reviewed(request: Request): Promise<object> {
     const path = (request.url ?? '').split('?', 1)[0];
-    if (path !== PATH) throw new Refused('path', 404, `there is ${PATH} only`);
-    if (request.method !== 'POST') throw new Refused('method', 405, 'only POST here', { allow: 'POST' });
+    if (path !== PATH) throw new Refused('path', 404, `the only path is ${PATH}`);
+    if (request.method !== 'POST') throw new Refused('method', 405, 'only POST is allowed here', { allow: 'POST' });
     const type = request.headers['content-type'] ?? '';
     if (!/^application\/json *(;|$)/i.test(type))
       throw new Refused('type', 415, `${type === '' ? 'no content type' : type}; reviews are application/json`);
@@ -168,7 +168,7 @@ function parsed(body: string): unknown {
   try {
     return JSON.parse(body);
   } catch (error) {
-    throw new ReviewProblem(`the body is no JSON: ${error instanceof Error ? error.message : String(error)}`);
+    throw new ReviewProblem(`the body is not valid JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

@@ -29,7 +29,7 @@ export const protocolOf = (value: number): ServiceProtocol => PROTOCOLS[value] ?
 
 export function encodeAddress(writer: Writer, field: number, { host, port }: Address): void {
   const bits = addressBits(host);
-  if (bits === null) throw new TypeError(`${host} is no address`);
+  if (bits === null) throw new TypeError(`${host} is not an address`);
   const address = writer.begin(field);
   const ip = writer.begin(TCP.ip);
   if (bits.family === 4) writer.fixed32(IP.v4, Number.parseInt(bits.hex, 16));

@@ -49,10 +49,10 @@ export interface Base {
  */
 export function findBase(root: string, branch: string | null): Base {
   if (!existsSync(join(root, '.git')))
-    throw new BuildError(`${root} is no git checkout: there is no merge base to build`);
+    throw new BuildError(`${root} is not a git checkout: there is no merge base to build`);
   const onto = branch ?? MAIN.find((name) => knows(root, name));
   if (onto === undefined) throw new BuildError(`no branch ${MAIN.join(', ')} is known here; name one with --base`);
-  if (!knows(root, onto)) throw new BuildError(`--base: git knows no commit ${JSON.stringify(onto)}`);
+  if (!knows(root, onto)) throw new BuildError(`--base: git does not know the commit ${JSON.stringify(onto)}`);
   const [head, base] = [git(root, 'rev-parse', 'HEAD'), git(root, 'merge-base', 'HEAD', onto)];
   if (base !== head) return { commit: base, why: `the merge base with ${onto}` };
   if (git(root, 'status', '--porcelain', '--untracked-files=no') !== '')

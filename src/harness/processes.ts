@@ -178,7 +178,7 @@ function isFree(port: number): Promise<boolean> {
 export function lockMachine(): Promise<void> {
   return new Promise((resolve, reject) => {
     const server = createServer();
-    server.once('error', () => reject(new Error('another benchmark runs on this machine; wait for its end')));
+    server.once('error', () => reject(new Error('another benchmark is running on this machine; wait for it to end')));
     server.listen('\0sluice-bench', () => {
       server.unref();
       resolve();

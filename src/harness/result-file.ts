@@ -132,7 +132,7 @@ const result = v.object({
   version: v.literal(1),
   startedAt: v.pipe(
     text,
-    v.check((value) => Number.isFinite(Date.parse(value)), 'is no date'),
+    v.check((value) => Number.isFinite(Date.parse(value)), 'is not a date'),
   ),
   environment: v.object({
     sluice: text,
@@ -156,13 +156,13 @@ export function parseResult(json: string, name: string): HarnessResult {
     parsed = JSON.parse(json);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    const cut = json.trim() === '' ? 'the file is empty' : `it is no JSON, or was cut off: ${why}`;
+    const cut = json.trim() === '' ? 'the file is empty' : `it is not valid JSON, or was cut off: ${why}`;
     throw new ResultFileError(`${name}: ${cut}`);
   }
   const { format, version } = (typeof parsed === 'object' && parsed !== null ? parsed : {}) as Record<string, unknown>;
   if (format !== 'sluice-bench')
     throw new ResultFileError(
-      `${name}: this is no result of \`sluice bench matrix\` (its \`format\` is not "sluice-bench")`,
+      `${name}: this is not a result of \`sluice bench matrix\` (its \`format\` is not "sluice-bench")`,
     );
   if (version !== 1)
     throw new ResultFileError(

@@ -25,7 +25,7 @@ function page(place: AdminPlace, path: string): Promise<{ status: number; body: 
       let length = 0;
       response.on('data', (chunk: Buffer) => {
         length += chunk.length;
-        if (length > MAX_BYTES) asked.destroy(new Error('its answer has no end'));
+        if (length > MAX_BYTES) asked.destroy(new Error('its answer is too long'));
         else chunks.push(chunk);
       });
       response.once('error', reject);
@@ -69,7 +69,7 @@ export async function askAdmin(place: AdminPlace): Promise<Recording> {
     return recordingOf(JSON.parse(body));
   } catch {
     throw new AdminError(
-      `what ${shown(place)} answers is no list of histograms (${said}): is it the admin port of a proxy? --from names another`,
+      `what ${shown(place)} answers is not a list of histograms (${said}): is it the admin port of a proxy? --from names another`,
     );
   }
 }

@@ -31,7 +31,7 @@ export function parseHgrm(text: string, file: string): Distribution {
     if ([value, quantile, total].some((number) => number === undefined || Number.isNaN(number))) {
       const cut = index === lines.length - 1 ? ' (the last line: the file may be cut)' : '';
       throw new HistogramFileError(
-        `${file}:${index + 1}: ${JSON.stringify(line.slice(0, 60))} is no line of a .hgrm${cut}`,
+        `${file}:${index + 1}: ${JSON.stringify(line.slice(0, 60))} is not a line of a .hgrm${cut}`,
       );
     }
     const before = points[points.length - 1];

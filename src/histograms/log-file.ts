@@ -87,7 +87,7 @@ function interval(line: string, header: Header): Recording {
   if (encoded === undefined) throw new EncodingError('it has fewer fields than a line of a log');
   const startS = Number(start);
   const lengthS = Number(length);
-  if (Number.isNaN(startS) || Number.isNaN(lengthS)) throw new EncodingError('its times are no numbers');
+  if (Number.isNaN(startS) || Number.isNaN(lengthS)) throw new EncodingError('its times are not numbers');
   const baseS = header.baseS ?? (startS < header.startS - YEAR_S ? header.startS : 0);
   const startMs = (baseS + startS) * 1000;
   return { startMs, endMs: startMs + lengthS * 1000, histograms: [tagged(tag, header.unit, decodeV2(encoded))] };

@@ -34,7 +34,7 @@ function wanted(octets: Buffer, cookie: number, what: string): void {
     throw new EncodingError(
       `it is a histogram of version ${version}, and V2 is read here; let a newer version of what wrote it write it again`,
     );
-  throw new EncodingError('it is no histogram of HdrHistogram');
+  throw new EncodingError('it is not a histogram of HdrHistogram');
 }
 
 /** Base64 to the encoding within. */

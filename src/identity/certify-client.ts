@@ -53,7 +53,7 @@ export function refreshDelay(
 /** The token in a file. */
 export function readToken(file: string): string {
   const token = Buffer.from(readPart(file).bytes).toString('latin1').trim();
-  if (token === '') throw new CredentialProblem(file, 'is empty; it should have the token of an account');
+  if (token === '') throw new CredentialProblem(file, 'is empty; it should hold the token of a service account');
   return token;
 }
 
@@ -158,7 +158,7 @@ export class CertifyClient implements IdentitySource {
       if (timedOut || error instanceof ConnectTimeout) throw new IdentityProblem('timeout', late);
       if (error instanceof StatusError) throw this.#refused(error.status, token);
       if (error instanceof FramingError || error instanceof ProtobufError)
-        throw new IdentityProblem('error', `${this.#who} gives no answer: ${error.message}`);
+        throw new IdentityProblem('error', `${this.#who} gave no usable answer: ${error.message}`);
       const why = error instanceof Error ? error.message : String(error);
       throw this.#unverified(new IdentityProblem('unreachable', `${this.#who} cannot be reached: ${why}`));
     } finally {
@@ -170,9 +170,9 @@ export class CertifyClient implements IdentitySource {
   #refused({ name, message }: Status, token: string): IdentityProblem {
     if (name === 'UNAVAILABLE') return new IdentityProblem('unreachable', `${this.#who} cannot be reached: ${message}`);
     const denied = name === 'PERMISSION_DENIED' || name === 'UNAUTHENTICATED';
-    const refuses = `${this.#who} refuses: ${message === '' ? 'without a reason' : message} (${name})`;
+    const refuses = `${this.#who} refuses: ${message === '' ? 'no reason given' : message} (${name})`;
     const since = denied ? expiredSince(token, this.deps.clock.now()) : '';
-    const expired = since === '' ? '' : `; the token in ${this.options.token} has expired at ${since}`;
+    const expired = since === '' ? '' : `; the token in ${this.options.token} expired at ${since}`;
     return new IdentityProblem(denied ? 'denied' : 'error', `${refuses}${expired}`);
   }
 

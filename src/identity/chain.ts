@@ -68,7 +68,7 @@ export function orderProblem(chain: readonly X509Certificate[], key: KeyObject):
     const at = chain.findIndex((certificate) => certificate.checkPrivateKey(key));
     if (at > 0)
       return `is in the wrong order: the key belongs to ${certificateAt(chain, at)}; write that first, then what signed it, and so on`;
-    return `does not belong to the key: ${certificateAt(chain, 0)} has another one; name the two that were made together`;
+    return `does not belong to the key: ${certificateAt(chain, 0)} has a different one; name the two that belong together`;
   }
   for (let i = 0; i + 1 < chain.length; i++) {
     if (signedBy(chain[i], chain[i + 1])) continue;
@@ -96,6 +96,6 @@ export function trustProblem(
   const sameName = anchors.some((anchor) => anchor.subject === chain[last].issuer);
   const what = `${certificateAt(chain, last)} was signed by ${chain[last].issuer?.replaceAll('\n', ', ') || 'nobody named'}`;
   return sameName
-    ? `${what}, but with another key than the one in ${where}: the authority has been renewed; update one of the two`
+    ? `${what}, but with a different key from the one in ${where}: the authority has been renewed; update one of the two`
     : `${what}, which is not in ${where}; add the intermediate that is missing to the chain, or the authority to the anchors`;
 }

@@ -24,7 +24,7 @@ function readSource(identity: IdentityConfig): readonly string[] {
       const since = expiredSince(readToken(source.token), Date.now());
       const { warnings } = checkAnchors(readPartOrText(source.anchors, 'identity.linkerd.anchors'), Date.now());
       // Kubernetes may replace it before it is needed.
-      return since === '' ? warnings : [...warnings, `${source.token}: the token has expired at ${since}`];
+      return since === '' ? warnings : [...warnings, `${source.token}: the token expired at ${since}`];
     }
   }
 }

@@ -29,7 +29,7 @@ function ownName(names: readonly WorkloadName[], expected: Expected, from: strin
   const fail = (message: string): never => {
     throw new IdentityProblem('name', `${from}: ${message}`);
   };
-  if (names.length === 0) fail('names no workload, neither by a SPIFFE ID nor by a DNS name; have it issued anew');
+  if (names.length === 0) fail('names no workload, neither by a SPIFFE ID nor by a DNS name; have it reissued');
   const name = expected.name === null ? names[0] : names.find(({ text }) => text === expected.name);
   const all = names.map(({ text }) => text).join(', ');
   if (name === undefined) return fail(`is for another name: ${all}, not ${expected.name} (identity.name)`);

@@ -62,7 +62,7 @@ const dateText = (ms: number): string => `${new Date(ms).toISOString().slice(0, 
 
 function unreadableDates(certificate: X509Certificate): string | null {
   if (Number.isFinite(beginMs(certificate)) && Number.isFinite(endMs(certificate))) return null;
-  return `has a date that is none (from ${certificate.validFrom} to ${certificate.validTo}); have it issued anew`;
+  return `has an invalid date (from ${certificate.validFrom} to ${certificate.validTo}); have it reissued`;
 }
 
 function datesProblem(chain: readonly X509Certificate[], nowMs: number): string | null {
@@ -80,13 +80,13 @@ function datesProblem(chain: readonly X509Certificate[], nowMs: number): string 
 function usageProblem(leaf: X509Certificate, purpose: Purpose): string | null {
   const usage = keyUsage(leaf.raw);
   if (usage !== null && (usage & KEY_USAGE.DIGITAL_SIGNATURE) === 0)
-    return `certificate 1 (${subjectOf(leaf)}) has a key usage without digitalSignature, so that TLS 1.3 can't use it; have it issued anew`;
+    return `certificate 1 (${subjectOf(leaf)}) has a key usage without digitalSignature, so that TLS 1.3 can't use it; have it reissued`;
   const sides = purpose === 'workload' ? (['server', 'client'] as const) : [purpose];
   // Node's `keyUsage` is the extended key usage.
   const extended = (leaf.keyUsage as readonly string[] | undefined) ?? null;
   for (const side of sides) {
     if (extended === null || extended.includes(EXTENDED[side]) || extended.includes(EXTENDED.any)) continue;
-    return `certificate 1 (${subjectOf(leaf)}) is not for ${EXTENDED_WORDS[side]} by its extended key usage; have it issued anew, or use another one`;
+    return `certificate 1 (${subjectOf(leaf)}) is not for ${EXTENDED_WORDS[side]} by its extended key usage; have it reissued, or use another one`;
   }
   return null;
 }
@@ -94,12 +94,12 @@ function usageProblem(leaf: X509Certificate, purpose: Purpose): string | null {
 function authorityProblem(leaf: X509Certificate, purpose: Purpose): string | null {
   // Certificates from `openssl req -x509` claim to be CAs, and peers that trust them accept them.
   if (!leaf.ca || (purpose !== 'workload' && isSelfSigned(leaf))) return null;
-  return `certificate 1 (${subjectOf(leaf)}) is an authority's; use a certificate that it has issued, with that one's key`;
+  return `certificate 1 (${subjectOf(leaf)}) is a CA certificate; use one that this CA has issued, with its key`;
 }
 
 function keyProblem(certificate: X509Certificate): string | null {
   const key = publicKeyOf(certificate);
-  return key === null ? 'has a key that is not known here; use EC with P-256, or RSA' : weakness(key, 'key');
+  return key === null ? 'has a key of an unknown kind; use EC with P-256, or RSA' : weakness(key, 'key');
 }
 
 function strengthProblem(chain: readonly X509Certificate[]): string | null {
@@ -109,7 +109,7 @@ function strengthProblem(chain: readonly X509Certificate[]): string | null {
     // The signature of a root is not checked.
     const digest = isSelfSigned(certificate) ? null : weakDigest(certificate.raw);
     if (digest !== null)
-      return `${certificateAt(chain, index)} is signed with ${digest}, which peers refuse; have it issued anew with SHA-256`;
+      return `${certificateAt(chain, index)} is signed with ${digest}, which peers refuse; have it reissued with SHA-256`;
   }
   return null;
 }
@@ -125,7 +125,7 @@ function nameProblem(leaf: X509Certificate, names: readonly string[] | null): st
   const missing = names?.find((name) => !covers(dns, name));
   if (missing === undefined) return null;
   const has = dns.length === 0 ? 'no DNS name' : dns.join(', ');
-  return `certificate 1 (${subjectOf(leaf)}) is not for ${missing}, as \`names\` says: it has ${has}; correct names, or have it issued anew`;
+  return `certificate 1 (${subjectOf(leaf)}) is not for ${missing}, as \`names\` says: it has ${has}; correct names, or have it reissued`;
 }
 
 /** OpenSSL's own verdict, for everything not checked above. */
@@ -135,7 +135,7 @@ function openSslProblem(chain: string, key: string): string | null {
     return null;
   } catch (error) {
     const { reason, message } = error as Error & { reason?: string };
-    return `OpenSSL does not take it: ${reason ?? message}; have it issued anew`;
+    return `OpenSSL rejects it: ${reason ?? message}; have it reissued`;
   }
 }
 
@@ -162,7 +162,7 @@ export function checkCertificate(certificate: Part, key: Part, checks: Certifica
   if (problem !== null) throw new CredentialProblem(file, problem);
   const warnings: string[] = [];
   if (leaf.ca)
-    warnings.push(`certificate 1 (${subjectOf(leaf)}) says that it is an authority, which some clients refuse`);
+    warnings.push(`certificate 1 (${subjectOf(leaf)}) says that it is a CA certificate, which some clients refuse`);
   const names = alternativeNames(leaf.raw);
   if (purpose === 'server' && names.dns.length + names.uris.length + names.addresses.length === 0)
     warnings.push(`certificate 1 (${subjectOf(leaf)}) has no subjectAltName: clients have no name to compare`);
@@ -182,7 +182,7 @@ const parseAnchors = (pem: readonly string[]): X509Certificate[] => pem.map((tex
 
 function anchorProblem(certificate: X509Certificate): string | null {
   // A server's self-signed certificate may itself be trusted.
-  if (!certificate.ca && !isSelfSigned(certificate)) return "is no authority's; name the certificate of who signed it";
+  if (!certificate.ca && !isSelfSigned(certificate)) return 'is not a CA certificate; name the one that signed it';
   return keyProblem(certificate) ?? unreadableDates(certificate);
 }
 

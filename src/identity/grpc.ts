@@ -41,7 +41,7 @@ export function callFailure(grpc: Grpc, who: string, error: ServiceError, timeou
     code === status.PERMISSION_DENIED || code === status.UNAUTHENTICATED ? 'denied' : 'error';
   return new IdentityProblem(
     reason,
-    `${who} refuses: ${details === '' ? 'without a reason' : details} (${status[code]})`,
+    `${who} refuses: ${details === '' ? 'no reason given' : details} (${status[code]})`,
   );
 }
 

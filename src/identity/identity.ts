@@ -78,13 +78,13 @@ export class Identity {
     const why = this.#problem === '' ? '' : `: ${this.#problem}`;
     if (this.#material === null) return `no identity yet${why}`;
     if (!this.#expired()) return null;
-    return `the identity ${this.#material.name} has expired at ${isoTime(this.#material.notAfterMs)}${why}`;
+    return `the identity ${this.#material.name} expired at ${isoTime(this.#material.notAfterMs)}${why}`;
   }
 
   /** A note although it is ready: a new identity can't be had. */
   note(): string | null {
     if (this.#material === null || this.#problem === '' || this.#expired()) return null;
-    return `the identity ends at ${isoTime(this.#material.notAfterMs)} and is not renewed: ${this.#problem}`;
+    return `the identity expires at ${isoTime(this.#material.notAfterMs)} and is not renewed: ${this.#problem}`;
   }
 
   #make(config: IdentityConfig): IdentitySource {
@@ -131,11 +131,11 @@ export class Identity {
     }
     const { material, warnings } = checked;
     const { logger } = this.#deps;
-    if (this.#problem !== '') logger.info('the source of the identity is right again', { name: material.name });
+    if (this.#problem !== '') logger.info('the source of the identity works again', { name: material.name });
     this.#problem = '';
     if (!isSame(material, this.#material)) {
       this.#use(material);
-      for (const problem of warnings) logger.warn('the identity is used, but not all of it is right', { problem });
+      for (const problem of warnings) logger.warn('the identity is used in spite of a problem', { problem });
     }
     return material;
   }
@@ -147,11 +147,11 @@ export class Identity {
     this.#problem = problem.message;
     const { logger } = this.#deps;
     const fields = { reason: problem.reason, problem: problem.message };
-    if (this.#material === null) logger.error('there is no identity; it is asked for again', fields);
+    if (this.#material === null) logger.error('there is no identity yet; asking again', fields);
     else if (this.#expired()) logger.error('the identity has expired, and there is no new one', fields);
     else {
       const validUntil = isoTime(this.#material.notAfterMs);
-      logger.warn('the identity is not renewed; the last one serves on to its end', { ...fields, validUntil });
+      logger.warn('the identity is not renewed; the last one stays in use until it expires', { ...fields, validUntil });
     }
   }
 

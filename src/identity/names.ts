@@ -41,12 +41,12 @@ export function parseWorkloadName(text: string): WorkloadName | string {
 function parseSpiffe(text: string): SpiffeName | string {
   // Scheme and trust domain are case-insensitive; the path is compared exactly.
   const match = /^spiffe:\/\/([^/?#]*)([^?#]*)$/i.exec(text);
-  if (match === null) return 'is no SPIFFE ID; write spiffe://TRUST-DOMAIN/PATH';
+  if (match === null) return 'is not a SPIFFE ID; write spiffe://TRUST-DOMAIN/PATH';
   if (text.length > MAX_SPIFFE) return `is longer than ${MAX_SPIFFE} octets`;
   const trustDomain = match[1].toLowerCase();
   const problem = trustDomainProblem(trustDomain);
   if (problem !== null) return problem;
-  if (match[2] === '') return 'names a trust domain only; a workload has a path behind it';
+  if (match[2] === '') return 'names only a trust domain; a workload has a path after it';
   const path = match[2].slice(1).split('/');
   for (const segment of path) {
     if (!/^[A-Za-z0-9._-]+$/.test(segment) || segment === '.' || segment === '..')

@@ -30,9 +30,9 @@ export function pemBlocks(bytes: Uint8Array): readonly PemBlock[] | string {
       if (open !== null) return unended(open.label, open.line, blocks.length + 1);
       open = { label, at: index, line };
     } else {
-      if (open === null) return `has the end of a ${label} on line ${line}, and no beginning; write the file anew`;
+      if (open === null) return `has the end of a ${label} on line ${line}, and no beginning; write the file again`;
       if (open.label !== label)
-        return `has a ${open.label} (block ${blocks.length + 1}) from line ${open.line} that ends as ${label}; write the file anew`;
+        return `has a ${open.label} (block ${blocks.length + 1}) from line ${open.line} that ends as ${label}; write the file again`;
       blocks.push({ label, text: `${text.slice(open.at, index + whole.length).trimEnd()}\n`, line: open.line });
       open = null;
     }
@@ -40,13 +40,13 @@ export function pemBlocks(bytes: Uint8Array): readonly PemBlock[] | string {
   if (open !== null) return unended(open.label, open.line, blocks.length + 1);
   if (blocks.length > 0) return blocks;
   return text.trim() === ''
-    ? 'is empty but for blanks; put a PEM file there'
+    ? 'has nothing but white space; put a PEM file there'
     : 'has no PEM block; a certificate begins with -----BEGIN CERTIFICATE----- on a line of its own';
 }
 
 /** `block`: number of the block in the file, from 1. */
 const unended = (label: string, line: number, block: number): string =>
-  `has a ${label} (block ${block}) from line ${line} without an end: the file is cut off; write it anew`;
+  `has a ${label} (block ${block}) from line ${line} without an end: the file is cut off; write it again`;
 
 const DER_SEQUENCE = 0x30;
 
@@ -58,7 +58,7 @@ function recognise(bytes: Uint8Array): string | null {
   if (starts(0xff, 0xfe) || starts(0xfe, 0xff)) return 'is UTF-16 text; save it as plain text';
   if (bytes[0] !== DER_SEQUENCE) return null;
   if (isPkcs12(bytes))
-    return 'is PKCS#12 (.p12, .pfx); take it apart: openssl pkcs12 -in FILE -nodes -out FILE.pem has certificates and key';
+    return 'is PKCS#12 (.p12, .pfx); split it: openssl pkcs12 -in FILE -nodes -out FILE.pem has certificates and key';
   if (parses(() => new X509Certificate(bytes)))
     return 'is a certificate in DER; convert it: openssl x509 -inform der -in FILE -out FILE.pem';
   for (const type of ['pkcs8', 'pkcs1', 'sec1'] as const) {
@@ -87,8 +87,8 @@ const WORDS: Readonly<Record<string, string>> = {
   'CERTIFICATE REQUEST': 'a request for a certificate; name the certificate that was issued for it',
   'NEW CERTIFICATE REQUEST': 'a request for a certificate; name the certificate that was issued for it',
   'TRUSTED CERTIFICATE': "a certificate in OpenSSL's own form; convert it: openssl x509 -in FILE -out FILE.pem",
-  PKCS7: 'PKCS#7; take it apart: openssl pkcs7 -in FILE -print_certs -out FILE.pem',
-  CMS: 'PKCS#7; take it apart: openssl pkcs7 -in FILE -print_certs -out FILE.pem',
+  PKCS7: 'PKCS#7; split it: openssl pkcs7 -in FILE -print_certs -out FILE.pem',
+  CMS: 'PKCS#7; split it: openssl pkcs7 -in FILE -print_certs -out FILE.pem',
   'X509 CRL': 'a list of revoked certificates; name the certificate',
   'PUBLIC KEY': 'a public key; name the private key that belongs to the certificate',
   'RSA PUBLIC KEY': 'a public key; name the private key that belongs to the certificate',

@@ -28,13 +28,13 @@ function parse(bytes: Uint8Array): PrivateKey | string {
     return `has ${keys.length} private keys, on lines ${keys.map(({ line }) => line).join(' and ')}; leave the one that belongs to the certificate`;
   const [{ label, text, line }] = keys;
   if (label === 'ENCRYPTED PRIVATE KEY' || /^Proc-Type:.*ENCRYPTED/m.test(text))
-    return 'has a key with a passphrase, which nobody is there to type; take it off: openssl pkey -in FILE -out FILE.plain, and keep that file readable by this user only';
+    return 'has a key with a passphrase, which nobody can type here; remove it: openssl pkey -in FILE -out FILE.plain, and keep that file readable by this user only';
   let key: KeyObject;
   try {
     key = createPrivateKey(text);
   } catch {
     // OpenSSL's message might quote the key.
-    return `has a key from line ${line} that can't be read: it is damaged, or of an unknown kind; write the file anew`;
+    return `has a key from line ${line} that can't be read: it is damaged, or of an unknown kind; write the file again`;
   }
   return weakness(key, 'key') ?? { key, pem: text };
 }

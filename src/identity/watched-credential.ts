@@ -87,7 +87,7 @@ export class WatchedCredential<T extends Credential> {
     } catch (error) {
       if (!(error instanceof CredentialProblem)) throw error;
       if (error.message !== this.#problem)
-        this.deps.logger.error('a certificate cannot be used; the last one that could serves on', {
+        this.deps.logger.error('a certificate cannot be used; the last usable one stays in use', {
           file: error.file,
           problem: error.reason,
           until: date(this.#value.notAfterMs),
@@ -100,7 +100,7 @@ export class WatchedCredential<T extends Credential> {
     const { logger } = this.deps;
     if (text !== this.#text) {
       logger.info('certificate taken over', { file: this.paths[0], notAfter: date(value.notAfterMs) });
-    } else if (this.#problem !== '') logger.info('certificate is right again', { file: this.paths[0] });
+    } else if (this.#problem !== '') logger.info('certificate is usable again', { file: this.paths[0] });
     this.#problem = '';
     this.deps.settled();
     if (text === this.#text) return;
@@ -149,7 +149,7 @@ export class WatchedCredential<T extends Credential> {
     for (const problem of this.#value.warnings) {
       if (this.#said.has(problem)) continue;
       this.#said.add(problem);
-      this.deps.logger.warn('a certificate is used, but not all of it is right', { file: this.paths[0], problem });
+      this.deps.logger.warn('a certificate is used in spite of a problem', { file: this.paths[0], problem });
     }
   }
 }

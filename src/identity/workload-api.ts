@@ -80,7 +80,7 @@ export class WorkloadApi implements IdentitySource {
       if (this.#call === call) this.#received(message.svids, over);
     });
     call.on('error', (error: ServiceError) => over(this.#failure(service, error)));
-    call.on('end', () => over(new IdentityProblem('error', `${this.#who} has ended its answer`)));
+    call.on('end', () => over(new IdentityProblem('error', `${this.#who} ended its answer`)));
     this.#wait(this.options.timeoutMs, () => over(this.#late()));
   }
 
@@ -135,7 +135,7 @@ export class WorkloadApi implements IdentitySource {
   #certificates(bytes: Uint8Array, what: string): Part {
     const from = `the ${what} from ${this.#who}`;
     const parts = splitSequences(bytes);
-    if (parts === null) throw new IdentityProblem('credential', `${from}: is no sequence of certificates`);
+    if (parts === null) throw new IdentityProblem('credential', `${from}: is not a sequence of certificates`);
     return part(from, parts.map((der) => pemOf('CERTIFICATE', der)).join(''));
   }
 

@@ -70,8 +70,8 @@ function misfit(review: unknown): string | null {
   if (kind !== 'AdmissionReview') return `kind is ${shown(kind)}; this port takes an AdmissionReview`;
   if (apiVersion !== VERSION)
     return `apiVersion is ${shown(apiVersion)}; this port takes ${VERSION} (admissionReviewVersions: ["v1"] in the webhook's configuration)`;
-  if (!isMap(request)) return `request is ${shown(request)}; it has to be what is asked`;
-  if (textOf(request.uid) === '') return 'request.uid is missing, which the answer is known by';
+  if (!isMap(request)) return `request is ${shown(request)}; it must be an object`;
+  if (textOf(request.uid) === '') return 'request.uid is missing; the answer must repeat it';
   return null;
 }
 

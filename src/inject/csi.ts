@@ -32,7 +32,7 @@ export const CERTIFICATE_FILES = { certificate: 'tls.crt', key: 'tls.key', ancho
 export function csiIssuer(text: string): CsiIssuer {
   const [, kind = KIND, group = '', name = ''] = FORM.exec(text) ?? [];
   if (name === '')
-    throw new ValueError(`${JSON.stringify(text)} is no issuer; write NAME, KIND/NAME or KIND.GROUP/NAME`);
+    throw new ValueError(`${JSON.stringify(text)} is not an issuer; write NAME, KIND/NAME or KIND.GROUP/NAME`);
   return { name, kind, group: group.slice(1) || GROUP };
 }
 

@@ -131,5 +131,5 @@ function otherKind(object: PlainMap): string {
   const template = templateOf(object);
   if (template === null) return OTHER;
   const kind = `${textOf(object.kind)} of ${textOf(object.apiVersion)}`;
-  return `${kind} is no kind that is changed; its pods get a proxy if ${template}.metadata.annotations, or their namespace, has ${ASKS}: enabled`;
+  return `${kind} is not a kind that Sluice changes; its pods get a proxy if ${template}.metadata.annotations, or their namespace, has ${ASKS}: enabled`;
 }

@@ -61,7 +61,7 @@ function remarks(view: PodView, settings: Settings, layers: readonly Layer[]): I
       ...wish,
       entry: wish.value,
       severity: 'note',
-      message: 'ingress means no more than enabled: where a request goes, its original destination decides',
+      message: 'ingress means the same as enabled: the original destination of a request decides where it goes',
     });
   const { tcp, others } = declaredPorts(view);
   if (others.length > 0)
@@ -104,7 +104,7 @@ function bounded(settings: Settings, view: PodView, layers: Layers): Settings {
   if (native || wait <= grace) return settings;
   layers.refuse(
     'proxy-wait-before-exit-seconds',
-    `${wait} s are more than the ${grace} s that the pod has to end (terminationGracePeriodSeconds), which hold`,
+    `${wait} s is longer than the ${grace} s that the pod has to end (terminationGracePeriodSeconds), which applies`,
   );
   return { ...settings, waitBeforeExitSeconds: grace };
 }

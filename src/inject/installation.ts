@@ -39,7 +39,7 @@ export const DEFAULT_LIST = defaultOpaquePorts.join(',');
 export function opaqueDefault(text: string): readonly PortSpan[] {
   const { spans, names, problems } = parsePortList(text === OLDER_LIST ? olderOpaquePorts.join(',') : text);
   if (problems.length > 0) throw new ValueError(problems.join('; '));
-  if (names.length > 0) throw new ValueError(`${names.join(', ')}: names are those of a pod's ports; write numbers`);
+  if (names.length > 0) throw new ValueError(`${names.join(', ')}: only the ports of a pod have names; write numbers`);
   return spans;
 }
 

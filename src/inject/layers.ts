@@ -92,7 +92,7 @@ export class Layers {
       if (entries.length === 0 && found.text !== '' && !adds)
         this.#warn(found, found.text, `${JSON.stringify(found.text)} has no entries; for an empty list write ""`);
       if (entries.length > MOST_ENTRIES)
-        this.#warn(found, entries[MOST_ENTRIES], `has more than ${MOST_ENTRIES} entries, of which the first count`);
+        this.#warn(found, entries[MOST_ENTRIES], `has more than ${MOST_ENTRIES} entries; only the first ones are used`);
       const own = entries.slice(0, MOST_ENTRIES).flatMap((entry) => read(entry, found));
       items = adds ? [...items, ...own] : own;
     }
@@ -113,9 +113,13 @@ export class Layers {
     const numbers = named ? (this.ports.get(port) ?? []) : [];
     const quoted = JSON.stringify(port);
     if (!named)
-      this.#warn(found, port, `${quoted}: these are ports elsewhere, which have no names here; write numbers`);
+      this.#warn(
+        found,
+        port,
+        `${quoted}: these are ports of other hosts, whose names are not known here; write numbers`,
+      );
     else if (numbers.length === 0 && found.namesPorts)
-      this.#warn(found, port, `${quoted} is no port, nor the name of one that ${found.object} has`);
+      this.#warn(found, port, `${quoted} is not a port, nor the name of one that ${found.object} has`);
     return numbers.map((number) => ({ first: number, last: number }));
   }
 

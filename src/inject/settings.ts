@@ -73,7 +73,7 @@ function portsOf(layers: Layers): Ports {
     admin: layers.value('admin-port', port) ?? ADMIN_PORT,
   };
   if (new Set(Object.values(ports)).size === 3) return ports;
-  const message = `two of the ports of the proxy are the same (${Object.values(ports).join(', ')}), so that all three are as usual`;
+  const message = `two of the ports of the proxy are the same (${Object.values(ports).join(', ')}), so all three keep their defaults`;
   for (const name of ['inbound-port', 'outbound-port', 'admin-port'] as const) layers.refuse(name, message);
   return { ...SIDECAR_PORTS, admin: ADMIN_PORT };
 }
@@ -108,7 +108,7 @@ function workersOf(layers: Layers, resources: PlainMap): number {
   const cpu = (resources.limits as Record<string, string> | undefined)?.cpu;
   const cores = cpu === undefined ? 1 : Math.ceil(quantityOf(cpu));
   if (cores <= 64) return cores;
-  layers.refuse('proxy-cpu-limit', `a proxy has 64 workers at most, so that more cores are of no use`);
+  layers.refuse('proxy-cpu-limit', `a proxy has at most 64 workers, so more cores are of no use`);
   return 64;
 }
 
@@ -121,7 +121,7 @@ function waitsForEver(layers: Layers): boolean {
   if (inbound !== outbound)
     layers.refuse(
       inbound ? names[0] : names[1],
-      'the timeout is one for both directions: it holds, as the other one is not off',
+      'one timeout serves both directions; it stays, because the other one is not off',
     );
   return inbound && outbound;
 }
@@ -143,11 +143,11 @@ function accessLog(text: string): Read<boolean> {
 const matching =
   (form: RegExp, what: string) =>
   (value: string): Read<string> =>
-    form.test(value) ? { value } : { problem: `${JSON.stringify(value)} is no ${what}` };
-const image = matching(/^[a-z0-9][\w./:@-]*$/i, 'image such as registry.example/sluice:1.0');
-const tag = matching(/^\w[\w.-]{0,127}$/, 'tag such as 1.0');
+    form.test(value) ? { value } : { problem: `${JSON.stringify(value)} is not ${what}` };
+const image = matching(/^[a-z0-9][\w./:@-]*$/i, 'an image name such as registry.example/sluice:1.0');
+const tag = matching(/^\w[\w.-]{0,127}$/, 'a tag such as 1.0');
 // In the API server's notation: relative to the folder of profiles.
-const profile = matching(/^(?!\/)(?!(.*\/)?\.\.(\/|$))\S+$/, 'path below the folder of seccomp profiles');
+const profile = matching(/^(?!\/)(?!(.*\/)?\.\.(\/|$))\S+$/, 'a path below the folder of seccomp profiles');
 
 /** Reads each setting from the layer that decides; `layers` collects problems. */
 export function readSettings(layers: Layers): Settings {

@@ -12,15 +12,15 @@ function podMisfit(object: PlainMap, path: readonly string[]): string | null {
   for (let depth = 1; depth <= whole.length; depth++) {
     const here = whole.slice(0, depth);
     const value = at(object, here);
-    if (!isMap(value)) return `${here.join('.')} is ${isAbsent(value) ? 'missing' : 'no map'}`;
+    if (!isMap(value)) return `${here.join('.')} is ${isAbsent(value) ? 'missing' : 'not a map'}`;
   }
   for (const list of ['containers', 'initContainers', 'volumes']) {
     const here = [...path, 'spec', list];
     const items = at(object, here);
     if (isAbsent(items)) continue;
-    if (!Array.isArray(items)) return `${here.join('.')} is no list`;
+    if (!Array.isArray(items)) return `${here.join('.')} is not a list`;
     const wrong = items.findIndex((item) => !isMap(item));
-    if (wrong >= 0) return `${here.join('.')}[${wrong}] is no map`;
+    if (wrong >= 0) return `${here.join('.')}[${wrong}] is not a map`;
   }
   return null;
 }
@@ -29,7 +29,7 @@ function podMisfit(object: PlainMap, path: readonly string[]): string | null {
 function metadataMisfit(object: PlainMap, path: readonly string[]): string | null {
   for (const here of [['metadata'], ['metadata', 'annotations'], ['metadata', 'labels']]) {
     const value = at(object, [...path, ...here]);
-    if (!isAbsent(value) && !isMap(value)) return `${[...path, ...here].join('.')} is no map`;
+    if (!isAbsent(value) && !isMap(value)) return `${[...path, ...here].join('.')} is not a map`;
   }
   return null;
 }
@@ -48,7 +48,7 @@ export function unquoted(annotations: unknown, object: string): InjectProblem[] 
     if (named(annotation) === null && !INJECT_NAMES.some((name) => name === annotation)) return [];
     if (typeof value === 'string' || isMap(value) || Array.isArray(value) || value === null) return [];
     const entry = String(value);
-    const message = `${entry} is no text, and API servers take nothing else here: put it in quotes`;
+    const message = `${entry} is not a string, and API servers accept nothing else here; put it in quotes`;
     return [{ object, annotation, entry, message, severity: 'warning' }];
   });
 }

@@ -40,7 +40,7 @@ export function whole(text: string, least: number, most: number): Read<number> {
   const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
   return value >= least && value <= most
     ? { value }
-    : { problem: `${quoted(text)} is no whole number from ${least} to ${most}` };
+    : { problem: `${quoted(text)} is not a whole number from ${least} to ${most}` };
 }
 
 const SUFFIXES: Readonly<Record<string, number>> = {
@@ -75,7 +75,7 @@ export function quantity(text: string, example: string, least: 0 | null = null):
   const value = quantityOf(text);
   return value > 0 || value === least
     ? { value: text }
-    : { problem: `${quoted(text)} is no quantity such as ${example}` };
+    : { problem: `${quoted(text)} is not a quantity such as ${example}` };
 }
 
 const UNITS: Readonly<Record<string, number>> = {
@@ -99,7 +99,7 @@ export function duration(text: string): Read<number> {
   let value = 0;
   if (whole) for (const [, number, unit] of text.matchAll(PART)) value += Number(number) * UNITS[unit];
   value = Math.round(value);
-  if (!whole) return { problem: `${quoted(text)} is no duration such as 500ms, 90s or 1m30s` };
+  if (!whole) return { problem: `${quoted(text)} is not a duration such as 500ms, 90s or 1m30s` };
   return value >= 1 && value <= MOST_MS ? { value } : { problem: `${quoted(text)} is not from 1ms to 596h` };
 }
 
@@ -113,7 +113,7 @@ const SIDECAR = { path: ['sidecar', 'enabled'], value: true, source: 'command li
 
 /** The problem with a single configuration key; conflicts with other keys are found elsewhere. */
 function keyProblem(name: string, value: string): string | null {
-  if (!variables().has(name)) return `is no key of the configuration; ${suggest(name, [...variables().keys()])}`;
+  if (!variables().has(name)) return `is not a configuration key; ${suggest(name, [...variables().keys()])}`;
   try {
     loadConfig(NO_FILE, { [name]: value }, [SIDECAR]);
   } catch (error) {
@@ -127,13 +127,13 @@ function keyProblem(name: string, value: string): string | null {
 function variable(item: unknown): Read<PlainMap> {
   const text = quoted(JSON.stringify(item) ?? '');
   if (!isMap(item) || typeof item.name !== 'string' || !VARIABLE.test(item.name))
-    return { problem: `${text} is no variable; write {"name": "…", "value": "…"}` };
+    return { problem: `${text} is not a variable; write {"name": "…", "value": "…"}` };
   const { name, value, valueFrom, ...more } = item;
   const [unknown] = Object.keys(more);
   if (unknown !== undefined) return { problem: `${text} has ${quoted(unknown)}, which variables do not have` };
   if (value !== undefined && valueFrom !== undefined) return { problem: `${text} has both value and valueFrom` };
   if (value !== undefined && typeof value !== 'string') return { problem: `${text}: put the value in quotes` };
-  if (valueFrom !== undefined && !isMap(valueFrom)) return { problem: `${text}: valueFrom is no map` };
+  if (valueFrom !== undefined && !isMap(valueFrom)) return { problem: `${text}: valueFrom is not a map` };
   // A proxy does not start with an invalid configuration variable: useful for people, but not for a pod.
   const problem = name.startsWith('SLUICE_') ? keyProblem(name, typeof value === 'string' ? value : '') : null;
   if (problem !== null) return { problem: `${quoted(name)} ${problem}` };
@@ -154,7 +154,7 @@ export function additionalVariables(text: string): {
   if (!Array.isArray(list))
     return {
       variables: [],
-      problems: [{ entry: text, message: 'is no JSON list such as [{"name": "A", "value": "b"}]' }],
+      problems: [{ entry: text, message: 'is not a JSON list such as [{"name": "A", "value": "b"}]' }],
     };
   const found: PlainMap[] = [];
   const problems: { entry: string; message: string }[] = [];

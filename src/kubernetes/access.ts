@@ -66,7 +66,7 @@ export const POD_FILES: PodFiles = { token: `${FOLDER}/token`, authority: `${FOL
 export function podAccess(env: NodeJS.ProcessEnv = process.env, files: PodFiles = POD_FILES): ApiAccess {
   const { KUBERNETES_SERVICE_HOST: host = '', KUBERNETES_SERVICE_PORT: port = '443' } = env;
   if (host === '')
-    throw new Error('KUBERNETES_SERVICE_HOST is not set: this is no pod of Kubernetes; name a kubeconfig');
+    throw new Error('KUBERNETES_SERVICE_HOST is not set: this is not running in a pod; name a kubeconfig');
   const token = new TokenFile(files.token);
   return {
     server: new URL(`https://${host.includes(':') ? `[${host}]` : host}:${port}`),

@@ -112,7 +112,7 @@ export class ApiClient {
   async list(path: string, query: Query = {}, signal?: AbortSignal): Promise<ApiPage> {
     const call = { method: 'GET', path };
     const answer = await this.#json(call, query, { maxBytes: this.#limits.maxPageBytes, signal });
-    if (!Array.isArray(answer.items)) throw new ApiProblem(call, 'garbage', 0, '', 'an answer that is no list');
+    if (!Array.isArray(answer.items)) throw new ApiProblem(call, 'garbage', 0, '', 'an answer that is not a list');
     const metadata = objectIn(answer, 'metadata');
     const version = textIn(metadata, 'resourceVersion');
     return { items: objectsIn(answer, 'items'), version, next: textIn(metadata, 'continue') };
@@ -156,7 +156,7 @@ export class ApiClient {
       const most = this.#limits.maxEventBytes;
       throw new ApiProblem(call, 'too-large', 0, '', `an event of more than ${most} bytes`);
     }
-    if (lines.pending > 0) throw new ApiProblem(call, 'unreachable', 0, '', 'the watch has ended within an event');
+    if (lines.pending > 0) throw new ApiProblem(call, 'unreachable', 0, '', 'the watch ended within an event');
   }
 
   #object(method: string, path: string, query: Query, body?: object, type = 'application/json'): Promise<JsonObject> {
@@ -297,5 +297,5 @@ function parsed(call: Call, text: string): JsonObject {
   } catch {
     // Reported below.
   }
-  throw new ApiProblem(call, 'garbage', 0, '', 'an answer that is no JSON');
+  throw new ApiProblem(call, 'garbage', 0, '', 'an answer that is not valid JSON');
 }

@@ -109,7 +109,7 @@ export class Cluster {
     const now = problem ?? '';
     if (now !== before) {
       this.#told.set(kind, now);
-      const stays = synced ? 'what was known last holds' : 'nothing is known yet';
+      const stays = synced ? 'the last known state stays in use' : 'nothing is known yet';
       if (problem !== null) logger.warn(`${kind} of the cluster can't be followed; ${stays}`, { problem });
       else logger.info(`${kind} of the cluster are followed again`);
     }

@@ -23,7 +23,7 @@ function secured(server: URL, tls: TlsParts, timeoutMs: number): Promise<TLSSock
     socket.once('error', reject);
     socket.once('close', () => {
       clearTimeout(timer);
-      reject(new Error('the server has closed the connection in its handshake'));
+      reject(new Error('the server closed the connection during the handshake'));
     });
     socket.once('secureConnect', () => {
       clearTimeout(timer);

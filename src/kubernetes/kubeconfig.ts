@@ -31,9 +31,11 @@ function read(file: string): JsonObject {
   try {
     value = parse(text, { maxAliasCount: 100 });
   } catch (error) {
-    throw new Error(`${file} is no YAML: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new Error(`${file} is not valid YAML: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
   }
-  if (!isObject(value)) throw new Error(`${file} is no kubeconfig`);
+  if (!isObject(value)) throw new Error(`${file} is not a kubeconfig`);
   return value;
 }
 
@@ -66,7 +68,7 @@ function serverOf({ value, file }: Part, name: string): URL {
     // Reported below.
   }
   throw new Error(
-    `${file}: cluster ${JSON.stringify(name)} has ${JSON.stringify(server)} as its server, which is no URL`,
+    `${file}: cluster ${JSON.stringify(name)} has ${JSON.stringify(server)} as its server, which is not a URL`,
   );
 }
 

@@ -255,7 +255,7 @@ export class Reflector<T> {
     // Otherwise a server that ends every watch at once would be asked without pause.
     const short = this.deps.clock.now() - startedMs < 1000;
     if (!moved && short)
-      throw new ApiProblem({ method: 'WATCH', path }, 'unreachable', 0, '', 'the server has ended the watch at once');
+      throw new ApiProblem({ method: 'WATCH', path }, 'unreachable', 0, '', 'the server ended the watch at once');
     this.#refusals = 0;
     this.#backoff.succeeded();
   }

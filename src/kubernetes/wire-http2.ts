@@ -57,7 +57,7 @@ export class Http2Wire implements Wire {
       stream.on('error', reject);
       stream.once('close', () => {
         signal.removeEventListener('abort', abort);
-        reject(this.#lost ?? new Error('the server has ended the connection without an answer'));
+        reject(this.#lost ?? new Error('the server ended the connection without an answer'));
       });
       if (body !== null) stream.end(body);
     });
@@ -95,5 +95,5 @@ async function* whole(stream: ClientHttp2Stream, lost: () => Error | null): Asyn
   const closed = new Promise((resolve) => stream.once('close', resolve));
   yield* stream;
   await closed;
-  if (stream.rstCode !== constants.NGHTTP2_NO_ERROR) throw lost() ?? new Error('the answer has broken off');
+  if (stream.rstCode !== constants.NGHTTP2_NO_ERROR) throw lost() ?? new Error('the answer was cut off');
 }

@@ -10,9 +10,9 @@ const DAY_SECONDS = 86_400;
 export function parseRate(text: string): number {
   const match = /^(\d+(?:\.\d+)?)([kKM]?)(?:\/s)?$/.exec(text);
   if (match === null)
-    throw new ValueError(`${describe(text)} is no rate; write requests a second, such as 500, 20k or 1.5M`);
+    throw new ValueError(`${describe(text)} is not a rate; write requests a second, such as 500, 20k or 1.5M`);
   const rate = Number(match[1]) * FACTORS[match[2]];
-  if (!(rate > 0)) throw new ValueError(`${text} is no rate: nothing would ever be sent`);
+  if (!(rate > 0)) throw new ValueError(`${text} is not a rate: nothing would ever be sent`);
   if (rate > MAX_RATE) throw new ValueError(`${text} is too high; write at most 100M`);
   return rate;
 }
@@ -27,7 +27,7 @@ export function parseSteps(text: string): Stretch[] {
   return text.split(',').map((step) => {
     const [rate, time, ...more] = step.split(':');
     if (time === undefined || more.length > 0)
-      throw new ValueError(`${describe(step)} is no step; write RATE:TIME, such as 10k:30s`);
+      throw new ValueError(`${describe(step)} is not a step; write RATE:TIME, such as 10k:30s`);
     return { rate: parseRate(rate), seconds: parseSeconds(time, '100ms') };
   });
 }

@@ -372,7 +372,7 @@ export class Connections implements Line, Starts {
     const { slab } = this.reactor;
     const at = slab.fixed(32);
     const length = this.native.sockaddr(address, port, slab.bytes, at);
-    if (length === 0) throw new Error(`${address} is no address`);
+    if (length === 0) throw new Error(`${address} is not an address`);
     return { at, length, family: length === 16 ? 4 : 6 };
   }
 

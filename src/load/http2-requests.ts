@@ -77,7 +77,7 @@ export class Http2Requests {
     this.bodyBytes = body.length;
     for (let from = 0; from < body.length; from += BUFFER_CAPACITY) {
       const bid = reactor.slab.take();
-      if (bid < 0) throw new Error('there is no memory for such a body');
+      if (bid < 0) throw new Error('there is not enough memory for the body');
       const at = reactor.slab.dataStart(bid);
       const piece = body.subarray(from, from + BUFFER_CAPACITY);
       reactor.slab.bytes.set(piece, at);

@@ -76,7 +76,7 @@ export class OtlpExporter {
   offer(body: Uint8Array): boolean {
     if (this.#closed || this.#queuedBytes + body.length > this.#options.maxQueuedBytes) {
       this.counts.dropped++;
-      if (!this.#closed) this.#report('what waits for it finds no more room');
+      if (!this.#closed) this.#report('the queue for it is full');
       return false;
     }
     this.#queue.push(body);
@@ -160,7 +160,7 @@ export class OtlpExporter {
           if (partial.field === 2) why = partial.string();
         }
         this.counts.rejected += rejected;
-        if (rejected > 0) trouble = `it has refused ${rejected} of what it was sent: ${why}`;
+        if (rejected > 0) trouble = `it refused ${rejected} of the items sent: ${why}`;
       }
     } catch {
       // It has taken it; what it says besides is not for us.
@@ -193,7 +193,7 @@ export class OtlpExporter {
         response.on('data', (chunk: Buffer) => {
           length += chunk.length;
           if (length <= MAX_REPLY_BYTES) chunks.push(chunk);
-          else sent.destroy(new Error('its answer has no end'));
+          else sent.destroy(new Error('its answer is too long'));
         });
         response.once('error', reject);
         response.once('end', () =>

@@ -123,7 +123,7 @@ function ofEndpoints(snapshot: MetricsSnapshot): OtlpMetric[] {
     ),
     numbers(
       endpoints,
-      ['gauge', 'endpoint.estimated_latency', 'ms', 'What the balancer takes its latency for'],
+      ['gauge', 'endpoint.estimated_latency', 'ms', "The balancer's estimate of its latency"],
       ({ values }) => values[E.EWMA_MS],
     ),
   ];
@@ -148,7 +148,7 @@ function ofListeners(snapshot: MetricsSnapshot): OtlpMetric[] {
     split(listeners, ['listener.io', 'By', 'Bytes from clients, and to them'], DIRECTION, ({ values }) =>
       byDirection(values, L.READ_BYTES, L.WRITE_BYTES),
     ),
-    split(listeners, ['listener.verdicts', 'connection', 'What connections were taken for'], 'verdict', ({ values }) =>
+    split(listeners, ['listener.verdicts', 'connection', 'Connections by detected protocol'], 'verdict', ({ values }) =>
       VERDICTS.flatMap((verdict, row) => {
         let count = 0;
         for (let reason = 0; reason < REASONS.length; reason++) count += values[verdictField(row, 0) + reason];

@@ -5,7 +5,7 @@ export type Signal = 'metrics' | 'traces';
 /** The address that `signal` is posted to. Throws an Error that says what is wrong with `text`. */
 export function otlpUrl(text: string, signal: Signal): URL {
   if (!/^https?:\/\//i.test(text) || !URL.canParse(text))
-    throw new Error(`"${text}" is no address of a collector; write it like http://127.0.0.1:4318`);
+    throw new Error(`"${text}" is not the address of a collector; write it like http://127.0.0.1:4318`);
   const url = new URL(text);
   const path = url.pathname.replace(/\/+$/, '');
   url.pathname = path.endsWith(`/v1/${signal}`) ? path : `${path}/v1/${signal}`;

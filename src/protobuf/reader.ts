@@ -85,7 +85,7 @@ export class Reader {
       return UTF8.decode(this.bytes());
     } catch (error) {
       if (error instanceof ProtobufError) throw error;
-      throw new ProtobufError(`field ${this.field}: the text is no UTF-8`);
+      throw new ProtobufError(`field ${this.field}: the text is not UTF-8`);
     }
   }
 

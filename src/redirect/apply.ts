@@ -108,7 +108,7 @@ export function lay(redirect: Redirect, family: Family, options: LayOptions, run
   const wanted = counted(restoreInput(redirect, family, new Set()));
   if (counted(table) !== wanted)
     throw new RedirectError(
-      `${tool.command}: the rules for IPv${family} are not there as they were laid; does somebody else change them?`,
+      `${tool.command}: the rules for IPv${family} differ from what was written; does another program change them?`,
     );
   return { command: tool.command, table };
 }

@@ -31,13 +31,13 @@ function entry(text: string): PortSpan | { name: string } | string {
   if (range === null) {
     const port = portOf(text);
     if (port !== null) return { first: port, last: port };
-    if (/^-?\d+$/.test(text)) return `${quoted} is no port: ports go from 0 to ${LAST_PORT}`;
+    if (/^-?\d+$/.test(text)) return `${quoted} is not a port: ports go from 0 to ${LAST_PORT}`;
     if (text.length <= MAX_NAME && NAME.test(text)) return { name: text };
     return `${quoted} is neither a port, a range such as 4000-4010, nor the name of a port`;
   }
   const first = portOf(range[1]);
   const last = portOf(range[2]);
-  if (first === null || last === null) return `${quoted} is no range of ports: they go from 0 to ${LAST_PORT}`;
+  if (first === null || last === null) return `${quoted} is not a range of ports: they go from 0 to ${LAST_PORT}`;
   if (first > last) return `${quoted} ends before it begins; write ${last}-${first}`;
   return { first, last };
 }

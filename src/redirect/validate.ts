@@ -39,7 +39,7 @@ export async function redirectProblem(probe: Probe): Promise<string | null> {
   const to = `${probe.host}:${probe.target}`;
   try {
     if ((await heard(probe)) === word) return null;
-    return `a connection to ${to} reached somebody else: connections are not redirected to port ${probe.port}`;
+    return `a connection to ${to} reached another listener: connections are not redirected to port ${probe.port}`;
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     return `a connection to ${to} did not reach port ${probe.port}: ${why}`;

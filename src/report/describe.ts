@@ -6,7 +6,7 @@ import { count, memory } from './scale.js';
 const paceText = (pace: Pace): string => {
   switch (pace.kind) {
     case 'closed':
-      return pace.thinkMs > 0 ? `closed loop, ${pace.thinkMs} ms of thought` : 'closed loop';
+      return pace.thinkMs > 0 ? `closed loop, ${pace.thinkMs} ms think time` : 'closed loop';
     case 'constant':
       return `${count(pace.rate)} a second`;
     case 'poisson':

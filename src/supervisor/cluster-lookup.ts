@@ -141,7 +141,7 @@ export class ClusterLookup implements DestinationLookup {
   }
 
   #tell({ kind, namespace, name, field, message }: ObjectProblem): void {
-    this.deps.logger.warn('an object says something that is not understood', {
+    this.deps.logger.warn('an object has a value that is not understood', {
       kind,
       namespace,
       name,

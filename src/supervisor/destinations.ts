@@ -71,8 +71,8 @@ export class Destinations {
     if (slot === 0) {
       this.#services.release(name);
       throw new Error(
-        `there is no room for service ${name}: ${MAX_SERVICES - 1} services are there, those removed within the last ` +
-          `${RETAIN_MS / 1000} s included; try again later, or restart`,
+        `there is no room for service ${name}: there are ${MAX_SERVICES - 1} already, including those removed within the last ` +
+          `${RETAIN_MS / 1000} s; try again later, or restart`,
       );
     }
     const series = seriesFor(this.#reader.services, name, unused);

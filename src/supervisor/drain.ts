@@ -40,7 +40,7 @@ async function applicationGone(deps: DrainDeps, late: Promise<boolean>): Promise
   });
   while (!over && !deps.ended()) {
     const there = deps.neighbours();
-    if (there === null) deps.logger.warn('drain: whether the application is gone cannot be told; not waiting for it');
+    if (there === null) deps.logger.warn('drain: cannot tell whether the application has ended; not waiting for it');
     if (there !== true) return;
     await Promise.race([sleep(LOOK_MS), late]);
   }
@@ -60,7 +60,7 @@ export async function drain(deps: DrainDeps, holdMs: number): Promise<boolean> {
   deps.tell({ ...begins, phase: 'stop' });
   const late = sleep(graceMs, false, { ref: false });
   if (begins !== all) {
-    logger.info('drain: inbound listeners closed; outbound ones stay open until the application is gone');
+    logger.info('drain: inbound listeners closed; outbound ones stay open until the application has ended');
     await applicationGone(deps, late);
     if (deps.ended()) return false;
     deps.tell({ ...all, phase: 'stop' });

@@ -150,11 +150,11 @@ function explainListen(host: string, port: number, path: string, code: string, e
   switch (code) {
     case 'EADDRINUSE':
       return (
-        `${at} is in use by another process; ss -tanp 'sport = :${port}' shows it, also where the port is but the ` +
-        `near end of a connection; stop it, or write another port in ${path}`
+        `${at} is in use by another process; ss -tanp 'sport = :${port}' shows it, even if the port is only the ` +
+        `local end of a connection; stop that process, or write another port in ${path}`
       );
     case 'EACCES':
-      return `${at} may not be bound by this user; choose a port above 1023 or grant CAP_NET_BIND_SERVICE`;
+      return `this user may not listen on ${at}; choose a port above 1023 or grant CAP_NET_BIND_SERVICE`;
     case 'EADDRNOTAVAIL':
       return `${at}: this address is not one of this machine's`;
     case 'EAFNOSUPPORT':

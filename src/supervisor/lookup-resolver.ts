@@ -161,7 +161,7 @@ export class LookupResolver implements DestinationResolver {
     this.#deps.counts.refused++;
     if (this.#complained) return;
     this.#complained = true;
-    this.#deps.logger.warn('there is no room for another destination; its connections go where they were going', {
+    this.#deps.logger.warn('there is no room for another destination; its connections go to their original address', {
       destination: what,
     });
   }

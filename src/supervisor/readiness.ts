@@ -35,7 +35,7 @@ export function readiness({ unready, identity, tls, accepting, draining, config 
   const stale = identity.note();
   if (stale !== null) notes.push(stale);
   if (draining) reasons.push('draining');
-  if (!accepting) reasons.push('not every worker accepts');
+  if (!accepting) reasons.push('not every worker accepts connections yet');
   reasons.push(...tls.unready());
   notes.push(...tls.notes());
   const { services, listeners } = config;

@@ -160,7 +160,7 @@ export class TlsProfiles {
       .map(({ name, certificates }) => {
         const [{ value, paths, problem }] = certificates;
         const next = problem === '' ? '' : `; ${problem}`;
-        return `listener ${name} has no certificate that is valid: ${paths[0]} expired on ${isoDate(value.notAfterMs)}${next}`;
+        return `listener ${name} has no valid certificate: ${paths[0]} expired on ${isoDate(value.notAfterMs)}${next}`;
       });
   }
 
@@ -168,7 +168,7 @@ export class TlsProfiles {
   notes(): string[] {
     return [...new Set(credentialsOf(this.#used))]
       .filter(({ problem }) => problem !== '')
-      .map(({ problem, value }) => `${problem}; the one before serves on until ${isoDate(value.notAfterMs)}`);
+      .map(({ problem, value }) => `${problem}; the previous one stays in use until ${isoDate(value.notAfterMs)}`);
   }
 
   close(): void {

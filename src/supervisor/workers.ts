@@ -115,7 +115,7 @@ export class WorkerPool {
       recordTiming: false,
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     });
-    this.piscina.on('error', (error: unknown) => this.logger.error('worker pool', { error }));
+    this.piscina.on('error', (error: unknown) => this.logger.error('worker pool failed', { error }));
     this.done = new Promise((resolve) => {
       this.resolveDone = resolve;
     });

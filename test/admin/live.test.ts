@@ -199,7 +199,7 @@ describe('what goes on, at the admin port', () => {
     const cases: readonly (readonly [args: readonly string[], code: number, says: RegExp])[] = [
       [['stat', 'nobody', '-t', 'start', ...from()], 1, /knows no "nobody"/],
       [['stat', '--from', '127.0.0.1:1'], 1, /nobody listens on 127\.0\.0\.1:1: is the proxy running.*--from/],
-      [['edges', '--window', '1'], 2, /--window: "1" is no duration/],
+      [['edges', '--window', '1'], 2, /--window: "1" is not a duration/],
       [['routes', '--output', 'xml'], 2, /--output: "xml" is not one of table, wide, json/],
       [['endpoints', '--watch', '-t', 'start'], 2, /--watch/],
       [['stat', '--from', 'x'], 2, /--from: "x" has no port/],

@@ -54,8 +54,8 @@ describe('the checkout that --baseline names', () => {
   });
 
   for (const [name, files, message] of [
-    ['other', { 'package.json': '{"name":"other"}' }, /^--baseline .*other: is no checkout of Sluice/],
-    ['text', { 'package.json': 'name: sluice' }, /is no checkout of Sluice/],
+    ['other', { 'package.json': '{"name":"other"}' }, /^--baseline .*other: is not a checkout of Sluice/],
+    ['text', { 'package.json': 'name: sluice' }, /is not a checkout of Sluice/],
     ['source', named, /is not built \(dist\/src\/cli\/main\.js is missing\); run `make build` in it/],
     ['compiled', compiled, /has no native module/],
     ['bare', native, /has no node_modules/],

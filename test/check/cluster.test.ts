@@ -148,7 +148,7 @@ describe('sluice check of a cluster', { skip: lackingKubernetes() }, () => {
     const said = flaws(report);
     assert.equal(report.success, false);
     assert.ok(
-      said.includes('pre-kubernetes-setup: error: can create clusterroles: whoever is asking may not'),
+      said.includes('pre-kubernetes-setup: error: can create clusterroles: the caller may not'),
       said.join('\n'),
     );
     // That it may not look says nothing of what is there.

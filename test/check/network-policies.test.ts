@@ -57,13 +57,13 @@ describe('NetworkPolicies', () => {
       check([policy(spec)]).problems.map(({ object, path, message }) => `${object}: ${path}: ${message}`);
     const p = 'NetworkPolicy shop/p1';
     assert.deepEqual(said('podSelector: {}, ingress: [{ ports: [{ port: 70000 }] }]'), [
-      `${p}: spec.ingress[0].ports[0].port: 70000 is no port: they go from 1 to 65535`,
+      `${p}: spec.ingress[0].ports[0].port: 70000 is not a port: they go from 1 to 65535`,
     ]);
     assert.deepEqual(said('podSelector: {}, ingress: [{ ports: [{ port: "8080" }] }]'), [
-      `${p}: spec.ingress[0].ports[0].port: "8080" is no name of a port; write it without quotes: 8080`,
+      `${p}: spec.ingress[0].ports[0].port: "8080" is not the name of a port; write it without quotes: 8080`,
     ]);
     assert.deepEqual(said('podSelector: {}, ingress: [{ ports: [{ port: 80, endPort: 79 }] }]'), [
-      `${p}: spec.ingress[0].ports[0].endPort: 79 is no port from 80 on`,
+      `${p}: spec.ingress[0].ports[0].endPort: 79 is not a port from 80 on`,
     ]);
     assert.deepEqual(said('podSelector: {}, ingress: [{ ports: [{ port: 80, protocol: HTTP }] }]'), [
       `${p}: spec.ingress[0].ports[0].protocol: "HTTP" is none of TCP, UDP, SCTP`,
@@ -73,15 +73,15 @@ describe('NetworkPolicies', () => {
     ]);
     assert.deepEqual(said('podSelector: {}, ingress: [{ from: [{}, { ipBlock: { cidr: nowhere } }] }]'), [
       `${p}: spec.ingress[0].from[0]: has no namespaceSelector, no podSelector and no ipBlock`,
-      `${p}: spec.ingress[0].from[1].ipBlock.cidr: "nowhere" is no range such as 10.0.0.0/8`,
+      `${p}: spec.ingress[0].from[1].ipBlock.cidr: "nowhere" is not a range such as 10.0.0.0/8`,
     ]);
     assert.deepEqual(
       said(
         'podSelector: {}, ingress: [{ from: [{ ipBlock: { cidr: 10.0.0.0/8, except: [11.0.0.0/8, 10.0.0.0/8] } }] }]',
       ),
       [
-        `${p}: spec.ingress[0].from[0].ipBlock.except[0]: 11.0.0.0/8 is no part of 10.0.0.0/8`,
-        `${p}: spec.ingress[0].from[0].ipBlock.except[1]: 10.0.0.0/8 is no part of 10.0.0.0/8`,
+        `${p}: spec.ingress[0].from[0].ipBlock.except[0]: 11.0.0.0/8 is not part of 10.0.0.0/8`,
+        `${p}: spec.ingress[0].from[0].ipBlock.except[1]: 10.0.0.0/8 is not part of 10.0.0.0/8`,
       ],
     );
     assert.deepEqual(said('podSelector: { matchExpressions: [{ key: app, operator: Like }] }'), [

@@ -168,7 +168,7 @@ describe('sluice bench matrix', () => {
     [['--scenarios', 'h3'], /--scenarios: there is no "h3"/],
     [['--subjects', 'ngin'], /--subjects: there is no "ngin".*nginx/],
     [['--rounds', '0'], /--rounds: /],
-    [['--seconds', 'long'], /--seconds: "long" is no duration/],
+    [['--seconds', 'long'], /--seconds: "long" is not a duration/],
     [['--out', '/proc/self'], /no results can be written there/],
     [['--reference', 'nobody'], /--reference: nobody is not among the subjects/],
     [['--io', 'magic'], /--io: /],
@@ -234,9 +234,9 @@ describe('sluice bench compare', () => {
     const other = JSON.parse(run(1)) as { scenarios: { name: string }[] };
     other.scenarios[0].name = 'other';
     for (const [text, message] of [
-      [run(1).slice(0, 200), /is no JSON, or was cut off/],
+      [run(1).slice(0, 200), /is not valid JSON, or was cut off/],
       [run(1).replace('"version":1', '"version":9'), /results of version 9 are not known here/],
-      ['{}', /is no result of `sluice bench matrix`/],
+      ['{}', /is not a result of `sluice bench matrix`/],
     ] as const)
       await refused(benchCompareCommand, [good, file('bad.json', text)], message);
     const { code, stderr } = await bench(['compare', good, file('other.json', JSON.stringify(other))]);
@@ -246,7 +246,7 @@ describe('sluice bench compare', () => {
       [[good], /which runs\? name two result\.json files/],
       [[good, join(root, 'nothing')], /cannot be read/],
       [[good, good, '--relative-to', 'b'], /neither run has b; there are a/],
-      [[good, good, '--threshold', 'x'], /"x" is no number of percent/],
+      [[good, good, '--threshold', 'x'], /"x" is not a percentage/],
     ] as const)
       await refused(benchCompareCommand, args, message);
   });

@@ -311,10 +311,10 @@ describe('options of sluice bench run', () => {
 
   for (const [args, complaint] of [
     [[], /which server\? write a URL/],
-    [['127.0.0.1:80'], /is no URL|a URL begins with one of/],
+    [['127.0.0.1:80'], /is not a URL|a URL begins with one of/],
     [['ftp://127.0.0.1/'], /a URL begins with one of/],
     [['http://me:secret@127.0.0.1/'], /no credentials in a URL/],
-    [['--rate', 'fast', URL], /--rate: "fast" is no rate; write requests a second, such as/],
+    [['--rate', 'fast', URL], /--rate: "fast" is not a rate; write requests a second, such as/],
     [['--duration', '30', URL], /--duration: .*write one number and one of the units/],
     [['--rate', '1k', '--steps', '1k:1s', URL], /--rate and --steps: give one of them/],
     [['--rate', '1k', '--think', '1s', URL], /--think is for connections that wait/],
@@ -327,7 +327,7 @@ describe('options of sluice bench run', () => {
     [['--weights', '1,0', URL, URL], /a weight is a whole number/],
     [['-H', 'nonsense', URL], /write NAME: VALUE/],
     [['-H', 'a: b\r\nc: d', URL], /control characters/],
-    [['-X', 'GET /', URL], /is no method/],
+    [['-X', 'GET /', URL], /is not a method/],
     [['-X', 'CONNECT', URL], /tunnels are not measured/],
     [['--body', 'big', URL], /--body: .*write a size such as/],
     [['--io', 'select', URL], /--io: "select" is not known/],

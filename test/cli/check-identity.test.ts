@@ -54,7 +54,7 @@ describe('sluice check and the identity', () => {
       `{ name: ${meshName('web')}, linkerd: { address: "a:1", token: token, anchors: ca.pem } }`,
     );
     assert.equal(status, 0);
-    assert.match(said, /identity\.linkerd: \S+token: the token has expired at 2023-11-14T22:13:20\.000Z/);
+    assert.match(said, /identity\.linkerd: \S+token: the token expired at 2023-11-14T22:13:20\.000Z/);
   });
 
   it('says where, which file and what', () => {
@@ -75,7 +75,7 @@ describe('sluice check and the identity', () => {
       ],
       [
         `{ name: ${meshName('web')}, linkerd: { address: "a:1", token: empty, anchors: ca.pem } }`,
-        /identity\.linkerd\.token: \S+empty: is empty; it should have the token of an account/,
+        /identity\.linkerd\.token: \S+empty: is empty; it should hold the token of a service account/,
       ],
       [
         `{ name: ${meshName('web')}, linkerd: { address: "a:1", token: ca.pem, anchors: empty } }`,

@@ -239,8 +239,8 @@ describe('sluice histograms', { timeout: TEST_MS, concurrency: false }, () => {
     );
     for (const [answer, why] of [
       [{ status: 404, body: 'no such page' }, /answers 404 \(no such page\): is it the admin port/],
-      [{ status: 200, body: '<html>' }, /is no list of histograms \(<html>\)/],
-      [{ status: 200, body: '{"histograms":[{"id":1}]}' }, /is no list of histograms/],
+      [{ status: 200, body: '<html>' }, /is not a list of histograms \(<html>\)/],
+      [{ status: 200, body: '{"histograms":[{"id":1}]}' }, /is not a list of histograms/],
       [{ status: 400, body: 'format "full" is not known' }, /of a version that does not give out histograms in full/],
     ] as const) {
       page = () => answer;
@@ -259,11 +259,11 @@ describe('sluice histograms', { timeout: TEST_MS, concurrency: false }, () => {
     for (const [args, why] of [
       [['--format', 'xml'], /--format: there is no "xml"; there are table, hgrm, log/],
       [['--format', 'otlp'], /add --out http:\/\/HOST:4318/],
-      [['--format', 'otlp', '--out', 'collector:4318'], /no address of a collector/],
+      [['--format', 'otlp', '--out', 'collector:4318'], /not the address of a collector/],
       [['--format', 'log', '--out', 'http://c:4318'], /only --format otlp goes to a collector/],
-      [['--interval', '10'], /--interval: 10 has no unit|--interval: "10" is no duration/],
+      [['--interval', '10'], /--interval: 10 has no unit|--interval: "10" is not a duration/],
       [['--count', '3'], /--count needs --interval/],
-      [['--interval', '1s', '--count', '0'], /no whole number from 1/],
+      [['--interval', '1s', '--count', '0'], /not a whole number from 1/],
       [['--format', 'hgrm', '--interval', '1s'], /a \.hgrm is one distribution, and has no intervals/],
       [['--from', 'x'], /--from: /],
       [['merge'], /which logs\?/],

@@ -83,7 +83,10 @@ describe('sluice identity dev', () => {
     const { status, stdout, stderr } = dev('taken');
     assert.equal(status, 1);
     assert.equal(stdout, '');
-    assert.match(stderr, /^sluice identity dev: taken\/web\.default-key\.pem is there already and stays; name another/);
+    assert.match(
+      stderr,
+      /^sluice identity dev: taken\/web\.default-key\.pem exists already and is not overwritten; name another/,
+    );
     assert.deepEqual(readdirSync(join(directory, 'taken')), ['web.default-key.pem']);
     assert.equal(read('taken/web.default-key.pem'), 'precious');
   });
@@ -95,9 +98,9 @@ describe('sluice identity dev', () => {
       [['x', '--names', 'two words'], /"two words" is neither/],
       [['x', '--names', 'spiffe://a/b'], /is neither NAMESPACE\/ACCOUNT nor a DNS name/],
       [['x', '--names', '../up'], /is neither/],
-      [['x', '--names', 'name.space/web'], /has a namespace that is no DNS label/],
+      [['x', '--names', 'name.space/web'], /has a namespace that is not a DNS label/],
       [['x', '--names', ','], /no name in it/],
-      [['x', '--lifetime', 'soon'], /--lifetime: soon is no time; write for example 12h or 30d/],
+      [['x', '--lifetime', 'soon'], /--lifetime: soon is not a duration; write for example 12h or 30d/],
       [['x', '--trust-domain', 'A B'], /--trust-domain: it has the trust domain "A B"/],
       [['x', '--mesh', 'a/b'], /is neither/],
       [['x', '--keys', 'dsa'], /--keys: dsa is not known; known are ecdsa, rsa/],

@@ -36,9 +36,9 @@ describe('sluice init', () => {
       ['--incoming-proxy-port=0', /--incoming-proxy-port: "0" is not a whole number from 1 to 65535/],
       ['--outbound-ports-to-ignore=25,4010-4000', /"4010-4000" ends before it begins/],
       ['--inbound-ports-to-ignore=mysql', /names of ports are known to the injector only/],
-      ['--subnets-to-ignore=10.0.0.0/40', /--subnets-to-ignore: .*is no prefix/],
+      ['--subnets-to-ignore=10.0.0.0/40', /--subnets-to-ignore: .*is not a prefix length/],
       ['--iptables-mode=legcy', /did you mean legacy\?/],
-      ['--validate-address=example.com:1', /is no address with a port/],
+      ['--validate-address=example.com:1', /is not an address with a port/],
       ['--incoming-proxy-port=4140', /4140 is the proxy's port for inbound connections/],
       ['--inbound-port=1', /unknown option --inbound-port/],
     ];

@@ -84,7 +84,7 @@ describe('sluice inject', () => {
     const cases: [string[], RegExp][] = [
       [['one.yaml', bad], /^sluice inject: bad\.yaml: document 2, line \d+: is no YAML: /],
       [['nowhere.yaml'], /^sluice inject: nowhere\.yaml: cannot be read: ENOENT$/m],
-      [['-'], /^sluice inject: standard input: is no UTF-8$/m],
+      [['-'], /^sluice inject: standard input: is not UTF-8$/m],
     ];
     write('one.yaml', pod('one'));
     for (const [args, message] of cases) {
@@ -146,7 +146,7 @@ describe('sluice inject', () => {
         /nothing is encrypted \(kubectl: The connection was refused\)$/m,
       ],
       ['echo "{}"', /\(configmap sluice-identity-trust-roots has no certificate in ca-bundle\.crt\)$/m],
-      ['echo nonsense', /nothing is encrypted \(what kubectl says is no JSON\)$/m],
+      ['echo nonsense', /nothing is encrypted \(the output of kubectl is not valid JSON\)$/m],
     ];
     for (const [script, message] of cases) {
       tool(script);
@@ -162,7 +162,7 @@ describe('sluice inject', () => {
     const cases: [string[], RegExp][] = [
       [[], /which manifests\?/],
       [['-', '--opaque-ports=x_y'], /--opaque-ports: "x_y" is neither a port/],
-      [['-', '--proxy-cpu-limit=lots'], /"lots" is no quantity/],
+      [['-', '--proxy-cpu-limit=lots'], /"lots" is not a quantity/],
       [['-', '--require-identity-on-inbound-ports=80'], /default-inbound-policy: all-authenticated/],
       [['-', '-o', 'xml'], /write yaml or json/],
       [['-', '--manual=perhaps'], /--manual: "perhaps" is neither true nor false/],

@@ -184,7 +184,7 @@ test('run prints mistakes of the configuration for people, not as JSON', () => {
   const { status, stdout, stderr } = sluice(['run', '-c', bad]);
   assert.equal(status, 1);
   assert.equal(stdout, '');
-  assert.equal(stderr, 'run.yaml:1:35: listeners[0].listen: "99999" is no port; write a number from 0 to 65535\n');
+  assert.equal(stderr, 'run.yaml:1:35: listeners[0].listen: "99999" is not a port; write a number from 0 to 65535\n');
 });
 
 test('explain answers in text and in JSON', () => {

@@ -108,7 +108,7 @@ describe('an address of a manifest', () => {
       assert.ok(said.startsWith(base + path), said);
     }
     assert.match(await read('ftp://example.org/a.yaml'), /^ftp:.*write http:\/\/ or https:\/\//);
-    assert.equal(await read('http://'), 'http://: is no address');
+    assert.equal(await read('http://'), 'http://: is not an address');
   });
 
   it('shows its password to nobody but the server', async () => {
@@ -206,12 +206,12 @@ describe('options of linkerd inject', () => {
 
   it('are named where their values are wrong', () => {
     const wrong: Readonly<Record<string, RegExp>> = {
-      '--opaque-ports=70000': /^UsageError: --opaque-ports: "70000" is no port/,
-      '--skip-outbound-ports=http': /^UsageError: --skip-outbound-ports: "http": these are ports elsewhere/,
+      '--opaque-ports=70000': /^UsageError: --opaque-ports: "70000" is not a port/,
+      '--skip-outbound-ports=http': /^UsageError: --skip-outbound-ports: "http": these are ports of other hosts/,
       '--opaque-ports=,,': /^UsageError: --opaque-ports: ",," has no entries/,
       '--inbound-port=4140': /^UsageError: --inbound-port: two of the ports/,
-      '--proxy-image=a b': /^UsageError: --proxy-image: "a b" is no image/,
-      '--wait-before-exit-seconds=1.5': /^UsageError: --wait-before-exit-seconds: "1\.5" is no whole number/,
+      '--proxy-image=a b': /^UsageError: --proxy-image: "a b" is not an image name/,
+      '--wait-before-exit-seconds=1.5': /^UsageError: --wait-before-exit-seconds: "1\.5" is not a whole number/,
     };
     for (const [flag, message] of Object.entries(wrong)) assert.throws(() => flagAnnotations(given(flag)), message);
   });

@@ -8,7 +8,7 @@ test('opaque ports that cannot be meant are refused', () => {
     complaint(withBasics('opaquePorts: { remove: [26] }')),
     /^opaquePorts.remove\[0\]: 26 is not in the default list/,
   );
-  assert.match(complaint(withBasics('opaquePorts: [0]')), /^opaquePorts\[0\]: "0" is no port/);
+  assert.match(complaint(withBasics('opaquePorts: [0]')), /^opaquePorts\[0\]: "0" is not a port/);
   assert.match(
     complaint(withBasics('opaquePorts: 25')),
     /^opaquePorts: found 25; write a map with the keys only, add, remove/,
@@ -117,7 +117,7 @@ test('listener names are unique', () => {
 test('names that labels or objects cannot carry are refused', () => {
   assert.match(
     complaints(`${LISTENERS}services: { web: { endpoints: ["a:1"] }, "a b": { endpoints: ["a:1"] } }`)[0],
-    /services\["a b"\]: "a b" is no name/,
+    /services\["a b"\]: "a b" is not a valid name/,
   );
   for (const name of ['constructor', '__proto__']) {
     assert.match(
@@ -203,7 +203,7 @@ test('a file of endpoints needs a path, and is named once in its service', () =>
   assert.match(message('{ file: "" }'), /^services\.web\.endpoints\.file: found ""; write the path of a file/);
   assert.match(message('[{ file: 5 }]'), /^services\.web\.endpoints\[0\]\.file: found 5; write the path of a file/);
   assert.match(message('{ fiel: a, file: b }'), /^services\.web\.endpoints\.fiel: unknown key; did you mean "file"\?$/);
-  assert.match(message('[{ file: a, key: "x y" }]'), /^services\.web\.endpoints\[0\]\.key: "x y" is no name/);
+  assert.match(message('[{ file: a, key: "x y" }]'), /^services\.web\.endpoints\[0\]\.key: "x y" is not a valid name/);
   assert.match(
     message('[{ file: a, key: b }, { file: a }, { key: b, file: a }]'),
     /endpoints\[2\]: .*listed twice, first as endpoints\[0\]/,

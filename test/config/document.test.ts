@@ -17,8 +17,8 @@ ${SERVICES}`;
 test('YAML that cannot be read is reported where it breaks, in words for people', () => {
   const cases: [string, RegExp][] = [
     ['listeners:\n\t- a\n', /^2:1 : a tab indents this line; indent with spaces$/],
-    ['workers: [1\nio: auto\n', /^2:1 : is no YAML: .*; correct the syntax$/],
-    ['log: "x\n', /^\d:\d+ : is no YAML: Missing closing "quote/],
+    ['workers: [1\nio: auto\n', /^2:1 : is not valid YAML: .*; correct the syntax$/],
+    ['log: "x\n', /^\d:\d+ : is not valid YAML: Missing closing "quote/],
     ['workers: 1\n---\nworkers: 2\n', /^2:1 : a second document begins here; keep one document a file$/],
     ['admin: { listen: [::1]:80 }\n', /^1:\d+ : brackets begin a list in YAML; put the IPv6 address in quotes/],
     ['log: *nowhere\n', /^1:6 : \*nowhere names no anchor above; define &nowhere first$/],
@@ -36,7 +36,7 @@ test('YAML that cannot be read is reported where it breaks, in words for people'
 
 test('aliases that unfold without end are refused, not unfolded', () => {
   const levels = Array.from({ length: 12 }, (_, i) => `a${i + 1}: &a${i + 1} [${Array(9).fill(`*a${i}`)}]`);
-  assert.match(complaint(`a0: &a0 [x]\n${levels.join('\n')}\n`), /is no usable YAML: Excessive alias count/);
+  assert.match(complaint(`a0: &a0 [x]\n${levels.join('\n')}\n`), /cannot be read as YAML: Excessive alias count/);
 });
 
 test('duplicate keys are reported with their path and the first line, beside all other mistakes', () => {

@@ -205,7 +205,7 @@ test('a file that cannot be read says why', () => {
   );
   mkdirSync(join(scratch(), 'directory'), { recursive: true });
   assert.equal(text(join(scratch(), 'directory')), 'DIR/directory: is a directory; name the file in it');
-  assert.match(text(join(write('x', 'plain'), 'below')), /lies below something that is no directory/);
+  assert.match(text(join(write('x', 'plain'), 'below')), /lies below something that is not a directory/);
   assert.match(text(write(new Uint8Array([0x61, 0xff, 0xfe]), 'latin')), /is not UTF-8 text; save it as UTF-8/);
   assert.equal(
     text('/dev/zero'),

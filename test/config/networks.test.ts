@@ -23,11 +23,11 @@ test('a network has the addresses of its range and no other', () => {
 test('what is no network is refused, with what to write instead', () => {
   for (const [input, message] of [
     ['10.0.0.1/8', /bits set beyond its prefix of 8; write "10\.0\.0\.0\/8"/],
-    ['10.0.0.0/33', /"\/33" is no prefix of IPv4; write \/0 to \/32/],
-    ['10.0.0.0/x', /no prefix of IPv4/],
-    ['10.0.0.0/8/8', /no numeric address or range/],
-    ['10.0.0.0:80', /no numeric address or range/],
-    ['localhost', /no numeric address or range/],
+    ['10.0.0.0/33', /"\/33" is not a prefix length of IPv4; write \/0 to \/32/],
+    ['10.0.0.0/x', /not a prefix length of IPv4/],
+    ['10.0.0.0/8/8', /not a numeric address or range/],
+    ['10.0.0.0:80', /not a numeric address or range/],
+    ['localhost', /not a numeric address or range/],
     ['', /write a network such as/],
     [8, /write a network such as/],
   ] as const)

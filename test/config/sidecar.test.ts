@@ -148,7 +148,7 @@ authorization: { default: deny, rules: [{ name: web, identities: ["*"] }] }
       (keys: string): (() => unknown) =>
       () =>
         load(`sidecar: { enabled: true, ${keys} }`);
-    assert.throws(wrong('opaquePorts: "3306,http"'), /sidecar\.opaquePorts: "http" is no port/);
+    assert.throws(wrong('opaquePorts: "3306,http"'), /sidecar\.opaquePorts: "http" is not a port/);
     assert.throws(wrong('opaquePorts: [1]'), /sidecar\.opaquePorts: found a list/);
     assert.throws(wrong('clusterNetworks: "10.0.0.1/8"'), /sidecar\.clusterNetworks: .* bits set beyond/);
     assert.throws(wrong('inboundPolicy: all'), (error) => {

@@ -73,7 +73,7 @@ test('values of tls that are none are refused, in words', () => {
   const named = (name: string) => `certificates: [{ certificate: a, key: b, names: [${name}] }]`;
   says(named('"10.0.0.1"'), /names\[0\]: "10\.0\.0\.1" is an address, which clients do not send as a server name/);
   says(named('"a.*.example"'), /names\[0\]: "a\.\*\.example" has a \* inside; only the whole first label/);
-  says(named('"-"'), /names\[0\]: "-" is no host name/);
+  says(named('"-"'), /names\[0\]: "-" is not a host name/);
   says(`${CERTIFICATES}, minVersion: 1.1`, /minVersion: found 1\.1; write 1\.2 or 1\.3/);
   says(`${CERTIFICATES}, alpn: [http2]`, /alpn\[0\]: "http2" is not what ALPN calls it; write h2/);
   says(`${CERTIFICATES}, alpn: h2`, /alpn: found "h2"; write a list such as \[h2, http\/1\.1\]/);

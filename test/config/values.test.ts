@@ -54,15 +54,15 @@ test('a duration without a unit is refused and told which units there are', () =
   );
   assert.match(
     refusal(() => parseDuration('10', milliseconds)),
-    /"10" is no duration; write one number and one of the units/,
+    /"10" is not a duration; write one number and one of the units/,
   );
 });
 
-test('what is no duration is refused', () => {
+test('what is not a duration is refused', () => {
   for (const text of ['', 's', '10 s', '10sec', '-1s', '1m30s', '1e3s', '.5s', '10S', 'auto', 'Infinitys']) {
     assert.match(
       refusal(() => parseDuration(text, milliseconds)),
-      /is no duration; write/,
+      /is not a duration; write/,
       text,
     );
   }
@@ -141,11 +141,11 @@ test('sizes out of range, of unknown unit or in parts of a byte are refused', ()
   }
   assert.match(
     refusal(() => parseSize('0.3B', 0, 10)),
-    /no whole number of bytes/,
+    /not a whole number of bytes/,
   );
   assert.match(
     refusal(() => parseSize(1.5, 0, 10)),
-    /no whole number of bytes/,
+    /not a whole number of bytes/,
   );
   assert.match(
     refusal(() => parseSize('1KiB', 2048, 1e9)),
@@ -203,7 +203,7 @@ test('names are short and plain', () => {
   for (const name of ['', ' ', 'a b', '-a', 'ä', 'a"b', 'a\n', 'x'.repeat(254)])
     assert.match(
       refusal(() => parseName(name)),
-      /is no name; use/,
+      /is not a valid name; use/,
     );
   for (const name of ['__proto__', 'constructor', 'prototype'])
     assert.match(
@@ -229,10 +229,10 @@ test('addresses that are incomplete, ambiguous or out of range are refused with 
     ['eth0:80', /"eth0" is not numeric; write a numeric address such as "0\.0\.0\.0:80"/],
     ['300.0.0.1:80', /is not numeric/],
     ['127.0.0.1', /has no port; write "127\.0\.0\.1:8080"/],
-    ['127.0.0.1:', /"" is no port/],
-    ['127.0.0.1:65536', /"65536" is no port; write a number from 0 to 65535/],
-    ['127.0.0.1:-1', /is no port/],
-    ['127.0.0.1:8o', /is no port/],
+    ['127.0.0.1:', /"" is not a port/],
+    ['127.0.0.1:65536', /"65536" is not a port; write a number from 0 to 65535/],
+    ['127.0.0.1:-1', /is not a port/],
+    ['127.0.0.1:8o', /is not a port/],
     ['::1', /put IPv6 in brackets/],
     ['::1:8080', /put IPv6 in brackets/],
     ['[::1]', /has no port; write "\[::1\]:8080"/],
@@ -259,13 +259,13 @@ test('endpoints are static addresses, names or service records', () => {
 test('endpoints that cannot be dialled are refused', () => {
   const cases: [unknown, RegExp][] = [
     [':80', /has no host; write "127\.0\.0\.1:80"/],
-    ['127.0.0.1:0', /"0" is no port; write a number from 1/],
+    ['127.0.0.1:0', /"0" is not a port; write a number from 1/],
     ['300.1.1.1:80', /neither an IPv4 address nor a name/],
-    ['a..b:80', /is no host name/],
-    ['-a:80', /is no host name/],
-    [`${'x'.repeat(64)}:80`, /is no host name/],
+    ['a..b:80', /is not a host name/],
+    ['-a:80', /is not a host name/],
+    [`${'x'.repeat(64)}:80`, /is not a host name/],
     ['srv:_a._tcp.b:80', /brings its own; remove it/],
-    ['srv:', /is no host name/],
+    ['srv:', /is not a host name/],
     ['http://a:80', /is a URL/],
     ['name.example', /has no port; write "name\.example:8080"/],
     [['a'], /found a list/],
@@ -290,7 +290,7 @@ test('ports stand alone or in ranges', () => {
   for (const bad of [0, 65_536, 1.5, -1, 'x', '1-65536', '0-1'])
     assert.match(
       refusal(() => parsePorts(bad)),
-      /is no port/,
+      /is not a port/,
     );
   assert.match(
     refusal(() => parsePorts(null)),

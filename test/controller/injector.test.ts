@@ -205,8 +205,8 @@ describe('a pod', () => {
       [{ ...review(), apiVersion: 'admission.k8s.io/v1beta1' }, /this port takes admission\.k8s\.io\/v1 /],
       [{}, /this port takes an AdmissionReview/],
       // It would be a part of what we ask an API server, with our rights.
-      [review({ namespace: 'shop/secrets/issuer?x=' }), /^request\.namespace is no name of a namespace/],
-      [review({ namespace: '..' }), /^request\.namespace is no name/],
+      [review({ namespace: 'shop/secrets/issuer?x=' }), /^request\.namespace is not the name of a namespace/],
+      [review({ namespace: '..' }), /^request\.namespace is not the name/],
     ] as const) {
       const answer = await call(body);
       assert.equal(answer.status, 400);
@@ -254,7 +254,7 @@ describe("the webhook's caBundle", () => {
       { listen: { host: '127.0.0.1', port: 0 }, installation: mesh, names: [], ...lasting },
       { objects: failing, issuer, namespaceAnnotations: () => null, registry: new Registry(), logger, now: () => now },
     );
-    assert.match(injector.unready() ?? '', /has not begun/);
+    assert.match(injector.unready() ?? '', /has not started yet/);
     await injector.start();
     await eventually(() => /status 403/.test(injector.unready() ?? ''), 'why it is not ready');
     objects.failure = null;
@@ -268,7 +268,7 @@ describe("the webhook's caBundle", () => {
     objects.remove(CONFIGURATION);
     await begin();
     await eventually(() => injector.unready() === null, 'ready');
-    assert.match(injector.problem ?? '', /MutatingWebhookConfiguration sluice-injector is not there/);
+    assert.match(injector.problem ?? '', /MutatingWebhookConfiguration sluice-injector does not exist/);
     objects.put(CONFIGURATION, { webhooks: [{ name: 'inject.sluice.io', clientConfig: {} }] });
     await eventually(() => injector.problem === null, 'no problem any more');
     assert.deepEqual(caBundles(), [wanted()]);

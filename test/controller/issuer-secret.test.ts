@@ -79,7 +79,7 @@ describe('the issuer where there is none', () => {
     const issuer = replica(false);
     await issuer.look();
     assert.equal(issuer.present, false);
-    assert.match(issuer.problem ?? '', /^Secret sluice\/sluice-identity-issuer is not there/);
+    assert.match(issuer.problem ?? '', /^Secret sluice\/sluice-identity-issuer does not exist/);
     assert.equal(objects.has(SECRET), false);
     const pki = await Pki.make();
     await given(pki);
@@ -152,7 +152,7 @@ describe("somebody else's issuer", () => {
     assert.equal(issuer.unusable(), null);
     assert.ok(objects.calls.every((call) => call !== `replace ${SECRET}`));
     now += 2 * DAY_MS;
-    assert.match(issuer.unusable() ?? '', /^Secret sluice\/sluice-identity-issuer: the issuer ended at /);
+    assert.match(issuer.unusable() ?? '', /^Secret sluice\/sluice-identity-issuer: the issuer expired at /);
   });
 
   it('is not renewed by us where it has taken the place of our own, and with it our label', async () => {
@@ -175,7 +175,7 @@ describe("somebody else's issuer", () => {
     await given(pki, null);
     const issuer = replica();
     await issuer.look();
-    assert.match(issuer.problem ?? '', /nobody says what proxies trust/);
+    assert.match(issuer.problem ?? '', /proxies have no trust anchors/);
     const other = await Pki.make({ name: 'other' });
     objects.put(BUNDLE, { data: { 'ca-bundle.crt': other.anchor } });
     await issuer.look();
@@ -209,7 +209,7 @@ describe('what is wrong is refused by object and key, while what was before stay
         const leaf = await pki.workload('web');
         return { ...data, 'tls.crt': base64(leaf.chain), 'tls.key': base64(leaf.key) };
       },
-      /key tls\.crt: .*is no authority's/,
+      /key tls\.crt: .*is not a CA certificate/,
     ],
     [
       "another's key",
@@ -223,7 +223,7 @@ describe('what is wrong is refused by object and key, while what was before stay
         const { chain, key } = await (await pki.reissued('old', ended)).issuer;
         return { ...data, 'tls.crt': base64(chain), 'tls.key': base64(key) };
       },
-      /key tls\.crt: ended at .*a new issuer is due/,
+      /key tls\.crt: expired at .*a new issuer is due/,
     ],
     [
       'anchors that are none',

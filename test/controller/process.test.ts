@@ -96,7 +96,7 @@ describe('sluice controller', () => {
     const again = client.get(WEB);
     await again.knows([at('10.0.0.3')]);
     const code = controller.stop();
-    assert.equal(await again.end(), 'UNAVAILABLE: this controller goes; ask again');
+    assert.equal(await again.end(), 'UNAVAILABLE: this controller is shutting down; ask again');
     assert.equal(await code, 0);
     assert.equal(controller.logged('controller ended')[0]?.cutOff, false);
   });
@@ -124,9 +124,9 @@ describe('sluice controller', () => {
     await fails(given, /cluster\.yaml.*nowhere is neither an address nor a protocol/, 1);
     writeFileSync(files.cluster, '{"web.shop.svc.cluster.local:80": [{}]}');
     await fails(given, /has no address/, 1);
-    await fails([], /KUBERNETES_SERVICE_HOST is not set, so this is no pod/, 2);
+    await fails([], /KUBERNETES_SERVICE_HOST is not set, so this is not running in a pod/, 2);
     await fails(['--cluster', files.cluster], /without Kubernetes there is no Secret with an issuer/, 2);
     await fails([...given, '--max-streams', '0'], /--max-streams/, 2);
-    await fails([...given, '--namespace', 'Sh_op'], /--namespace: "Sh_op" is no name of a namespace/, 2);
+    await fails([...given, '--namespace', 'Sh_op'], /--namespace: "Sh_op" is not the name of a namespace/, 2);
   });
 });

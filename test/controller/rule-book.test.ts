@@ -61,12 +61,12 @@ describe('rules of a mesh', () => {
     assert.equal(book.of('bank', 'web'), null);
   });
 
-  it('name keys that nobody is asked for by, and what is no text', () => {
+  it('name keys that nobody is asked for by, and what is not a string', () => {
     const problems = new RuleBook().update(FILE, { Shop: 'default: deny', '..': 'x', bank: 3, empty: '', 'a.b_c': '' });
     assert.deepEqual(
       problems.map(({ key }) => key),
       ['Shop', '..', 'bank', 'empty', 'a.b_c'],
     );
-    for (const { message } of problems) assert.match(message, /names nobody|is no text|is empty/);
+    for (const { message } of problems) assert.match(message, /names nobody|is not a string|is empty/);
   });
 });

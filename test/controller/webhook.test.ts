@@ -152,12 +152,12 @@ async function overHttp2(call: Call = {}): Promise<Said> {
 
 describe('what is wrong with a call is said', () => {
   const wrong: readonly [string, Call, number, string, RegExp][] = [
-    ['path', { path: '/mutate' }, 404, 'path', /there is \/inject only/],
+    ['path', { path: '/mutate' }, 404, 'path', /the only path is \/inject/],
     ['method', { method: 'GET', body: '' }, 405, 'method', /only POST/],
     ['type', { type: 'text/plain' }, 415, 'type', /text\/plain; reviews are application\/json/],
     ['type', { type: null }, 415, 'type', /no content type/],
-    ['JSON', { body: '{"a"' }, 400, 'review', /no JSON/],
-    ['nothing', { body: '' }, 400, 'review', /no JSON/],
+    ['JSON', { body: '{"a"' }, 400, 'review', /not valid JSON/],
+    ['nothing', { body: '' }, 400, 'review', /not valid JSON/],
     ['review', { body: '"version"' }, 400, 'review', /^that is none/],
     ['mistake of ours', { body: '"mistake"' }, 500, 'failure', /the log/],
     ['length', { body: `"${'x'.repeat(5 << 20)}"` }, 413, 'length', /more than 4194304 bytes/],

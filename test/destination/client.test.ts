@@ -217,7 +217,7 @@ describe('a client of a destination service', () => {
     await harness.until(() => harness.hosts === '10.1.0.2 10.1.0.3', 'the new state');
     assert.equal(harness.endpoints.length, 2);
     assert.equal(harness.counts.connects, 2);
-    assert.ok(harness.logged.some((line) => line.startsWith('the destination service is there again')));
+    assert.ok(harness.logged.some((line) => line.startsWith('the destination service can be reached again')));
   });
 
   it('waits for an identity, and speaks mutual TLS with the next one at the next connection', async () => {
@@ -382,7 +382,11 @@ describe('answers of a destination service that are none', () => {
       assert.equal(harness.endpoints.length, 1);
       // The stream that was good has ended without a status.
       const told = reason === 'broken' ? 1 : 2;
-      assert.equal(harness.logged.filter((line) => line.includes('of no use')).length, told, harness.logged.join('\n'));
+      assert.equal(
+        harness.logged.filter((line) => line.includes('cannot be used')).length,
+        told,
+        harness.logged.join('\n'),
+      );
       assert.equal(harness.counts.connected, true);
     });
   }

@@ -78,10 +78,10 @@ describe('a file of endpoints', () => {
     const cases: [string, string | RegExp][] = [
       ['', 'f:1:1: is empty; write [] for no endpoints'],
       ['# nothing\n', 'f:1:1: is empty; write [] for no endpoints'],
-      ['- 10.0.0.1:80\n- 10.0.0.1:0\n', 'f:2:3: [1]: "0" is no port; write a number from 1 to 65535'],
+      ['- 10.0.0.1:80\n- 10.0.0.1:0\n', 'f:2:3: [1]: "0" is not a port; write a number from 1 to 65535'],
       ['a:\n- 10.0.0.1\n', 'f:2:3: a[0]: "10.0.0.1" has no port; write "10.0.0.1:8080"'],
-      ['- web.example:80\n', 'f:1:3: [0]: "web.example" is no numeric address; write one such as "10.0.0.1:80"'],
-      ['- "10.0.0.300:80"\n', /^f:1:3: \[0\]: "10\.0\.0\.300" is no numeric address/],
+      ['- web.example:80\n', 'f:1:3: [0]: "web.example" is not a numeric address; write one such as "10.0.0.1:80"'],
+      ['- "10.0.0.300:80"\n', /^f:1:3: \[0\]: "10\.0\.0\.300" is not a numeric address/],
       ['- "::1:80"\n', /put IPv6 in brackets/],
       ['- ":80"\n', /has no host/],
       ['- 80\n', /^f:1:3: \[0\]: 80 has no host; write an address and a port/],
@@ -101,17 +101,17 @@ describe('a file of endpoints', () => {
         '- { address: 10.0.0.1:80, protocol: h2 }\n',
         /\[0\]\.protocol: "h2" is not known; known are http1, http2, opaque, auto$/,
       ],
-      ['- { address: 10.0.0.1:80, zone: "a b" }\n', /\[0\]\.zone: "a b" is no name/],
+      ['- { address: 10.0.0.1:80, zone: "a b" }\n', /\[0\]\.zone: "a b" is not a valid name/],
       ['- { address: 10.0.0.1:80, identity: "" }\n', /\[0\]\.identity: found ""; write a name/],
       ['- { address: 10.0.0.1:80, metadata: [a] }\n', /\[0\]\.metadata: found a list; write a map/],
       ['- { address: 10.0.0.1:80, metadata: { a: { b: 1 } } }\n', /\[0\]\.metadata: "a" has a map; write text$/],
       ['web: 5\n', 'f:1:6: web: found 5; write a list such as ["10.0.0.1:80"], or [] for no endpoints'],
       ['text\n', /^f:1:1: found "text"; write a list/],
       ['a:\n- 10.0.0.1:80\na:\n- 10.0.0.2:80\n', 'f:3:1: a: is written twice, first on line 1; keep one'],
-      ['- "10.0.0.1:80\n', /^f:\d:\d+: is no YAML: Missing closing "quote/],
-      ['[\n "10.0.0.1:80",\n "10.0.0.1:x"\n]', 'f:3:2: [1]: "x" is no port; write a number from 1 to 65535'],
+      ['- "10.0.0.1:80\n', /^f:\d:\d+: is not valid YAML: Missing closing "quote/],
+      ['[\n "10.0.0.1:80",\n "10.0.0.1:x"\n]', 'f:3:2: [1]: "x" is not a port; write a number from 1 to 65535'],
       ['{"web": ["10.0.0.1:80", {"address": "10.0.0.1:80"}]}', /^f:1:25: web\[1\]: "10\.0\.0\.1:80" is listed twice/],
-      ['["10.0.0.1:80"', /^f:1:\d+: is no YAML/],
+      ['["10.0.0.1:80"', /^f:1:\d+: is not valid YAML/],
     ];
     for (const [text, expected] of cases) {
       const [first = ''] = problems(text);
@@ -124,7 +124,7 @@ describe('a file of endpoints', () => {
     const lines = problems(Array.from({ length: 1000 }, () => '- 10.0.0.1:0\n').join(''));
     assert.equal(lines.length, 21);
     assert.equal(lines[20], 'f: 980 more mistakes');
-    assert.equal(lines[19], 'f:20:3: [19]: "0" is no port; write a number from 1 to 65535');
+    assert.equal(lines[19], 'f:20:3: [19]: "0" is not a port; write a number from 1 to 65535');
   });
 
   it('may be long, but not in YAML that takes long to read', () => {
@@ -173,7 +173,7 @@ describe('the reading of a file', () => {
     assert.match(problem(scratch.path('missing')), /^does not exist; create it, or correct the path$/);
     mkdirSync(scratch.path('directory'));
     assert.match(problem(scratch.path('directory')), /^is a directory; name the file in it$/);
-    assert.match(problem(`${scratch.file('plain', '')}/below`), /^lies below something that is no directory/);
+    assert.match(problem(`${scratch.file('plain', '')}/below`), /^lies below something that is not a directory/);
     assert.equal(spawnSync('mkfifo', [scratch.path('pipe')]).status, 0);
     assert.match(problem(scratch.path('pipe')), /^is a device, a pipe or a socket; name a regular file$/);
     assert.match(problem('/dev/zero'), /^is a device/);
@@ -198,7 +198,7 @@ describe('the reading of a file', () => {
     assert.equal(readFile(scratch.file('exact', 'x'.repeat(100)), 100).text.length, 100);
   });
 
-  it('refuses what is no text', () => {
+  it('refuses what is not a string', () => {
     writeFileSync(scratch.path('latin1'), Buffer.from('- "10.0.0.1:80" # caf\xe9\n', 'latin1'));
     assert.match(problem(scratch.path('latin1')), /^is not UTF-8 text; save it as UTF-8$/);
   });

@@ -116,7 +116,7 @@ describe('a file of endpoints that is watched', () => {
     const { stop } = watch(path);
     assert.deepEqual(counts, { watched: 1, broken: 0, tooLarge: 0 });
     writeFileSync(path, '- 10.0.0.1:80\n- 10.0.0.2:99999\n');
-    await logged(/e\.yaml:2:3: \[1\]: "99999" is no port/);
+    await logged(/e\.yaml:2:3: \[1\]: "99999" is not a port/);
     assert.deepEqual(counts, { watched: 1, broken: 1, tooLarge: 0 });
     writeFileSync(path, '');
     await logged(/e\.yaml:1:1: is empty; write \[\] for no endpoints/);

@@ -67,7 +67,10 @@ describe('an identity in files', () => {
 
   it('of which one is not right: the last identity serves on, and the page and the log say what is wrong', async () => {
     write(await pki.workload('other'));
-    await eventually(async () => /^ready\nthe identity ends at \S+ and is not renewed/.test(await ready()), 'the note');
+    await eventually(
+      async () => /^ready\nthe identity expires at \S+ and is not renewed/.test(await ready()),
+      'the note',
+    );
     const page = await ready();
     assert.match(
       page,
@@ -94,7 +97,7 @@ describe('an identity in files', () => {
 
   it('whose certificate ends: the proxy is not ready any more, and says so in the log', async () => {
     write(await pki.workload('web', { dates: DATES.endingIn(3000) }));
-    await eventually(async () => (await ready()).includes(`the identity ${meshName('web')} has expired at`), 'the end');
+    await eventually(async () => (await ready()).includes(`the identity ${meshName('web')} expired at`), 'the end');
     const line = await sluice.logged(({ message }) => message.startsWith('the identity has expired'));
     assert.equal(line.level, 'error');
     assert.ok((await sluice.metric('sluice_identity_expires_in_seconds')) < 0);

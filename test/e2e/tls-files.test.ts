@@ -82,7 +82,7 @@ test('a file that cannot be used is named by check, ends the start, and later le
   assert.deepEqual([line.file, String(line.problem).slice(0, 17)], [web.key, 'has no PEM block;']);
   await eventually(async () => (await sluice.metric('sluice_certificates_broken')) === 1, 'a broken certificate');
   assert.ok((await sluice.metric('sluice_certificate_loads_total', { result: 'failed' })) >= 1);
-  assert.match(await sluice.admin('/ready'), /web-key\.pem: has no PEM block; .* serves on until 20/);
+  assert.match(await sluice.admin('/ready'), /web-key\.pem: has no PEM block; .* stays in use until 20/);
 
   sluice.reload(yaml(web.certificate, web.key, '  - { name: more, listen: "127.0.0.1:0", service: web }\n'));
   await sluice.logged(({ message }) => message === 'reloaded');

@@ -199,7 +199,7 @@ for (const io of await availableExecutors()) {
       const line = await sluice.logged(({ message }) => message.startsWith('a certificate cannot be used'));
       assert.match(
         String(line.problem),
-        /^does not belong to the key of .*: certificate 1 of 2 \(CN=\*\.b\.test\) has another one/,
+        /^does not belong to the key of .*: certificate 1 of 2 \(CN=\*\.b\.test\) has a different one/,
       );
       assert.equal(await shown(port, 'a.test'), now);
       swap('a', '..good', (into) => first.write(into, 'tls'));

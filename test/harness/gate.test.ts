@@ -59,7 +59,7 @@ describe('the commit that it is compared with', () => {
     "node -e \"fs.mkdirSync('dist/src/cli',{recursive:true});fs.copyFileSync('text','dist/src/cli/main.js')\"";
 
   it('is found, built in a worktree of its own, and taken away', async () => {
-    assert.throws(() => findBase(root, null), /is no git checkout/);
+    assert.throws(() => findBase(root, null), /is not a git checkout/);
     git('init', '-q', '-b', 'main');
     mkdirSync(join(root, 'native'));
     writeFileSync(join(root, '.gitignore'), 'node_modules\nbuild\ndist\n');
@@ -79,7 +79,7 @@ describe('the commit that it is compared with', () => {
     commit('third');
     assert.deepEqual(findBase(root, null), { commit: second, why: 'the merge base with main' });
     assert.equal(findBase(root, first).commit, first);
-    assert.throws(() => findBase(root, 'nonsense'), /--base: git knows no commit "nonsense"/);
+    assert.throws(() => findBase(root, 'nonsense'), /--base: git does not know the commit "nonsense"/);
 
     const { signal } = new AbortController();
     const older = await buildOlder(root, second, signal);

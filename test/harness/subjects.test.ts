@@ -36,10 +36,10 @@ describe('subjects', () => {
   it('say why they are not here', () => {
     assert.match(
       missingWith('ENVOY', join(root, 'nothing'), 'envoy') ?? '',
-      /^ENVOY names .*nothing, which is no program/,
+      /^ENVOY names .*nothing, which is not a program/,
     );
     assert.equal(missingWith('LINKERD2_PROXY', '', 'linkerd2-proxy'), 'LINKERD2_PROXY names no binary');
-    assert.match(missingWith('LINKERD2_PROXY', root, 'linkerd2-proxy') ?? '', /which is no program/);
+    assert.match(missingWith('LINKERD2_PROXY', root, 'linkerd2-proxy') ?? '', /which is not a program/);
     const program = join(root, 'program');
     writeFileSync(program, '#!/bin/sh\n');
     chmodSync(program, 0o755);

@@ -72,7 +72,7 @@ describe('V2', () => {
       [around(octets, 0x1c849309), /of version V0, and V2 is read here/],
       [around(octets, 0x1c849322), /of version V1/],
       [changed((copy) => copy.writeUInt32BE(0x1c849301, 0)), /of version V1/],
-      [around(octets, 0x12345678), /no histogram of HdrHistogram/],
+      [around(octets, 0x12345678), /not a histogram of HdrHistogram/],
       [field.slice(0, 40), /cut/],
       [field.slice(0, 41), /base64 is cut/],
       ['', /base64 is cut/],
@@ -162,7 +162,10 @@ describe('logs', () => {
       /^Error: cut\.hlog:7: .*\(the last line: the file may be cut\)$/,
     );
     assert.throws(() => parseLog([...lines, 'what is this'].join('\n'), 'a.hlog'), /a\.hlog:8: it has fewer fields/);
-    assert.throws(() => parseLog([...lines, 'x,y,z,AAAA'].join('\n'), 'a.hlog'), /a\.hlog:8: its times are no numbers/);
+    assert.throws(
+      () => parseLog([...lines, 'x,y,z,AAAA'].join('\n'), 'a.hlog'),
+      /a\.hlog:8: its times are not numbers/,
+    );
     const contrary = text.replace('#[Histogram log format version 1.3]', '$&\n#[Values are milliseconds]');
     assert.throws(
       () => parseLog(contrary.replaceAll('#[Values are microseconds]\n', ''), 'a.hlog'),
@@ -230,7 +233,7 @@ describe('.hgrm', () => {
     assert.throws(() => parseHgrm(lines.slice(0, 5).join('\n'), 'a.hgrm'), /a\.hgrm: it is cut: 100 % is missing/);
     assert.throws(
       () => parseHgrm(`${lines.slice(0, 4).join('\n')}\nabc def ghi\n`, 'a.hgrm'),
-      /a\.hgrm:5: "abc def ghi" is no line/,
+      /a\.hgrm:5: "abc def ghi" is not a line/,
     );
     assert.throws(() => parseHgrm('hello', 'a.hgrm'), /a\.hgrm:1: it does not begin/);
     assert.throws(

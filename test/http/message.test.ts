@@ -111,7 +111,7 @@ describe('request target', () => {
     for (const scheme of ['', '1x', 'a b', 'http:'])
       assert.equal(request(replaced(':scheme', scheme)), MALFORMED.SCHEME);
   });
-  it('refuses userinfo and whatever else is no authority (section 8.3.1)', () => {
+  it('refuses userinfo and whatever else is not an authority (section 8.3.1)', () => {
     for (const authority of ['user@example.com', 'user:pw@example.com', 'a b', 'a/b', 'example.com:x', '']) {
       assert.equal(request(replaced(':authority', authority)), MALFORMED.AUTHORITY, authority);
     }

@@ -223,7 +223,7 @@ describe("the proxy's own response", () => {
     }
   });
 
-  it('is empty and without a reason where it is no refusal; Date is as it is given', () => {
+  it('is empty and no reason given where it is no refusal; Date is as it is given', () => {
     const bytes = new Uint8Array(OUT + 1000);
     const date = latin1('date: now\r\n');
     const write = (status: number) =>

@@ -204,14 +204,14 @@ describe('an identity service', () => {
     assert.equal(watched.identity.unready(), null);
     assert.match(
       watched.identity.note() ?? '',
-      /^the identity ends at \S+ and is not renewed: the identity service at .* cannot be reached/,
+      /^the identity expires at \S+ and is not renewed: the identity service at .* cannot be reached/,
     );
     assert.deepEqual(watched.log.at(-1)?.level, 'warn');
     assert.equal(watched.changes.length, 1);
     watched.clock.advance(HOUR);
     assert.match(
       watched.identity.unready() ?? '',
-      new RegExp(`^the identity ${NAME} has expired at \\S+: the identity service at`),
+      new RegExp(`^the identity ${NAME} expired at \\S+: the identity service at`),
     );
     assert.equal(watched.identity.note(), null);
     assert.ok(watched.log.some(({ level, message }) => level === 'error' && /has expired/.test(message)));
@@ -228,7 +228,7 @@ describe('an identity service', () => {
     await watched.failed(1);
     assert.match(watched.problem, /refuses: token has expired \(UNAUTHENTICATED\)/);
     assert.ok(
-      watched.problem.includes(`the token in ${token} has expired at ${new Date(exp * 1000).toISOString()}`),
+      watched.problem.includes(`the token in ${token} expired at ${new Date(exp * 1000).toISOString()}`),
       watched.problem,
     );
     assert.equal(watched.counts.failures.denied, 1);
@@ -242,7 +242,7 @@ describe('an identity service', () => {
     const other = await problemWith(t, async () => {
       throw new Refusal(status.INVALID_ARGUMENT, '');
     });
-    assert.match(other.watched.problem, /refuses: without a reason \(INVALID_ARGUMENT\)$/);
+    assert.match(other.watched.problem, /refuses: no reason given \(INVALID_ARGUMENT\)$/);
     assert.equal(other.watched.counts.failures.error, 1);
   });
 

@@ -128,7 +128,7 @@ describe('a certificate that is right', () => {
     const self = { certificate: path('self.pem'), key: path('self-key.pem') };
     const { warnings } = readCertificate(self, { purpose: 'server' });
     assert.deepEqual(warnings, [
-      'certificate 1 (CN=self) says that it is an authority, which some clients refuse',
+      'certificate 1 (CN=self) says that it is a CA certificate, which some clients refuse',
       'certificate 1 (CN=self) has no subjectAltName: clients have no name to compare',
     ]);
     assert.equal(readAnchors(self.certificate).anchors.length, 1);
@@ -154,7 +154,7 @@ describe('a file that is none', () => {
     assert.equal(certificate('empty.pem'), 'empty.pem: is empty; put a PEM file there');
     assert.equal(key('empty.pem'), 'empty.pem: is empty; put a PEM file there');
     assert.equal(anchors('empty.pem'), 'empty.pem: is empty; put a PEM file there');
-    assert.equal(certificate('blank.pem'), 'blank.pem: is empty but for blanks; put a PEM file there');
+    assert.equal(certificate('blank.pem'), 'blank.pem: has nothing but white space; put a PEM file there');
     assert.match(certificate('text.pem'), /^text\.pem: has no PEM block; a certificate begins with -----BEGIN/);
     assert.match(certificate('large.pem'), /^large\.pem: has 1048577, more than the 1MiB/);
     assert.equal(certificate('directory'), 'directory: is a directory; name the file in it');
@@ -180,12 +180,12 @@ describe('a file that is none', () => {
     writeFileSync(path('java.jks'), Buffer.from('feedfeed0000000200000001', 'hex'));
     writeFileSync(path('utf16.pem'), `\ufeff${good.chain}`, 'utf16le');
     for (const read of [certificate, key, anchors]) {
-      assert.match(read('good.p12'), /^good\.p12: is PKCS#12 \(\.p12, \.pfx\); take it apart: openssl pkcs12/);
+      assert.match(read('good.p12'), /^good\.p12: is PKCS#12 \(\.p12, \.pfx\); split it: openssl pkcs12/);
       assert.match(read('good.der'), /^good\.der: is a certificate in DER; convert it: openssl x509 -inform der/);
       assert.match(read('good-key.der'), /^good-key\.der: is a private key in DER; convert it: openssl pkey/);
       assert.match(read('java.jks'), /^java\.jks: is a Java keystore/);
       assert.match(read('utf16.pem'), /^utf16\.pem: is UTF-16 text/);
-      assert.match(read('good.p7b'), /has no (certificate|private key), but PKCS#7; take it apart/);
+      assert.match(read('good.p7b'), /has no (certificate|private key), but PKCS#7; split it/);
       assert.match(read('trusted.pem'), /but a certificate in OpenSSL's own form; convert it: openssl x509/);
     }
   });
@@ -232,17 +232,14 @@ describe('a key', () => {
     openssl('pkcs8', '-topk8', '-in', 'good-key.pem', '-out', 'locked.pem', '-passout', 'pass:secret');
     openssl('ec', '-in', 'good-key.pem', '-aes128', '-out', 'locked-old.pem', '-passout', 'pass:secret');
     for (const name of ['locked.pem', 'locked-old.pem'])
-      assert.match(
-        key(name),
-        /: has a key with a passphrase, which nobody is there to type; take it off: openssl pkey/,
-      );
+      assert.match(key(name), /: has a key with a passphrase, which nobody can type here; remove it: openssl pkey/);
   });
 
   it('of another certificate is refused', async () => {
     const other = await pki.leaf({ dns: ['a.test'] });
     assert.equal(
       said(good.chain, other.key),
-      'c.pem: does not belong to the key of k.pem: certificate 1 of 2 (CN=a.test) has another one; name the two that were made together',
+      'c.pem: does not belong to the key of k.pem: certificate 1 of 2 (CN=a.test) has a different one; name the two that belong together',
     );
   });
 
@@ -309,7 +306,7 @@ describe('a chain', () => {
     );
     assert.match(
       said(workload.chain, workload.key, 'workload', [namesake.anchor]),
-      /was signed by CN=root\.test, but with another key than the one in ca\.pem: the authority has been renewed/,
+      /was signed by CN=root\.test, but with a different key from the one in ca\.pem: the authority has been renewed/,
     );
     const intermediate = (await pki.issuer).certificate;
     assert.equal(said(workload.chain, workload.key, 'workload', [intermediate]), 'ok');
@@ -349,7 +346,7 @@ describe('a chain', () => {
     writeFileSync(path('dateless.pem'), text);
     assert.match(
       anchors('dateless.pem'),
-      /^dateless\.pem: certificate 1 of 1 \(CN=root\.test\) (has a date that is none|can't be read)/,
+      /^dateless\.pem: certificate 1 of 1 \(CN=root\.test\) (has an invalid date|can't be read)/,
     );
   });
 
@@ -372,10 +369,10 @@ describe('a leaf', () => {
     for (const one of [issuer, claims])
       assert.match(
         said(one.chain, one.key),
-        /certificate 1 \(.*\) is an authority's; use a certificate that it has issued/,
+        /certificate 1 \(.*\) is a CA certificate; use one that this CA has issued/,
       );
     const root = await pki.authority;
-    assert.match(said(root.chain, root.key, 'workload'), /is an authority's/);
+    assert.match(said(root.chain, root.key, 'workload'), /is a CA certificate/);
   });
 
   it('for another use is refused', async () => {
@@ -421,7 +418,7 @@ describe('a leaf', () => {
     openssl('x509', '-req', '-in', 'sha1.csr', ...by, '-out', 'sha1.pem');
     assert.match(
       said(readFileSync(path('sha1.pem')), readFileSync(path('sha1-key.pem'), 'utf8')),
-      /^c\.pem: certificate 1 of 1 \(CN=sha1\) is signed with SHA-1, which peers refuse; have it issued anew with SHA-256$/,
+      /^c\.pem: certificate 1 of 1 \(CN=sha1\) is signed with SHA-1, which peers refuse; have it reissued with SHA-256$/,
     );
     const [weak] = make('weak', '-newkey', 'rsa:1024');
     writeFileSync(path('weak-bundle.pem'), weak);
@@ -476,7 +473,7 @@ describe('a bundle of authorities', () => {
     writeFileSync(path('leaf.pem'), pki.anchor + good.certificate);
     assert.match(
       anchors('leaf.pem'),
-      /^leaf\.pem: certificate 2 of 2 \(CN=a\.test\) is no authority's; name the certificate of who signed it$/,
+      /^leaf\.pem: certificate 2 of 2 \(CN=a\.test\) is not a CA certificate; name the one that signed it$/,
     );
     writeFileSync(path('key.pem'), good.key);
     assert.match(anchors('key.pem'), /has a private key and no certificate/);

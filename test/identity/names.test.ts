@@ -32,16 +32,16 @@ test('scheme and trust domain are the same in any case, a path is not', () => {
 
 test('what is no name is refused with a reason', () => {
   const wrong: readonly [string, RegExp][] = [
-    ['spiffe:/example.org/a', /no SPIFFE ID/],
-    ['spiffe://example.org', /trust domain only/],
+    ['spiffe:/example.org/a', /not a SPIFFE ID/],
+    ['spiffe://example.org', /names only a trust domain/],
     ['spiffe://example.org/', /segment ""/],
     ['spiffe://example.org/a/', /segment ""/],
     ['spiffe://example.org/a//b', /segment ""/],
     ['spiffe://example.org/./b', /segment "."/],
     ['spiffe://example.org/../b', /segment ".."/],
     ['spiffe://example.org/a%20b', /segment "a%20b"/],
-    ['spiffe://example.org/a?x', /no SPIFFE ID/],
-    ['spiffe://example.org/a#x', /no SPIFFE ID/],
+    ['spiffe://example.org/a?x', /not a SPIFFE ID/],
+    ['spiffe://example.org/a#x', /not a SPIFFE ID/],
     ['spiffe://example.org:80/a', /trust domain "example.org:80"/],
     ['spiffe:///a', /trust domain ""/],
     [`spiffe://example.org/${'a'.repeat(2048)}`, /2048/],

@@ -135,7 +135,7 @@ describe('the SPIFFE Workload API', () => {
     double.close();
     await watched.failed(1);
     assert.equal(watched.identity.unready(), null);
-    assert.match(watched.identity.note() ?? '', /ends at \S+ and is not renewed: the Workload API at/);
+    assert.match(watched.identity.note() ?? '', /expires at \S+ and is not renewed: the Workload API at/);
     rmSync(double.socket, { force: true });
     const second = await workloadSvid(pki, WEB);
     await agent(() => [second], double.socket);
@@ -151,7 +151,7 @@ describe('the SPIFFE Workload API', () => {
     await watched.changed(1);
     double.end();
     await watched.failed(1);
-    assert.match(watched.problem, /has ended its answer$/);
+    assert.match(watched.problem, /ended its answer$/);
     watched.clock.advance(watched.clock.waits[0]);
     await watched.until(() => double.count === 2 && watched.identity.note() === null, 'another call');
     assert.equal(watched.changes.length, 1, 'it is the same identity');
@@ -189,7 +189,10 @@ describe('the SPIFFE Workload API', () => {
     const good = await workloadSvid(pki, WEB);
     const other = await workloadSvid(pki, WEB);
     const wrong: readonly [Partial<Svid>, RegExp][] = [
-      [{ x509_svid: Buffer.from('garbage') }, /^the chain from the Workload API at .*: is no sequence of certificates/],
+      [
+        { x509_svid: Buffer.from('garbage') },
+        /^the chain from the Workload API at .*: is not a sequence of certificates/,
+      ],
       [{ x509_svid: Buffer.alloc(0) }, /^the chain from the Workload API at .*: is empty/],
       [{ x509_svid: Buffer.from('3000', 'hex') }, /^the chain from .*can't be read/],
       [{ x509_svid_key: Buffer.from('garbage') }, /^the key from the Workload API at .*can't be read/],

@@ -71,7 +71,7 @@ describe('kinds', () => {
     assert.equal(report.object, rollout);
     assert.match(
       report.message,
-      /^Rollout of argoproj\.io\/v1alpha1 is no kind that is changed; .*spec\.template\.metadata/,
+      /^Rollout of argoproj\.io\/v1alpha1 is not a kind that Sluice changes; .*spec\.template\.metadata/,
     );
     const knative = { apiVersion: 'serving.knative.dev/v1', kind: 'Service', spec: { template: {} } };
     assert.equal(inject(knative).message, 'nothing in it to inject');
@@ -152,7 +152,7 @@ describe('annotations that are there', () => {
   it('are told of where they lack their quotes', () => {
     const report = inject(deployment({ 'config.linkerd.io/proxy-uid': 2103, 'team/number': 7 }));
     assert.deepEqual(told(report), [
-      'config.linkerd.io/proxy-uid of the pod: 2103 is no text, and API servers take nothing else here: put it in quotes',
+      'config.linkerd.io/proxy-uid of the pod: 2103 is not a string, and API servers accept nothing else here; put it in quotes',
     ]);
   });
 
@@ -183,9 +183,9 @@ describe('a Service', () => {
 
   it('knows its own ports by name, and is told of what it says that nobody knows', () => {
     assert.deepEqual(told(inject(service('db,mysql,galera,1e3'))), [
-      'config.linkerd.io/opaque-ports of the Service: "galera" is no port, nor the name of one that the Service has',
-      'config.linkerd.io/opaque-ports of the Service: "1e3" is no port, nor the name of one that the Service has',
-      'appProtocol of the Service: "kubernetes.io/h3" is not known, so that what port 80 speaks is detected; known are http, kubernetes.io/ws, kubernetes.io/h2c, grpc, https, tls, kubernetes.io/wss, linkerd.io/opaque, linkerd.io/tcp',
+      'config.linkerd.io/opaque-ports of the Service: "galera" is not a port, nor the name of one that the Service has',
+      'config.linkerd.io/opaque-ports of the Service: "1e3" is not a port, nor the name of one that the Service has',
+      'appProtocol of the Service: "kubernetes.io/h3" is not known, so the protocol of port 80 is detected; known are http, kubernetes.io/ws, kubernetes.io/h2c, grpc, https, tls, kubernetes.io/wss, linkerd.io/opaque, linkerd.io/tcp',
     ]);
   });
 
@@ -209,20 +209,20 @@ describe('an object that is not what it says it is', () => {
     });
     const cases: [PlainMap, string][] = [
       [pod(undefined), 'spec is missing'],
-      [pod('x'), 'spec is no map'],
-      [pod({ containers: { a: 1 } }), 'spec.containers is no list'],
-      [pod({ containers: ['a'] }), 'spec.containers[0] is no map'],
-      [pod({ containers: [container()], volumes: 'none' }), 'spec.volumes is no list'],
-      [pod({ containers: [container(), null] }), 'spec.containers[1] is no map'],
-      [pod({ containers: [container()] }, []), 'metadata is no map'],
-      [pod({ containers: [container()] }, { annotations: ['a'] }), 'metadata.annotations is no map'],
-      [pod({ containers: [container()] }, { labels: 'a' }), 'metadata.labels is no map'],
+      [pod('x'), 'spec is not a map'],
+      [pod({ containers: { a: 1 } }), 'spec.containers is not a list'],
+      [pod({ containers: ['a'] }), 'spec.containers[0] is not a map'],
+      [pod({ containers: [container()], volumes: 'none' }), 'spec.volumes is not a list'],
+      [pod({ containers: [container(), null] }), 'spec.containers[1] is not a map'],
+      [pod({ containers: [container()] }, []), 'metadata is not a map'],
+      [pod({ containers: [container()] }, { annotations: ['a'] }), 'metadata.annotations is not a map'],
+      [pod({ containers: [container()] }, { labels: 'a' }), 'metadata.labels is not a map'],
       [pod({}), 'it has no containers'],
-      [deployment('x'), 'spec.template.metadata.annotations is no map'],
+      [deployment('x'), 'spec.template.metadata.annotations is not a map'],
       [{ apiVersion: 'apps/v1', kind: 'Deployment', spec: {} }, 'spec.template is missing'],
-      [{ apiVersion: 'batch/v1', kind: 'CronJob', spec: { jobTemplate: [] } }, 'spec.jobTemplate is no map'],
-      [{ apiVersion: 'v1', kind: 'Service', metadata: { annotations: 'x' } }, 'metadata.annotations is no map'],
-      [{ apiVersion: 'v1', kind: 'Namespace', metadata: 7 }, 'metadata is no map'],
+      [{ apiVersion: 'batch/v1', kind: 'CronJob', spec: { jobTemplate: [] } }, 'spec.jobTemplate is not a map'],
+      [{ apiVersion: 'v1', kind: 'Service', metadata: { annotations: 'x' } }, 'metadata.annotations is not a map'],
+      [{ apiVersion: 'v1', kind: 'Namespace', metadata: 7 }, 'metadata is not a map'],
     ];
     for (const [object, message] of cases)
       for (const manual of [false, true]) {

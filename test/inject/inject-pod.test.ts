@@ -117,7 +117,7 @@ describe('settings of the proxy', () => {
       requests: { memory: '20Mi' },
     });
     assert.match(problems({ ...keyed, [`${L}proxy-cpu-request`]: '2' })[0], /2 is above the limit of 1/);
-    assert.match(problems({ [`${L}proxy-memory-limit`]: '64 MB' })[0], /"64 MB" is no quantity such as 64Mi/);
+    assert.match(problems({ [`${L}proxy-memory-limit`]: '64 MB' })[0], /"64 MB" is not a quantity such as 64Mi/);
     assert.equal(quantityOf('1e3'), 1000);
     assert.equal(quantityOf('.5Ki'), 512);
     for (const text of ['', '1kb', 'Ki', '-1', '0x1']) assert.ok(Number.isNaN(quantityOf(text)), text);
@@ -133,25 +133,25 @@ describe('settings of the proxy', () => {
     const texts: [string, string, RegExp][] = [
       ['proxy-await', 'sometimes', /neither enabled nor disabled/],
       ['proxy-enable-native-sidecar', 'ja', /neither true nor false/],
-      ['shutdown-grace-period', '30', /no duration such as/],
+      ['shutdown-grace-period', '30', /not a duration such as/],
       ['shutdown-grace-period', '9999h', /not from 1ms to 596h/],
       ['admin-port', '4143', /two of the ports of the proxy are the same/],
       ['default-inbound-policy', 'all-authentcated', /did you mean "all-authenticated"/],
       ['access-log', 'xml', /is not known/],
-      ['proxy-additional-env', '{}', /is no JSON list/],
+      ['proxy-additional-env', '{}', /is not a JSON list/],
       ['proxy-additional-env', '[{"name": "A", "value": 1}]', /put the value in quotes/],
       [
         'proxy-additional-env',
         '[{"name": "SLUICE_WORKES", "value": "1"}]',
-        /is no key of the configuration; did you mean "SLUICE_WORKERS"/,
+        /is not a configuration key; did you mean "SLUICE_WORKERS"/,
       ],
       ['proxy-additional-env', '[{"name": "SLUICE_WORKERS", "value": "many"}]', /"SLUICE_WORKERS" found "many"/],
       ['proxy-additional-env', '[{"name": "A", "vlue": "1"}]', /has "vlue"/],
-      ['proxy-disable-inbound-protocol-detect-timeout', 'true', /one for both directions/],
-      ['seccomp-profile', '/a', /"\/a" is no path below/],
-      ['seccomp-profile', 'a/../b', /is no path below/],
-      ['proxy-image', 'a b', /is no image/],
-      ['proxy-version', 'a:b', /is no tag/],
+      ['proxy-disable-inbound-protocol-detect-timeout', 'true', /one timeout serves both directions/],
+      ['seccomp-profile', '/a', /"\/a" is not a path below/],
+      ['seccomp-profile', 'a/../b', /is not a path below/],
+      ['proxy-image', 'a b', /is not an image name/],
+      ['proxy-version', 'a:b', /is not a tag/],
       ['image-pull-policy', 'always', /did you mean "Always"/],
       ['opaque-port', '1', /is not known; did you mean "opaque-ports"/],
       ['proxy-require-identity-inbound-ports', '80', /has no meaning here: .*default-inbound-policy/],
@@ -248,7 +248,7 @@ describe('a pod with a proxy', () => {
       postStart: { exec: { command: ['sluice', 'await'] } },
       preStop: { sleep: { seconds: 30 } },
     });
-    assert.match(problemText(told[0]), /40 s are more than the 30 s/);
+    assert.match(problemText(told[0]), /40 s is longer than the 30 s/);
     const off = injected(
       pod({ ...annotations, [`${L}proxy-await`]: 'disabled' }, { terminationGracePeriodSeconds: 60 }),
     );

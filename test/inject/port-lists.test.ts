@@ -39,12 +39,15 @@ describe('lists of ports', () => {
   it('know the ports of containers by their names, and tell of names that are none', () => {
     assert.equal(opaque({ [`${L}opaque-ports`]: 'mysql,9000' }), '4406,9000');
     assert.deepEqual(problems({ [`${L}opaque-ports`]: 'galera,mysql' }), [
-      'config.linkerd.io/opaque-ports of the pod: "galera" is no port, nor the name of one that the pod has',
+      'config.linkerd.io/opaque-ports of the pod: "galera" is not a port, nor the name of one that the pod has',
     ]);
     // Some pods of a namespace have the port, others have not.
     const { problems: none } = injected(pod(), { namespaceAnnotations: { [`${L}opaque-ports`]: 'galera' } });
     assert.deepEqual(none, []);
-    assert.match(problems({ [`${L}skip-outbound-ports`]: 'mysql' })[0], /ports elsewhere, which have no names here/);
+    assert.match(
+      problems({ [`${L}skip-outbound-ports`]: 'mysql' })[0],
+      /ports of other hosts, whose names are not known here/,
+    );
   });
 
   it('lose their bad entries only', () => {
@@ -67,10 +70,10 @@ describe('lists of ports', () => {
 
   it('are numbers in ASCII, and nothing like one', () => {
     for (const text of ['٣٣', '１２', '0x19', '1.5', '-5', '1-', '-', '4000–4010', '99999999999999999999'])
-      assert.match(problems({ [`${L}opaque-ports`]: text }).join(), /is (no port|neither a port)/, text);
+      assert.match(problems({ [`${L}opaque-ports`]: text }).join(), /is (not a port|neither a port)/, text);
     assert.match(
       problems({ [`${L}opaque-ports`]: '1e3' }).join(),
-      /"1e3" is no port, nor the name of one that the pod has/,
+      /"1e3" is not a port, nor the name of one that the pod has/,
     );
     assert.equal(opaque({ [`${L}opaque-ports`]: '0' }), 'none');
   });

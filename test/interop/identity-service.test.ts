@@ -63,7 +63,7 @@ for (const kind of ['p256', 'rsa'] satisfies KeyKind[])
 
     it('refuses with statuses that grpc-go understands', async () => {
       const refusals = [
-        [await certify('web', 'wrong'), 'Unauthenticated', /nobody knows the token/],
+        [await certify('web', 'wrong'), 'Unauthenticated', /the token is unknown/],
         [await certify('other', 'token'), 'PermissionDenied', /may have web\.test/],
         [await certify('web', 'token', '-uri', spiffeName('other')), 'PermissionDenied', /may have web\.test/],
         [await certify('web', ''), 'InvalidArgument', /no token/],

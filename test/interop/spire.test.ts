@@ -91,6 +91,6 @@ services:
 
   it('serves on when the agent is gone', async () => {
     await spire.stopAgent();
-    await says(/^ready\nthe identity ends at \S+ and is not renewed: the Workload API at .* cannot be reached/);
+    await says(/^ready\nthe identity expires at \S+ and is not renewed: the Workload API at .* cannot be reached/);
   });
 });

@@ -118,9 +118,9 @@ for (const protocol of ['h2', 'http/1.1'] as const) {
       const small = limited({ maxAnswerBytes: 1000, maxPageBytes: 1000 });
       const hasty = limited({ callMs: 300 });
       api.script = (asked) => answer(asked, '{"kind":');
-      assert.equal((await problemOf(small.get(PATH))).message, `GET ${PATH}: an answer that is no JSON`);
+      assert.equal((await problemOf(small.get(PATH))).message, `GET ${PATH}: an answer that is not valid JSON`);
       api.script = (asked) => answer(asked, { kind: 'Pod' });
-      assert.equal((await problemOf(small.list(PATH))).message, `GET ${PATH}: an answer that is no list`);
+      assert.equal((await problemOf(small.list(PATH))).message, `GET ${PATH}: an answer that is not a list`);
       api.script = (asked) => answer(asked, { text: 'x'.repeat(100_000) });
       assert.equal((await problemOf(small.get(PATH))).message, `GET ${PATH}: an answer of more than 1000 bytes`);
       api.script = () => undefined;
@@ -260,7 +260,7 @@ describe('the connection of the client', () => {
   });
 
   it('needs to be in a pod, or a kubeconfig', () => {
-    assert.throws(() => podAccess({}), /no pod of Kubernetes; name a kubeconfig/);
+    assert.throws(() => podAccess({}), /not running in a pod; name a kubeconfig/);
     const access = podAccess({ KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '6443' });
     assert.equal(access.server.href, 'https://[fd00::1]:6443/');
     assert.throws(() => access.tls(), /ca\.crt does not exist/);

@@ -158,7 +158,7 @@ describe('whether a port is opaque', () => {
     ['both add to the default', '+4407', '+4406', 3306, true],
     ['an empty list has nothing', '', undefined, 3306, false],
     ['names are ports', 'sql', undefined, 4406, true],
-    ['what is no port does not spoil the rest', 'x y,4406', undefined, 4406, true],
+    ['what is not a port does not spoil the rest', 'x y,4406', undefined, 4406, true],
   ];
   for (const [what, own, ofNamespace, port, opaque] of cases) {
     it(what, () => {
@@ -221,9 +221,13 @@ describe('whether a port is opaque', () => {
     assert.deepEqual(
       cluster.problems.map(({ name, field, message }) => [name, field, message]),
       [
-        ['web', 'metadata.annotations[config.linkerd.io/opaque-ports]', '"70000" is no port: ports go from 0 to 65535'],
-        ['web', 'spec.ports[1007].appProtocol', '"mysql" is not known; what the port speaks is detected'],
-        ['other', 'spec.ports[80].appProtocol', '"mysql" is not known; what the port speaks is detected'],
+        [
+          'web',
+          'metadata.annotations[config.linkerd.io/opaque-ports]',
+          '"70000" is not a port: ports go from 0 to 65535',
+        ],
+        ['web', 'spec.ports[1007].appProtocol', '"mysql" is not known; the protocol of the port is detected'],
+        ['other', 'spec.ports[80].appProtocol', '"mysql" is not known; the protocol of the port is detected'],
       ],
     );
     assert.equal(cluster.view.problems, 2);

@@ -79,8 +79,8 @@ users: [{ name: u, user: { ${user} } }]
     refused(config('token: a'), /there is no cluster "nobody"/, 'there');
     refused(config('token: a'), /there is no context "gone"/, 'gone');
     refused(join(directory, 'missing'), /missing does not exist/);
-    refused(write('list', '- a'), /list is no kubeconfig/);
+    refused(write('list', '- a'), /list is not a kubeconfig/);
     refused(write('empty', 'kind: Config'), /there is no current context/);
-    refused(write('broken', '{'), /broken is no YAML/);
+    refused(write('broken', '{'), /broken is not valid YAML/);
   });
 });

@@ -14,7 +14,7 @@ describe('strings of JSON', () => {
       assert.equal(read(of(Buffer.from(text))), text);
   });
 
-  it('show each byte of what is no UTF-8', () => {
+  it('show each byte of what is not UTF-8', () => {
     assert.equal(read(of(Buffer.from([0x61, 0xff, 0xc3]))), 'a\u00ff\u00c3');
   });
 

@@ -106,7 +106,7 @@ describe('the exporter of OTLP', () => {
     sender.offer(body('x'));
     await sender.idle();
     assert.equal(sender.counts.rejected, 7);
-    assert.equal(sender.trouble, 'it has refused 7 of what it was sent: too old');
+    assert.equal(sender.trouble, 'it refused 7 of the items sent: too old');
   });
 
   it('holds no more than it has room for', async () => {
@@ -132,11 +132,11 @@ describe('the exporter of OTLP', () => {
     assert.deepEqual({ sent: sender.counts.sent, dropped: sender.counts.dropped }, { sent: 0, dropped: 3 });
   });
 
-  it('says what is no address of a collector', () => {
+  it('says what is not the address of a collector', () => {
     assert.equal(otlpUrl('http://c:4318', 'traces').href, 'http://c:4318/v1/traces');
     assert.equal(otlpUrl('https://c/otlp/', 'metrics').href, 'https://c/otlp/v1/metrics');
     assert.equal(otlpUrl('http://c/v1/metrics', 'metrics').href, 'http://c/v1/metrics');
     for (const wrong of ['c:4318', 'grpc://c:4317', '', 'http://'])
-      assert.throws(() => otlpUrl(wrong, 'metrics'), /is no address of a collector/);
+      assert.throws(() => otlpUrl(wrong, 'metrics'), /is not the address of a collector/);
   });
 });

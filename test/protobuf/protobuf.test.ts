@@ -177,7 +177,7 @@ describe("protocol buffers' wire format", () => {
       ['0b 08 01', 'the message ends within a number'],
       ['0b 14', 'field 2: another group ends first'],
       ['0a 01 61', 'field 1: has wire type 2 instead of a number'],
-      ['32 02 c3 28', 'field 6: the text is no UTF-8'],
+      ['32 02 c3 28', 'field 6: the text is not UTF-8'],
     ])
       assert.throws(() => read(new Reader(hex(octets))), { message }, octets);
   });

@@ -133,7 +133,7 @@ describe('laying rules', () => {
       [
         tools({ iptables: () => done(NOTHING), 'iptables-restore': () => done() }),
         4,
-        /^iptables: the rules for IPv4 are not there as they were laid/,
+        /^iptables: the rules for IPv4 differ from what was written/,
       ],
     ];
     for (const [run, family, message] of cases)

@@ -141,8 +141,8 @@ describe('a result in a file', () => {
 
   for (const [what, bad, says] of [
     ['is empty', '', /a\.json: the file is empty/],
-    ['was cut off', json.slice(0, 500), /a\.json: it is no JSON, or was cut off/],
-    ['is something else', '{"a":1}', /no result of `sluice bench matrix`/],
+    ['was cut off', json.slice(0, 500), /a\.json: it is not valid JSON, or was cut off/],
+    ['is something else', '{"a":1}', /not a result of `sluice bench matrix`/],
     ['is of another version', json.replace('"version":1', '"version":2'), /version 2 are not known/],
     ['lacks something', json.replace('"rounds":2,', ''), /a\.json: rounds/],
     [

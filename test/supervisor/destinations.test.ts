@@ -107,7 +107,7 @@ test('a slot means another endpoint only when nobody uses it, and another servic
 test('a full table refuses, says so, and takes more when there is room again', () => {
   const { destinations, clock } = setup();
   for (let i = 1; i < MAX_SERVICES; i++) destinations.addService(`s${i}`);
-  assert.throws(() => destinations.addService('more'), /no room for service more: 8191 services are there/);
+  assert.throws(() => destinations.addService('more'), /no room for service more: there are 8191 already/);
   assert.equal(destinations.service('more'), undefined);
   for (let i = 1; i < MAX_ENDPOINTS; i++) assert.ok(destinations.addEndpoint('s1', at(i)));
   assert.equal(destinations.addEndpoint('s1', { host: '::1', port: 1 }), undefined);

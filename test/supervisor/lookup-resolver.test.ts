@@ -214,7 +214,7 @@ describe('a resolver over a lookup', () => {
     assert.deepEqual(harness.endpoints.get('web:80'), [at('10.1.0.1')]);
   });
 
-  it('knows what an address speaks that is no Service and no pod', async () => {
+  it('knows what an address speaks that is neither a Service nor a pod', async () => {
     harness = new Harness();
     const profile = { ...PROFILE, authority: '', opaque: true };
     harness.cluster.profile({ host: '10.0.0.7', port: 80 }, { kind: 'profile', profile });

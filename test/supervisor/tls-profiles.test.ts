@@ -270,7 +270,7 @@ describe('files that cannot be used', () => {
     assert.deepEqual(said, [
       `listener edge: ${bad.certificate.replace(scratch.path(''), '')}: certificate 1 of 2 (CN=a.test) expired on THEN; renew it`,
       'listener edge: /none.pem: does not exist; create it, or correct the path',
-      'listener other: /files/first.pem: certificate 1 (CN=a.test) is not for c.test, as `names` says: it has a.test, *.b.test; correct names, or have it issued anew',
+      'listener other: /files/first.pem: certificate 1 (CN=a.test) is not for c.test, as `names` says: it has a.test, *.b.test; correct names, or have it reissued',
       'service out: /files/first-key.pem: has a private key and no certificate; are the two files mixed up?',
     ]);
     assert.equal(counts.failed, 4);
@@ -293,9 +293,9 @@ describe('files that cannot be used', () => {
     assert.equal(counts.broken, 1);
     assert.match(
       logs.at(-1) ?? '',
-      /^error a certificate cannot be used; the last one that could serves on: has no PEM block/,
+      /^error a certificate cannot be used; the last usable one stays in use: has no PEM block/,
     );
-    assert.match(profiles.notes()[0], /web-key\.pem: has no PEM block; .*; the one before serves on until 20/);
+    assert.match(profiles.notes()[0], /web-key\.pem: has no PEM block; .*; the previous one stays in use until 20/);
     assert.deepEqual(profiles.unready(), []);
   });
 });
@@ -328,14 +328,14 @@ describe('files that change', () => {
     await until(() => counts.broken === 1);
     assert.equal(used(), fingerprint(first));
     assert.deepEqual(logs, [
-      'error a certificate cannot be used; the last one that could serves on: is empty; put a PEM file there',
+      'error a certificate cannot be used; the last usable one stays in use: is empty; put a PEM file there',
     ]);
     rmSync(web.certificate);
     await until(() => logs.length === 2);
     assert.match(logs[1], /does not exist/);
     first.write(web.directory, 'web');
     await until(() => counts.broken === 0);
-    assert.equal(logs[2], 'info certificate is right again');
+    assert.equal(logs[2], 'info certificate is usable again');
     assert.equal(changes(), 0);
     second.write(web.directory, 'web');
     await until(() => used() === fingerprint(second));
@@ -428,8 +428,5 @@ it('a listener whose certificates have all expired is not ready', () => {
   apply(withListeners(listenerTls(), null));
   assert.deepEqual(profiles.unready(), []);
   clock.ms += 48 * 3_600_000;
-  assert.match(
-    profiles.unready().join(),
-    /^listener l0 has no certificate that is valid: .*first\.pem expired on 20.*Z$/,
-  );
+  assert.match(profiles.unready().join(), /^listener l0 has no valid certificate: .*first\.pem expired on 20.*Z$/);
 });

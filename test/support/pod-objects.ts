@@ -182,7 +182,7 @@ const UNITS: Readonly<Record<string, number>> = {
 /** A quantity as a number: `100m`, `64Mi`. */
 export function quantity(text: string | number): number {
   const match = /^([\d.]+)([a-zA-Z]*)$/.exec(String(text));
-  if (match === null || (match[2] !== '' && !(match[2] in UNITS))) throw new Error(`${text} is no quantity`);
+  if (match === null || (match[2] !== '' && !(match[2] in UNITS))) throw new Error(`${text} is not a quantity`);
   return Number(match[1]) * (UNITS[match[2]] ?? 1);
 }
 

@@ -32,7 +32,7 @@ async function mayCreate(client: ApiClient, group: string, resource: string, nam
   };
   const answer = await client.create('/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', review);
   if (objectIn(answer, 'status').allowed === true) return '';
-  throw broken('whoever is asking may not', 'install as somebody who may, such as an administrator of the cluster');
+  throw broken('the caller may not', 'install as somebody who may, such as an administrator of the cluster');
 }
 
 /** Namespaces that ask for proxies, but refuse pods that have one. */

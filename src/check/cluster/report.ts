@@ -38,7 +38,7 @@ function flawOf(error: unknown): Flaw {
   const message = error instanceof Error ? error.message : String(error);
   // Missing permission says nothing about the state.
   if (error instanceof ApiProblem && error.status === FORBIDDEN)
-    return doubtful(`it can't be looked at: ${message}`, 'call it with the rights to read this');
+    return doubtful(`it can't be looked at: ${message}`, 'run it as somebody who may read this');
   return broken(message, '');
 }
 

@@ -28,7 +28,7 @@ function withoutHostBits(text: string): Network {
 function readNetwork(reading: Reading, value: unknown, path: string): Network | null {
   try {
     if (typeof value === 'string' && value.includes('/')) return withoutHostBits(value);
-    reading.wrong(path, `${JSON.stringify(value)} is no range such as 10.0.0.0/8`);
+    reading.wrong(path, `${JSON.stringify(value)} is not a range such as 10.0.0.0/8`);
   } catch (error) {
     if (!(error instanceof ValueError)) throw error;
     reading.wrong(path, error.message);
@@ -47,7 +47,7 @@ export function readBlock(reading: Reading, value: unknown, path: string): Block
     .map((entry, i) => {
       const network = readNetwork(reading, entry, `${path}.except[${i}]`);
       if (network !== null && cidr !== null && (!contains(cidr, network) || contains(network, cidr)))
-        reading.wrong(`${path}.except[${i}]`, `${network.text} is no part of ${cidr.text}`);
+        reading.wrong(`${path}.except[${i}]`, `${network.text} is not part of ${cidr.text}`);
       return network;
     })
     .filter((network) => network !== null);

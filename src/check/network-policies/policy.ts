@@ -57,17 +57,17 @@ function readPort(reading: Reading, value: unknown, path: string): PolicyPort | 
     if (typeof port !== 'string') return { protocol, span: ALL, name: '' };
     if (!/^(?=.*[a-z])[a-z0-9](-?[a-z0-9])*$/.test(port) || port.length > 15) {
       const instead = /^\d+$/.test(port) ? `; write it without quotes: ${port}` : '';
-      reading.wrong(`${path}.port`, `${JSON.stringify(port)} is no name of a port${instead}`);
+      reading.wrong(`${path}.port`, `${JSON.stringify(port)} is not the name of a port${instead}`);
       return null;
     }
     return { protocol, span: null, name: port };
   }
   if (!isPort(port)) {
-    reading.wrong(`${path}.port`, `${JSON.stringify(port)} is no port: they go from 1 to 65535`);
+    reading.wrong(`${path}.port`, `${JSON.stringify(port)} is not a port: they go from 1 to 65535`);
     return null;
   }
   if (end !== null && (!isPort(end) || end < port)) {
-    reading.wrong(`${path}.endPort`, `${JSON.stringify(end)} is no port from ${port} on`);
+    reading.wrong(`${path}.endPort`, `${JSON.stringify(end)} is not a port from ${port} on`);
     return null;
   }
   return { protocol, span: { first: port, last: end === null ? port : Number(end) }, name: '' };

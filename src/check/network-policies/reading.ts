@@ -17,14 +17,14 @@ export class Reading {
   /** An empty map if it is not one. */
   map(value: unknown, path: string): PlainMap {
     if (isMap(value)) return value;
-    if (value !== undefined && value !== null) this.wrong(path, `${JSON.stringify(value)} is no map`);
+    if (value !== undefined && value !== null) this.wrong(path, `${JSON.stringify(value)} is not a map`);
     return {};
   }
 
   /** An empty list if it is not one. */
   list(value: unknown, path: string): readonly unknown[] {
     if (Array.isArray(value)) return value;
-    if (value !== undefined && value !== null) this.wrong(path, `${JSON.stringify(value)} is no list`);
+    if (value !== undefined && value !== null) this.wrong(path, `${JSON.stringify(value)} is not a list`);
     return [];
   }
 }

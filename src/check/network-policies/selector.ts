@@ -18,7 +18,7 @@ export type Labels = Readonly<Record<string, string>>;
 const isOperator = (value: unknown): value is Operator => OPERATORS.some((known) => known === value);
 
 function labelValue(reading: Reading, value: unknown, path: string): string {
-  if (typeof value !== 'string') reading.wrong(path, `${JSON.stringify(value)} is no text; put it in quotes`);
+  if (typeof value !== 'string') reading.wrong(path, `${JSON.stringify(value)} is not a string; put it in quotes`);
   return String(value);
 }
 

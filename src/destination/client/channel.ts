@@ -127,7 +127,7 @@ export class Channel {
         this.#quiet = false;
         this.failed(
           error instanceof ConnectTimeout ? 'timeout' : 'unreachable',
-          'the destination service cannot be reached; what is known serves on, and what is not goes where it was going',
+          'the destination service cannot be reached; known destinations stay in use, others are dialled at their original address',
           { reason: error instanceof Error ? error.message : String(error) },
         );
         this.#later(0);
@@ -155,9 +155,12 @@ export class Channel {
     this.heard();
     this.#logged.clear();
     if (!this.#quiet)
-      logger.info(this.#was ? 'the destination service is there again' : 'the destination service is there', {
-        server: `${host}:${port}`,
-      });
+      logger.info(
+        this.#was ? 'the destination service can be reached again' : 'the destination service can be reached',
+        {
+          server: `${host}:${port}`,
+        },
+      );
     this.#was = true;
     this.#quiet = false;
     let asked = false;
@@ -186,7 +189,8 @@ export class Channel {
     if (this.#stopped) return;
     // Normal events are not logged.
     this.#quiet = asked;
-    if (!asked) this.failed('broken', 'the connection to the destination service is lost; what is known serves on');
+    if (!asked)
+      this.failed('broken', 'the connection to the destination service is lost; known destinations stay in use');
     this.#later(performance.now() - this.#connectedAt);
   }
 
@@ -200,7 +204,7 @@ export class Channel {
         return;
       }
       const late = setTimeout(() => {
-        this.failed('timeout', 'the destination service does not answer any more (destination.keepAliveTimeout)');
+        this.failed('timeout', 'the destination service no longer answers (destination.keepAliveTimeout)');
         session.destroy();
       }, keepAliveTimeoutMs);
       session.ping((error) => {

@@ -11,11 +11,11 @@ const IDENTITY = /^[\x21-\x7e]{0,2048}$/;
 /** Throws a ProtobufError. */
 export function checkEndpoints(endpoints: readonly Endpoint[]): void {
   for (const { identity } of endpoints)
-    if (!IDENTITY.test(identity)) throw new ProtobufError('an endpoint has an identity that is no name');
+    if (!IDENTITY.test(identity)) throw new ProtobufError('an endpoint has an identity that is not a valid name');
 }
 
 /** Throws a ProtobufError. */
 export function checkProfile({ authority, endpoint }: Profile): void {
-  if (authority !== '' && !AUTHORITY.test(authority)) throw new ProtobufError('a Service has a name that is none');
+  if (authority !== '' && !AUTHORITY.test(authority)) throw new ProtobufError('a Service has an invalid name');
   if (endpoint !== null) checkEndpoints([endpoint]);
 }

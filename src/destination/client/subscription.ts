@@ -83,7 +83,10 @@ export class Subscription implements ChannelUser {
       if (told || this.#stopped) return;
       told = true;
       const { subject } = this.options;
-      this.channel.failed(reason, 'an answer of the destination service is of no use', { about: subject, reason: why });
+      this.channel.failed(reason, 'an answer of the destination service cannot be used', {
+        about: subject,
+        reason: why,
+      });
       stream.close(constants.NGHTTP2_CANCEL);
     };
     const reader = new MessageReader(maxMessageBytes, (octets) => {
@@ -126,8 +129,8 @@ export class Subscription implements ChannelUser {
         if (status !== null && status.name !== 'OK')
           fail('status', `${status.name} ${status.message.slice(0, MOST_TEXT)}`.trim());
         // A lost connection ends all its streams: that is reported once.
-        else if (!session.destroyed && reader.pending) fail('broken', 'the stream has ended within a message');
-        else if (!session.destroyed && status === null) fail('broken', 'the stream has ended without a status');
+        else if (!session.destroyed && reader.pending) fail('broken', 'the stream ended within a message');
+        else if (!session.destroyed && status === null) fail('broken', 'the stream ended without a status');
         this.#later(session, this.#retry.next(lived));
       }
     });

@@ -17,7 +17,7 @@ export function awaitRequest(
     if (outcome !== null) done(outcome);
   };
   const late = setTimeout(
-    () => finish(new CallProblem(STATUS.deadlineExceeded, 'the request did not come')),
+    () => finish(new CallProblem(STATUS.deadlineExceeded, 'the request did not arrive')),
     requestMs,
   );
   const take = (piece: Buffer): void => {

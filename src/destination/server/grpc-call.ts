@@ -71,7 +71,7 @@ export class RequestReader {
     this.#octets = this.#octets.length === 0 ? piece : Buffer.concat([this.#octets, piece]);
     if (this.#octets.length < PREFIX_BYTES) return null;
     if (this.#octets[0] !== 0)
-      throw new CallProblem(STATUS.unimplemented, 'the request is compressed; send it as it is');
+      throw new CallProblem(STATUS.unimplemented, 'the request is compressed; send it uncompressed');
     const length = this.#octets.readUInt32BE(1);
     if (length > this.maxBytes)
       throw new CallProblem(STATUS.resourceExhausted, `the request has ${length} octets; ${this.maxBytes} are allowed`);
@@ -160,7 +160,7 @@ export class GrpcCall {
 
   /** Its caller should ask another replica. */
   leave(): void {
-    this.end(STATUS.unavailable, 'this controller goes; ask again');
+    this.end(STATUS.unavailable, 'this controller is shutting down; ask again');
   }
 
   /** Ends it without a status: data on its way may be lost. */

@@ -54,7 +54,7 @@ function readTarget(path: string, clusterDomain: string): Target {
     labels.length <= MAX_LABELS &&
     labels[labels.length - 1] === 'svc' &&
     labels.every((label) => LABEL.test(label));
-  if (!valid) throw new CallProblem(STATUS.invalidArgument, `${quoted(host)} is no Service of this cluster`);
+  if (!valid) throw new CallProblem(STATUS.invalidArgument, `${quoted(host)} is not a Service of this cluster`);
   return { kind: 'service', name: { host: name, port } };
 }
 

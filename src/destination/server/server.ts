@@ -208,7 +208,10 @@ export class DestinationServer {
           const domain = call.method === 'rules' ? null : this.options.clusterDomain;
           const asked = readRequest(outcome, domain);
           if (call.method === 'get' && asked.target.kind === 'address')
-            throw new CallProblem(STATUS.invalidArgument, 'addresses have a profile; endpoints are those of Services');
+            throw new CallProblem(
+              STATUS.invalidArgument,
+              'addresses have only a profile; ask for the endpoints of a Service',
+            );
           this.#turns.add(call.session, { call, asked, timeoutMs });
         } catch (error) {
           this.#refuse(call, error);
@@ -226,7 +229,7 @@ export class DestinationServer {
       this.events.begun(method);
       this.#connections.begun(session, call);
       if (timeoutMs !== null)
-        call.timer = setTimeout(() => call.end(STATUS.deadlineExceeded, 'the time is over'), timeoutMs);
+        call.timer = setTimeout(() => call.end(STATUS.deadlineExceeded, 'the deadline has passed'), timeoutMs);
       if (call.open) feed.subscription = this.#subscribe(feed, method, asked, session);
     } catch (error) {
       this.#refuse(call, error);

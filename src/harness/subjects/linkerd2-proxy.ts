@@ -32,7 +32,7 @@ interface Ports {
 function missing(): string | null {
   const named = process.env.LINKERD2_PROXY;
   if (!named) return 'LINKERD2_PROXY names no binary';
-  if (!isProgram(named)) return `LINKERD2_PROXY names ${named}, which is no program`;
+  if (!isProgram(named)) return `LINKERD2_PROXY names ${named}, which is not a program`;
   if (sluiceCommand() === null) return 'Sluice, its control plane, is not built (make build)';
   if (process.getuid?.() !== 0) return 'its connections are redirected to it, which needs root';
   const lacking = ['iptables', 'setpriv'].find((name) => which(name) === null);

@@ -24,7 +24,7 @@ function nodePeer({ name, file, module, http2 }: NodePeer, directory: string | n
         : null,
     version: () => `${foreignVersion(module, directories)} on Node ${process.versions.node}`,
     unsupported(work) {
-      if (work.kind === 'tcp') return `${name} relays no plain TCP`;
+      if (work.kind === 'tcp') return `${name} does not relay plain TCP`;
       if (work.upgrade) return `${name} relays no WebSocket here`;
       if (work.tls !== undefined) return `${name} has no TLS here`;
       if (http2)

@@ -72,7 +72,7 @@ async function balancesHttp2(admin: number, work: Work): Promise<string | null> 
   const opened = (role: string) =>
     new RegExp(`^sluice_http2_streams_total\\{[^}]*role="${role}"[^}]*\\} [1-9]`, 'm').test(text);
   if (clientsSpeakHttp2(work) && !opened('server')) return 'HTTP/2 of the clients was relayed as bytes, not balanced';
-  return endpointSpeaksHttp2(work) && !opened('client') ? 'the endpoint was not spoken to by HTTP/2' : null;
+  return endpointSpeaksHttp2(work) && !opened('client') ? 'the endpoint was not reached over HTTP/2' : null;
 }
 
 /** Whether GET /ready on the admin port answers 200. */

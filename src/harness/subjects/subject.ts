@@ -70,8 +70,8 @@ export const direct: Subject = {
   name: 'direct',
   missing: () => null,
   unsupported({ http2, tls }) {
-    if (tls !== undefined) return 'the server behind speaks no TLS';
-    return http2 === 'clients' || http2 === 'endpoint' ? 'the server behind speaks one version of HTTP' : null;
+    if (tls !== undefined) return 'the upstream does not speak TLS';
+    return http2 === 'clients' || http2 === 'endpoint' ? 'the upstream speaks only one version of HTTP' : null;
   },
   async start(session, work) {
     const upstream = session.processes().at(0);

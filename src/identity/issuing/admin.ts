@@ -43,7 +43,7 @@ export class IssuingAdmin {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = (request.url ?? '/').split('?', 1)[0];
     if (request.method !== 'GET' && request.method !== 'HEAD')
-      return send(response, 405, 'only GET here', { Allow: 'GET' });
+      return send(response, 405, 'only GET is allowed here', { Allow: 'GET' });
     switch (path) {
       case '/live':
         return send(response, 200, 'live');
@@ -57,7 +57,7 @@ export class IssuingAdmin {
           'Content-Type': this.deps.registry.contentType,
         });
       default:
-        return send(response, path === '/' ? 200 : 404, 'there are /metrics, /ready and /live');
+        return send(response, path === '/' ? 200 : 404, 'the pages are /metrics, /ready and /live');
     }
   }
 }

@@ -154,10 +154,10 @@ export class Authority {
 /** Why a certificate may not sign others; null: it may. */
 function authorityProblem(certificate: X509Certificate): string | null {
   if (!certificate.ca)
-    return `certificate 1 (${subjectOf(certificate)}) is no authority's (CA:TRUE is missing): it may not sign others; name the issuer's`;
+    return `certificate 1 (${subjectOf(certificate)}) is not a CA certificate (CA:TRUE is missing), so it may not sign others; name the issuer's certificate`;
   const usage = keyUsage(certificate.raw);
   if (usage === null || (usage & KEY_USAGE.CERTIFICATES) !== 0) return null;
-  return `certificate 1 (${subjectOf(certificate)}) has a key usage without keyCertSign: it may not sign others; have it issued anew`;
+  return `certificate 1 (${subjectOf(certificate)}) has a key usage without keyCertSign: it may not sign others; have it reissued`;
 }
 
 const nodeCertificate = (certificate: x509.X509Certificate): X509Certificate =>

@@ -70,7 +70,7 @@ export class Certifier {
     const startedMs = performance.now();
     const facts: Record<string, unknown> = { identity: clipped(request.identity), peer };
     try {
-      if (this.#draining) throw new Refusal('draining', 'the identity service is about to end');
+      if (this.#draining) throw new Refusal('draining', 'the identity service is shutting down');
       if (!admission.enter(peer)) throw new Refusal('overload', 'too many requests at present');
       try {
         return await this.#certify(request, facts);
@@ -135,7 +135,7 @@ function nameOf(identity: string): string {
   const name = identity.toLowerCase();
   const parsed = name.length <= MAX_NAME ? parseWorkloadName(name) : 'is too long';
   if (typeof parsed === 'string' || parsed.kind !== 'dns' || parsed.text !== name)
-    throw new Refusal('bad-request', 'the identity is no DNS name');
+    throw new Refusal('bad-request', 'the identity is not a DNS name');
   return name;
 }
 
@@ -144,7 +144,7 @@ function tokenOf(bytes: Uint8Array): string {
   if (bytes.length > MAX_TOKEN_BYTES)
     throw new Refusal('bad-request', `the token has more than ${MAX_TOKEN_BYTES} bytes`);
   const token = Buffer.from(bytes).toString('latin1').trim();
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new Refusal('bad-token', 'the token has octets that no token has');
+  if (!/^[\x21-\x7e]+$/.test(token)) throw new Refusal('bad-token', 'the token has bytes that no token may have');
   return token;
 }
 

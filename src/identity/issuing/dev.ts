@@ -82,7 +82,9 @@ function refuseToOverwrite(directory: string, leaves: readonly DevLeaf[]): void 
     (name) => existsSync(join(directory, name)),
   );
   if (existing !== undefined)
-    throw new Error(`${join(directory, existing)} is there already and stays; name another directory, or remove it`);
+    throw new Error(
+      `${join(directory, existing)} exists already and is not overwritten; name another directory, or remove it`,
+    );
 }
 
 async function filesOf({ keys, lifetimeMs, nowMs }: DevOptions, leaves: readonly DevLeaf[]): Promise<DevFile[]> {

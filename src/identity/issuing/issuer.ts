@@ -59,8 +59,9 @@ export class Issuer implements IssuerInUse {
   unusable(): string | null {
     const now = this.deps.now();
     const { notBefore, notAfter } = this.current;
-    if (now >= notAfter.getTime()) return `${this.files.certificate}: the issuer ended at ${notAfter.toISOString()}`;
-    if (now < notBefore.getTime()) return `${this.files.certificate}: the issuer begins at ${notBefore.toISOString()}`;
+    if (now >= notAfter.getTime()) return `${this.files.certificate}: the issuer expired at ${notAfter.toISOString()}`;
+    if (now < notBefore.getTime())
+      return `${this.files.certificate}: the issuer is not valid before ${notBefore.toISOString()}`;
     return null;
   }
 
@@ -90,7 +91,7 @@ export class Issuer implements IssuerInUse {
       const problem = error instanceof Error ? error.message : String(error);
       this.deps.loaded('refused');
       if (problem !== this.#problem)
-        this.deps.logger.error('issuer refused; the one of before stays in use', { problem });
+        this.deps.logger.error('issuer refused; the previous one stays in use', { problem });
       this.#problem = problem;
       return false;
     }
@@ -108,7 +109,7 @@ async function loadFiles({ certificate, key, anchors }: IssuerFiles, now: number
   const authority = await Authority.load(readPart(certificate), readPart(key));
   const ended = authority.notAfter.getTime() <= now;
   if (ended)
-    throw new CredentialProblem(certificate, `ended at ${authority.notAfter.toISOString()}; a new issuer is due`);
+    throw new CredentialProblem(certificate, `expired at ${authority.notAfter.toISOString()}; a new issuer is due`);
   if (anchors === null) return authority;
   const trusted = readAnchors(anchors, now).anchors.map((text) => new X509Certificate(text));
   const problem = trustProblem(authority.chain, trusted, anchors);

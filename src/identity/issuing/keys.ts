@@ -31,9 +31,9 @@ export function keyProblem(key: KeyObject): string | null {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
   if (type === 'ec') {
     const curve = details?.namedCurve ?? 'unknown';
-    return curve in CURVES ? null : `an ECDSA key on the curve ${curve}; P-256 and P-384 are known`;
+    return curve in CURVES ? null : `an ECDSA key on the curve ${curve}; P-256 and P-384 are supported`;
   }
-  if (type !== 'rsa') return `a key of the kind ${type ?? 'unknown'}; ECDSA and RSA are known`;
+  if (type !== 'rsa') return `a key of the kind ${type ?? 'unknown'}; ECDSA and RSA are supported`;
   const bits = details?.modulusLength ?? 0;
   if (bits < 2048 || bits > 4096) return `an RSA key of ${bits} bits; 2048 to 4096 are allowed`;
   return (details?.publicExponent ?? 0n) < 65537n ? 'an RSA key with a small exponent; 65537 is usual' : null;

@@ -21,7 +21,7 @@ export class IssuingMetrics {
   readonly #refused = this.#counter('sluice_identity_refused_total', 'Requests refused', ['reason']);
   readonly #connectionsRefused = this.#counter(
     'sluice_identity_connections_refused_total',
-    'Connections that were more than the bounds allow',
+    'Connections refused because of a limit',
   );
   readonly #loads = this.#counter('sluice_identity_issuer_loads_total', 'Times the issuer was loaded', ['result']);
   readonly #reviews = this.#counter('sluice_identity_token_reviews_total', 'Tokens Kubernetes was asked about', [
@@ -29,27 +29,27 @@ export class IssuingMetrics {
   ]);
   readonly #reviewSeconds = this.#histogram(
     'sluice_identity_token_review_seconds',
-    'How long Kubernetes took to answer',
+    'Time that Kubernetes took to answer',
   );
   readonly #seconds = this.#histogram(
     'sluice_identity_request_seconds',
-    'How long requests took, refused ones included',
+    'Time that requests took, including refused ones',
   );
 
   constructor({ version }: { readonly version: string }) {
     for (const reason of Object.keys(REFUSAL_STATUS)) this.#refused.inc({ reason }, 0);
     for (const result of LOAD_RESULTS) this.#loads.inc({ result }, 0);
     for (const result of REVIEW_RESULTS) this.#reviews.inc({ result }, 0);
-    const build = this.#gauge('sluice_build_info', 'What runs here', ['version', 'node']);
+    const build = this.#gauge('sluice_build_info', 'The running version', ['version', 'node']);
     build.set({ version, node: process.versions.node }, 1);
     collectDefaultMetrics({ register: this.registry, eventLoopMonitoringPrecision: 500 });
   }
 
   watch({ concurrent, connections, issuerEndsMs }: Gauges): void {
-    this.#live('sluice_identity_requests', 'Requests that are worked on', concurrent);
+    this.#live('sluice_identity_requests', 'Requests in progress', concurrent);
     this.#live('sluice_identity_connections', 'Connections of callers', connections);
     const name = 'sluice_identity_issuer_expiry_timestamp_seconds';
-    this.#live(name, 'When the issuer in use ends, since 1970', () => issuerEndsMs() / 1000);
+    this.#live(name, 'When the issuer in use expires, in Unix time', () => issuerEndsMs() / 1000);
   }
 
   connectionRefused(): void {

@@ -134,7 +134,7 @@ class FileWatch {
       this.#lookAtTokens(force);
       await this.after(await this.issuer.refresh(force));
     } catch (error) {
-      this.logger.error('files could not be looked at', { error });
+      this.logger.error('files could not be checked for changes', { error });
     } finally {
       this.#busy = false;
     }
@@ -148,7 +148,7 @@ class FileWatch {
     this.authenticator.reload();
     const { path, problem } = this.authenticator;
     if (problem === null) this.logger.info('tokens read again', { file: path });
-    else this.logger.error('tokens refused; those of before stay in use', { problem });
+    else this.logger.error('tokens refused; the previous ones stay in use', { problem });
   }
 
   #tokensSignature(): string {

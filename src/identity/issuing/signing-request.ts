@@ -38,7 +38,7 @@ export async function readSigningRequest(der: Uint8Array, name: string): Promise
 function parse(der: Uint8Array): x509.Pkcs10CertificateRequest {
   try {
     // The library also accepts PEM, base 64 and hexadecimal digits, and ignores trailing bytes.
-    if (!isOneSequence(der)) throw new Error('it is not a sequence of DER, or something follows it');
+    if (!isOneSequence(der)) throw new Error('it is not a DER sequence, or something follows it');
     const request = new x509.Pkcs10CertificateRequest(Buffer.from(der));
     // They are parsed on access.
     void request.extensions.length;
@@ -99,8 +99,7 @@ function checkNames(request: x509.Pkcs10CertificateRequest, dns: string): string
     if (extension instanceof x509.KeyUsagesExtension && (extension.usages & AUTHORITY_USAGES) !== 0)
       throw tooMuch('the certificate signing request asks for the key usage of an authority');
     if (!(extension instanceof x509.SubjectAlternativeNameExtension)) continue;
-    if (!onlyKnown(extension))
-      throw tooMuch('the certificate signing request asks for names of a kind that is not known');
+    if (!onlyKnown(extension)) throw tooMuch('the certificate signing request asks for names of an unknown kind');
     for (const { type, value } of extension.names.items) {
       if (type === 'dns' && value.toLowerCase() === dns) asksForName = true;
       else if (type === 'url') uris.push(value);
@@ -109,7 +108,7 @@ function checkNames(request: x509.Pkcs10CertificateRequest, dns: string): string
   }
   for (const common of request.subjectName.getField('CN'))
     if (common !== '' && common.toLowerCase() !== dns)
-      throw tooMuch(`the certificate signing request has another common name than ${dns}: ${clipped(common)}`);
+      throw tooMuch(`the certificate signing request has a common name other than ${dns}: ${clipped(common)}`);
   if (!asksForName) throw tooMuch(`the certificate signing request does not ask for ${dns}`);
   return [...new Set(uris)];
 }

@@ -89,7 +89,7 @@ export class TokenReview implements Authenticator {
     try {
       return JSON.parse(answer);
     } catch {
-      throw new Error('an answer that is no JSON');
+      throw new Error('an answer that is not valid JSON');
     }
   }
 
@@ -145,7 +145,7 @@ function accountOf(review: unknown, audience: string): TokenAccount {
   }
   // An API server without audiences would also authenticate tokens made for somebody else.
   if (!Array.isArray(status.audiences) || !status.audiences.includes(audience))
-    throw new Refusal('bad-token', `the token is not made for the audience ${audience}`);
+    throw new Refusal('bad-token', `the token is not for the audience ${audience}`);
   const username = isRecord(status.user) ? status.user.username : undefined;
   if (typeof username !== 'string') throw new Error('an answer without a user');
   const match = USER.exec(username);
@@ -153,7 +153,7 @@ function accountOf(review: unknown, audience: string): TokenAccount {
     throw new Refusal(
       'not-allowed',
       'the token is not of a service account',
-      `${clipped(username)} is no service account`,
+      `${clipped(username)} is not a service account`,
     );
   return { namespace: match[1], account: match[2] };
 }

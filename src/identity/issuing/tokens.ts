@@ -56,7 +56,7 @@ export class TokenFile implements Authenticator {
 
   async authenticate(token: string): Promise<TokenAccount> {
     const account = this.#accounts.get(hash(token));
-    if (account === undefined) throw new Refusal('bad-token', 'nobody knows the token');
+    if (account === undefined) throw new Refusal('bad-token', 'the token is unknown');
     return account;
   }
 

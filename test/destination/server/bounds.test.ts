@@ -230,7 +230,7 @@ describe('a server of the destination API', () => {
       [{ ':method': 'GET' }, null, '405'],
       [{ 'content-type': 'application/json' }, request(WEB), '415'],
       [{ ':path': '/other/Get' }, request(WEB), '200 12 there is no such method'],
-      [{}, Buffer.from([1, 0, 0, 0, 0]), '200 12 the request is compressed; send it as it is'],
+      [{}, Buffer.from([1, 0, 0, 0, 0]), '200 12 the request is compressed; send it uncompressed'],
       [{}, Buffer.from([0, 255, 255, 255, 255]), '200 8 the request has 4294967295 octets; 16384 are allowed'],
       [{}, Buffer.concat([request(WEB), request(WEB)]), '200 12 there is more than one request in the call'],
       [{}, request(WEB).subarray(0, 7), '200 3 the call ended before its request did'],
@@ -244,7 +244,7 @@ describe('a server of the destination API', () => {
     }
     const late = ask(client);
     late.write(request(WEB).subarray(0, 7));
-    assert.equal(await answer(late), '200 4 the request did not come');
+    assert.equal(await answer(late), '200 4 the request did not arrive');
     // In pieces of an octet it is a request all the same.
     const pieces = ask(client);
     for (const octet of request(WEB)) pieces.write(Buffer.from([octet]));
@@ -290,7 +290,7 @@ describe('a server of the destination API', () => {
     const { port } = await served(cluster, { limits: { maxAgeMs: 200 } });
     const client = new DestinationClient(port);
     const stream = client.get(WEB);
-    assert.equal(await stream.end(), 'UNAVAILABLE: this controller goes; ask again');
+    assert.equal(await stream.end(), 'UNAVAILABLE: this controller is shutting down; ask again');
     assert.deepEqual([...(stream.endpoints()?.values() ?? [])], endpointsAt(1));
     const again = client.get(WEB);
     await again.knows(endpointsAt(1));
@@ -307,7 +307,8 @@ describe('a server of the destination API', () => {
     const goes = await session(port);
     const goaway = once(goes, 'goaway');
     const closed = server.close();
-    for (const stream of streams) assert.equal(await stream.end(), 'UNAVAILABLE: this controller goes; ask again');
+    for (const stream of streams)
+      assert.equal(await stream.end(), 'UNAVAILABLE: this controller is shutting down; ask again');
     assert.equal((await goaway)[0], constants.NGHTTP2_NO_ERROR);
     assert.equal(await closed, true);
     assert.equal(told.streams, 0);

@@ -221,26 +221,29 @@ describe('streams of the destination API', () => {
     ]);
   });
 
-  it('refuse what is no Service, and say why', async () => {
+  it('refuse what is not a Service, and say why', async () => {
     for (const [path, end] of [
-      ['example.com:80', 'INVALID_ARGUMENT: "example.com" is no Service of this cluster'],
-      ['web.shop.svc.other.local:80', 'INVALID_ARGUMENT: "web.shop.svc.other.local" is no Service of this cluster'],
-      ['shop.svc.cluster.local:80', 'INVALID_ARGUMENT: "shop.svc.cluster.local" is no Service of this cluster'],
-      ['a.b.c.d.svc.cluster.local:80', 'INVALID_ARGUMENT: "a.b.c.d.svc.cluster.local" is no Service of this cluster'],
-      ['-.shop.svc.cluster.local:80', 'INVALID_ARGUMENT: "-.shop.svc.cluster.local" is no Service of this cluster'],
+      ['example.com:80', 'INVALID_ARGUMENT: "example.com" is not a Service of this cluster'],
+      ['web.shop.svc.other.local:80', 'INVALID_ARGUMENT: "web.shop.svc.other.local" is not a Service of this cluster'],
+      ['shop.svc.cluster.local:80', 'INVALID_ARGUMENT: "shop.svc.cluster.local" is not a Service of this cluster'],
+      [
+        'a.b.c.d.svc.cluster.local:80',
+        'INVALID_ARGUMENT: "a.b.c.d.svc.cluster.local" is not a Service of this cluster',
+      ],
+      ['-.shop.svc.cluster.local:80', 'INVALID_ARGUMENT: "-.shop.svc.cluster.local" is not a Service of this cluster'],
       ['web.shop.svc.cluster.local:0', 'INVALID_ARGUMENT: the path "web.shop.svc.cluster.local:0" is not HOST:PORT'],
       [
         'web.shop.svc.cluster.local:65536',
         'INVALID_ARGUMENT: the path "web.shop.svc.cluster.local:65536" is not HOST:PORT',
       ],
       ['', 'INVALID_ARGUMENT: the path "" is not HOST:PORT'],
-      ['grüße:80', 'INVALID_ARGUMENT: "grüße" is no Service of this cluster'],
-      ['10.0.0.1:80', 'INVALID_ARGUMENT: addresses have a profile; endpoints are those of Services'],
+      ['grüße:80', 'INVALID_ARGUMENT: "grüße" is not a Service of this cluster'],
+      ['10.0.0.1:80', 'INVALID_ARGUMENT: addresses have only a profile; ask for the endpoints of a Service'],
     ])
       assert.equal(await client.get(path).end(), end);
     assert.equal(
       await client.profile(`${'x'.repeat(1000)}:80`).end(),
-      `INVALID_ARGUMENT: "${'x'.repeat(253)}…" is no Service of this cluster`,
+      `INVALID_ARGUMENT: "${'x'.repeat(253)}…" is not a Service of this cluster`,
     );
     assert.equal(
       await client.call('Get', Buffer.from([0x12, 0x05, 0x61])).end(),

@@ -139,12 +139,12 @@ describe('an authority', () => {
     assert.equal((await load(chain, stdout)).pem, chain);
   });
 
-  it('refuses what is no authority, and says why', async () => {
+  it('refuses what is not an authority, and says why', async () => {
     const { chain, key } = await pki.issuer;
     const leaf = await pki.leaf({ dns: ['a.test'] });
     const other = await Pki.make({ name: 'other' });
     const cases: [string, string, RegExp][] = [
-      [leaf.chain, leaf.key, /^CredentialProblem: issuer\.pem: certificate 1 \(CN=a\.test\) is no authority's/],
+      [leaf.chain, leaf.key, /^CredentialProblem: issuer\.pem: certificate 1 \(CN=a\.test\) is not a CA certificate/],
       [chain, (await other.issuer).key, /issuer\.pem: does not belong to the key of issuer-key\.pem/],
       ['nothing\n', key, /issuer\.pem: /],
       [`${chain}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`, key, /issuer\.pem: .*can't be read/],

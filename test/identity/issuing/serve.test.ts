@@ -128,14 +128,14 @@ describe('the identity service', () => {
   it('refuses with the status that fits, a line in the log and a metric', async () => {
     const other = await signingRequest([meshName('other')]);
     const cases: [Partial<CertifyRequest>, string, string, RegExp][] = [
-      [{ token: 'nobody’s' }, 'UNAUTHENTICATED', 'bad-token', /octets that no token has/],
-      [{ token: 'token-of-we' }, 'UNAUTHENTICATED', 'bad-token', /nobody knows the token/],
+      [{ token: 'nobody’s' }, 'UNAUTHENTICATED', 'bad-token', /bytes that no token may have/],
+      [{ token: 'token-of-we' }, 'UNAUTHENTICATED', 'bad-token', /the token is unknown/],
       [{ token: '' }, 'INVALID_ARGUMENT', 'bad-request', /there is no token/],
       [{ token: 'x'.repeat(20_000) }, 'INVALID_ARGUMENT', 'bad-request', /more than 16384 bytes/],
       [{ token: 'token-of-other' }, 'PERMISSION_DENIED', 'not-allowed', /may have other\.test\.serviceaccount/],
       [{ identity: '' }, 'INVALID_ARGUMENT', 'bad-request', /no identity/],
-      [{ identity: 'spiffe://cluster.local/ns/test/sa/web' }, 'INVALID_ARGUMENT', 'bad-request', /no DNS name/],
-      [{ identity: 'two words' }, 'INVALID_ARGUMENT', 'bad-request', /no DNS name/],
+      [{ identity: 'spiffe://cluster.local/ns/test/sa/web' }, 'INVALID_ARGUMENT', 'bad-request', /not a DNS name/],
+      [{ identity: 'two words' }, 'INVALID_ARGUMENT', 'bad-request', /not a DNS name/],
       [{ identity: meshName('other'), request: other.der }, 'PERMISSION_DENIED', 'not-allowed', /may have web\.test/],
       [{ request: other.der }, 'INVALID_ARGUMENT', 'asks-too-much', /asks for more than/],
       [{ request: randomBytes(300) }, 'INVALID_ARGUMENT', 'bad-signing-request', /can't be read: /],
@@ -225,9 +225,9 @@ describe('the identity service', () => {
     replace('tokens', 'token-of-web test/web\na-new-one test/web\n');
     await eventually(() => service.logged('tokens read again').length > 0, 'tokens');
     await caller.certify(web({ token: 'a-new-one' }));
-    await refused(caller.certify(web({ token: 'token-of-other' })), 'UNAUTHENTICATED', /nobody knows/);
+    await refused(caller.certify(web({ token: 'token-of-other' })), 'UNAUTHENTICATED', /the token is unknown/);
     replace('tokens', 'token-of-web\n');
-    await eventually(() => service.logged('tokens refused; those of before stay in use').length > 0, 'a refusal');
+    await eventually(() => service.logged('tokens refused; the previous ones stay in use').length > 0, 'a refusal');
     assert.match((await service.page('/ready')).body, /^ready\n.*tokens: line 1 is not TOKEN NAMESPACE\/ACCOUNT/);
     await caller.certify(web({ token: 'a-new-one' }));
     replace('tokens', 'token-of-web test/web\n');
@@ -304,7 +304,7 @@ describe('the identity service', () => {
     const reviews = (result: string) => reviewing.metric(`sluice_identity_token_reviews_total{result="${result}"}`);
     try {
       // No token has a space in it: this one never gets to Kubernetes.
-      await refused(from.certify(web({ token: 'two words' })), 'UNAUTHENTICATED', /octets/);
+      await refused(from.certify(web({ token: 'two words' })), 'UNAUTHENTICATED', /bytes that no token/);
       assert.equal(await reviews('denied'), 0);
       const { leaf } = await from.certify(web({ token: 'good' }));
       assert.equal(new X509Certificate(leaf).subjectAltName, `DNS:${meshName('web')}`);
@@ -331,7 +331,7 @@ describe('the identity service', () => {
     const from = new Certifying(ending.port);
     try {
       await eventually(async () => (await ending.page('/ready')).status === 503, 'the end');
-      assert.match((await ending.page('/ready')).body, /issuer\.pem: the issuer ended at/);
+      assert.match((await ending.page('/ready')).body, /issuer\.pem: the issuer expired at/);
       await refused(from.certify(web()), 'UNAVAILABLE', /the issuer cannot sign at present/);
       assert.equal(ending.logged('certificate refused').at(-1)?.reason, 'issuer-unusable');
     } finally {
@@ -340,7 +340,7 @@ describe('the identity service', () => {
     }
     await assert.rejects(
       startIdentityService([...endingIssuer, ...names]),
-      /issuer\.pem: ended at .*; a new issuer is due/,
+      /issuer\.pem: expired at .*; a new issuer is due/,
     );
   });
 

@@ -94,13 +94,13 @@ describe('TokenReview', () => {
     answer = status({ ...good, authenticated: 'true' });
     await refused('bad-token', /does not vouch/);
     answer = status({ ...good, audiences: ['https://kubernetes.default.svc'] });
-    await refused('bad-token', /not made for the audience identity\.l5d\.io/);
+    await refused('bad-token', /not for the audience identity\.l5d\.io/);
     answer = status({ authenticated: true, user: good.user });
-    await refused('bad-token', /not made for the audience/);
+    await refused('bad-token', /not for the audience/);
     answer = status({ ...good, user: { username: 'system:admin' } });
-    await refused('not-allowed', /system:admin is no service account/);
+    await refused('not-allowed', /system:admin is not a service account/);
     answer = status({ ...good, user: { username: 'system:serviceaccount:test:web:more' } });
-    await refused('not-allowed', /is no service account/);
+    await refused('not-allowed', /is not a service account/);
     assert.equal(review.problem, null);
     assert.deepEqual(new Set(results.splice(0)), new Set(['denied']));
   });
@@ -112,9 +112,9 @@ describe('TokenReview', () => {
       [status({}, 429), /status 429/],
       [status({}, 500), /status 500/],
       [(_, response) => response.writeHead(302, { Location: 'https://elsewhere.test/' }).end(), /status 302/],
-      [(_, response) => response.writeHead(201).end('<html>'), /an answer that is no JSON/],
+      [(_, response) => response.writeHead(201).end('<html>'), /an answer that is not valid JSON/],
       [(_, response) => response.writeHead(201).end('null'), /an answer without a status/],
-      [(_, response) => response.writeHead(201).end(), /no JSON/],
+      [(_, response) => response.writeHead(201).end(), /not valid JSON/],
       [status({ authenticated: true, audiences: [AUDIENCE] }), /an answer without a user/],
       [(_, response) => response.writeHead(201).end('x'.repeat(1 << 20)), /./],
       [(_, response) => response.destroy(), /./],
