@@ -17,7 +17,7 @@ const BATCH = 50;
  */
 const MOST = 40;
 /** What is discarded under traffic: code for what no rehearsal shows, of which little is in a simple request. Where shapes differ it is 30. */
-const MOST_BAILOUTS = 8;
+const MOST_BAILOUTS = 20;
 
 const names = (log: string): string[] =>
   [...log.matchAll(/^\[completed optimizing \S+ <JSFunction ([^ >]+)/gm)].map(([, name]) => name);

@@ -93,7 +93,6 @@ export async function rehearse(
   const task = taskOf(real, port2, snapshotOf(real.snapshot, settings, way, kernel));
   native.makeColumns(1);
   const worker = new Worker(task, kernel.native);
-  native.makeColumns(0);
   // The port holds the worker until it is closed.
   const closed = once(port2, 'close');
   const served = worker.run();
@@ -106,13 +105,16 @@ export async function rehearse(
         return over || sum(clients) >= requests;
       });
     until(SHAPED);
+    // Up to here there are still columns to be made, by `shaped`: what compilers leave must not become columns.
     shaped();
+    native.makeColumns(0);
     optimiseEarly(true);
     for (let next = SHAPED + ROUND; !over; next += ROUND) {
       until(next);
       await compiled();
     }
   } finally {
+    native.makeColumns(0);
     optimiseEarly(false);
     port1.postMessage({ kind: 'drain', phase: 'force', listeners: null } satisfies ToWorker);
     // The timer's promise would otherwise hold the close event, and with it the worker, until the timer fires.
