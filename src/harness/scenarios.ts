@@ -208,6 +208,7 @@ export interface PlanChoices {
   readonly threads: number;
   readonly io: LoadPlan['io'];
   readonly pace?: Pace;
+  readonly warmupSeconds?: number;
 }
 
 /** The load's plan for a subject that listens on `port`. */
@@ -243,7 +244,7 @@ export function planOf(scenario: Scenario, port: number, choices: PlanChoices): 
     streams: scenario.streams,
     keepAlive: scenario.keepAlive,
     threads: choices.threads,
-    warmupSeconds: 0,
+    warmupSeconds: choices.warmupSeconds ?? 0,
     seconds: choices.seconds,
     timeoutMs: 5000,
     io: choices.io,

@@ -35,6 +35,8 @@ export interface StageOptions {
 const MOST_ERRORS = 0.01;
 /** Minimum part of an interrupted load that still counts as a sample. */
 const ENOUGH = 0.5;
+/** Before a load whose latency is judged: the generator compiles its code in the first requests of each load, which would be late for it. */
+const PACED_WARM_UP_S = 0.5;
 
 /** The subject could not do the work; it gets no further samples. */
 class SubjectFailure extends Error {}
@@ -161,7 +163,9 @@ export class Stage {
       if (load.interrupted && load.seconds < seconds * ENOUGH) return null;
       const cores = coreList(placement.subject);
       const alone = cores.length > 0 && !cores.some((core) => coreList(placement.load).includes(core));
-      const cost = costOf(before, after, unitsOf(scenario, load.done), cores.length, alone);
+      // The warm-up costs too, and its units are not counted.
+      const whole = pace === undefined ? 1 : 1 + PACED_WARM_UP_S / Math.max(load.seconds, PACED_WARM_UP_S);
+      const cost = costOf(before, after, unitsOf(scenario, load.done) * whole, cores.length, alone);
       return {
         round,
         cpuUs: cost.cpuUs,
@@ -199,7 +203,8 @@ export class Stage {
   #loadOnce({ port, address = '127.0.0.1' }: Running, seconds: number, pace?: Pace): Promise<LoadResult> {
     const { scenario, placement, io, runLoad, signal } = this.#options;
     const threads = Math.max(1, coreList(placement.load).length);
-    const plan = planOf(scenario, port, { seconds, threads, io, ...(pace === undefined ? {} : { pace }) });
+    const given = pace === undefined ? {} : { pace, warmupSeconds: PACED_WARM_UP_S };
+    const plan = planOf(scenario, port, { seconds, threads, io, ...given });
     const targets = plan.targets.map((target) => ({ ...target, address }));
     return runLoad({ ...plan, targets, tls: this.#tls(plan) }, () => undefined, signal);
   }
