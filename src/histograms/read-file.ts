@@ -52,7 +52,7 @@ export function readHistogramFile(file: string): HistogramFile {
   if (octets.length === 0) throw new HistogramFileError(`${file}: it is empty`);
   if (octets[0] === 0x1f && octets[1] === 0x8b)
     throw new HistogramFileError(`${file}: it is compressed with gzip; unpack it first`);
-  if (octets.includes(0)) throw new HistogramFileError(`${file}: it is no text, and so neither a log nor a .hgrm`);
+  if (octets.includes(0)) throw new HistogramFileError(`${file}: it is not text, and so neither a log nor a .hgrm`);
   const text = octets.toString('utf8');
   if (looksLikeHgrm(text)) return { kind: 'hgrm', text };
   if (/^(#|"StartTimestamp"|Tag=|[\d.]+,)/.test(text)) return { kind: 'log', text };

@@ -48,7 +48,7 @@ export function changed(value: PlainMap, change: (object: PlainMap) => PlainMap)
 export function misfitIn(value: PlainMap): string | null {
   if (value.kind !== 'List' || value.apiVersion !== 'v1' || !Array.isArray(value.items)) return null;
   for (const [index, item] of (value.items as unknown[]).entries()) {
-    if (!isMap(item)) return `items[${index}] is no map`;
+    if (!isMap(item)) return `items[${index}] is not a map`;
     for (const key of ['apiVersion', 'kind']) if (textOf(item[key]) === '') return `items[${index}] has no ${key}`;
     const wrong = misfitIn(item);
     if (wrong !== null) return `items[${index}].${wrong}`;

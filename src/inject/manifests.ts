@@ -53,11 +53,11 @@ export interface Manifest {
 
 function checked(value: unknown, wrong: (what: string) => ManifestProblem): PlainMap | null {
   if (value === null || value === undefined) return null;
-  if (!isMap(value)) throw wrong('is no object of Kubernetes: it is no map');
+  if (!isMap(value)) throw wrong('is not a Kubernetes object: it is not a map');
   for (const key of ['apiVersion', 'kind'])
-    if (textOf(value[key]) === '') throw wrong(`is no object of Kubernetes: it has no ${key}`);
+    if (textOf(value[key]) === '') throw wrong(`is not a Kubernetes object: it has no ${key}`);
   const misfit = misfitIn(value);
-  if (misfit !== null) throw wrong(`is no list of objects: ${misfit}`);
+  if (misfit !== null) throw wrong(`is not a list of objects: ${misfit}`);
   return value;
 }
 
@@ -70,9 +70,10 @@ function objectIn(
 ): PlainMap | null {
   const [error] = source.errors;
   if (error !== undefined)
-    throw wrong(`is no YAML: ${error.message}${isTemplate ? `; ${TEMPLATE}` : ''}`, error.pos[0]);
+    throw wrong(`is not valid YAML: ${error.message}${isTemplate ? `; ${TEMPLATE}` : ''}`, error.pos[0]);
   const again = duplicateKey(source);
-  if (again !== null) throw wrong(`is no YAML: a map has a key twice${isTemplate ? `; ${TEMPLATE}` : ''}`, again);
+  if (again !== null)
+    throw wrong(`is not valid YAML: a map has a key twice${isTemplate ? `; ${TEMPLATE}` : ''}`, again);
   let odd: Node | undefined;
   visit(source, {
     Pair: (_key, { key }) => {

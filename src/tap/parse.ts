@@ -50,7 +50,7 @@ function parseText(text: string): string {
 
 function parsePath(text: string): string {
   if (!text.startsWith('/') && text !== '*')
-    throw new ValueError(`"${text}" is the beginning of no path; write /${text}`);
+    throw new ValueError(`"${text}" is not the beginning of a path; write /${text}`);
   return parseText(text);
 }
 
@@ -60,7 +60,7 @@ function parseStatus(text: string): { from: number; to: number } {
   if (digit !== undefined) return { from: Number(digit) * 100, to: Number(digit) * 100 + 99 };
   const [, low, high = low] = /^([1-9]\d\d)(?:-([1-9]\d\d))?$/.exec(text) ?? [];
   if (low === undefined || Number(low) > Number(high))
-    throw new ValueError(`"${text}" is no status; write for example 404, 5xx or 400-499`);
+    throw new ValueError(`"${text}" is not a status; write for example 404, 5xx or 400-499`);
   return { from: Number(low), to: Number(high) };
 }
 
@@ -70,7 +70,7 @@ function parseLatency(text: string): number {
 
 function parseRps(text: string): number {
   const number = /^\d{1,6}$/.test(text) ? Number(text) : 0;
-  if (number === 0) throw new ValueError(`"${text}" is no number of records a second; write for example 100`);
+  if (number === 0) throw new ValueError(`"${text}" is not a number of records a second; write for example 100`);
   return number;
 }
 

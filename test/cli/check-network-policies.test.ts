@@ -61,7 +61,7 @@ it('takes the namespace of objects that name none from an option', () => {
 it('says what it cannot read, with exit code 2', () => {
   for (const [args, input, message] of [
     [['nowhere.yaml'], '', /^nowhere\.yaml: cannot be read: ENOENT/],
-    [['-'], 'listeners: []\n', /^standard input: document 1, line 1: is no object of Kubernetes/],
+    [['-'], 'listeners: []\n', /^standard input: document 1, line 1: is not a Kubernetes object/],
     [['-'], '{{ .Values.policies }}\n', /^standard input: document 1/],
     [[SHOP, '-o', 'xml'], '', /--output "xml": write text or json/],
     [[SHOP, '-c', 'x'], '', /--config does not apply to --network-policies/],

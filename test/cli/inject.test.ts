@@ -82,7 +82,7 @@ describe('sluice inject', () => {
   it('prints nothing where something can’t be read', async () => {
     const bad = write('bad.yaml', `${pod('web')}---\nkind: [\n`);
     const cases: [string[], RegExp][] = [
-      [['one.yaml', bad], /^sluice inject: bad\.yaml: document 2, line \d+: is no YAML: /],
+      [['one.yaml', bad], /^sluice inject: bad\.yaml: document 2, line \d+: is not valid YAML: /],
       [['nowhere.yaml'], /^sluice inject: nowhere\.yaml: cannot be read: ENOENT$/m],
       [['-'], /^sluice inject: standard input: is not UTF-8$/m],
     ];

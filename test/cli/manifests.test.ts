@@ -53,7 +53,7 @@ describe('a folder of manifests', () => {
     writeFileSync(inFolder('values/values.yaml'), 'replicas: 3\n');
     assert.match(
       await read(inFolder('values')),
-      /values\.yaml: document 1, line 1: is no object of Kubernetes: it has no apiVersion$/,
+      /values\.yaml: document 1, line 1: is not a Kubernetes object: it has no apiVersion$/,
     );
     mkdirSync(inFolder('empty'));
     assert.match(await read(inFolder('empty')), /empty: has no files that end in/);

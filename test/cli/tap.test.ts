@@ -132,7 +132,7 @@ describe('options of sluice tap', () => {
   it('are named where they are wrong', () => {
     assert.throws(() => tapCall({ 'latency-above': 'x' }), /--latency-above: /);
     assert.throws(() => tapCall({ 'max-rps': '0' }), /--max-rps: /);
-    assert.throws(() => tapCall({ status: '1' }), /--status: "1" is no status; write for example/);
+    assert.throws(() => tapCall({ status: '1' }), /--status: "1" is not a status; write for example/);
     assert.throws(() => tapCall({ from: 'x' }), /--from: /);
   });
 });

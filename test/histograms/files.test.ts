@@ -257,7 +257,7 @@ it('no percentile of a table, of JSON and of CSV is above the largest value', ()
 
 describe('what is no regular file', () => {
   it('is read to its end, but a device without an end is not', () => {
-    assert.throws(() => readHistogramFile('/dev/zero'), /\/dev\/zero: it is no text/);
+    assert.throws(() => readHistogramFile('/dev/zero'), /\/dev\/zero: it is not text/);
     assert.throws(() => readHistogramFile('/dev/null'), /\/dev\/null: it is empty/);
   });
 });

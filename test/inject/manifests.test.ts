@@ -21,30 +21,33 @@ const annotate = (object: PlainMap): PlainMap => withEntries(object, ['metadata'
 describe('a text that is no manifest', () => {
   it('is refused with file, document and line', () => {
     const wrong: [string, RegExp][] = [
-      [`${POD}---\n${POD}  x: [1,\n`, /^some\.yaml: document 2, line 1?\d: is no YAML: /],
-      [`${POD}  labels:\n    a: b\n    a: c\n`, /document 1, line 7: is no YAML: a map has a key twice$/],
-      ['{apiVersion: v1, kind: Pod, kind: Pod}', /document 1, line 1: is no YAML: a map has a key twice$/],
-      [`${POD}---\n- a\n- b\n`, /^some\.yaml: document 2, line 6: is no object of Kubernetes: it is no map$/],
+      [`${POD}---\n${POD}  x: [1,\n`, /^some\.yaml: document 2, line 1?\d: is not valid YAML: /],
+      [`${POD}  labels:\n    a: b\n    a: c\n`, /document 1, line 7: is not valid YAML: a map has a key twice$/],
+      ['{apiVersion: v1, kind: Pod, kind: Pod}', /document 1, line 1: is not valid YAML: a map has a key twice$/],
+      [`${POD}---\n- a\n- b\n`, /^some\.yaml: document 2, line 6: is not a Kubernetes object: it is not a map$/],
       [
         `${POD}---\n# c\n\nname: a\n`,
-        /^some\.yaml: document 2, line 8: is no object of Kubernetes: it has no apiVersion$/,
+        /^some\.yaml: document 2, line 8: is not a Kubernetes object: it has no apiVersion$/,
       ],
-      ['apiVersion: v1\nkind: 7\n', /document 1, line 1: is no object of Kubernetes: it has no kind$/],
+      ['apiVersion: v1\nkind: 7\n', /document 1, line 1: is not a Kubernetes object: it has no kind$/],
       [`${POD}  x: {{ .Values.x }}\n`, /document 1, line 5: has a map for a key: a template that was not filled in\?$/],
-      ['a: 1\na: 2\n', /document 1, line 2: is no YAML: /],
+      ['a: 1\na: 2\n', /document 1, line 2: is not valid YAML: /],
       [
         `${POD}{{- if .Values.x }}\n  x: y\n`,
-        /document 1, line \d: is no YAML: .*; a template that was not filled in\?$/,
+        /document 1, line \d: is not valid YAML: .*; a template that was not filled in\?$/,
       ],
-      ['{"apiVersion": "v1", "kind": "Pod", }}', /document 1, line 1: is no YAML/],
+      ['{"apiVersion": "v1", "kind": "Pod", }}', /document 1, line 1: is not valid YAML/],
       ['{"apiVersion": "v1", "kind": "Pod"}\n\n {"kind": "Pod"}', /document 2, line 3: .* it has no apiVersion$/],
-      ['{"apiVersion": "v1", "kind": "Pod"} {"a": }', /document 1, line 1: is no YAML/],
-      ['apiVersion: v1\nkind: List\nitems: [null]', /document 1, line 1: is no list of objects: items\[0\] is no map$/],
+      ['{"apiVersion": "v1", "kind": "Pod"} {"a": }', /document 1, line 1: is not valid YAML/],
+      [
+        'apiVersion: v1\nkind: List\nitems: [null]',
+        /document 1, line 1: is not a list of objects: items\[0\] is not a map$/,
+      ],
       [
         'apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: List, items: [{apiVersion: v1}]}]',
-        /is no list of objects: items\[0\]\.items\[0\] has no kind$/,
+        /is not a list of objects: items\[0\]\.items\[0\] has no kind$/,
       ],
-      ['just a text', /it is no map$/],
+      ['just a text', /it is not a map$/],
       ['a: *b\n', /document 1, line 1: /],
       [
         `x: &x {labels: {a: b}}\n${POD}  labels: {c: d}\n  <<: *x\n`,
@@ -60,7 +63,7 @@ describe('a text that is no manifest', () => {
     const bomb = ['a0: &a0 [x, x]', ...Array.from({ length: 30 }, (_, i) => `a${i + 1}: &a${i + 1} [*a${i}, *a${i}]`)];
     assert.match(problemOf(`${POD}${bomb.join('\n')}\n`), /has too many aliases$/);
     const deep = '['.repeat(200_000);
-    assert.match(problemOf(`{"apiVersion": "v1", "kind": "Pod", "x": ${deep}`), /nested too deeply|is no YAML/);
+    assert.match(problemOf(`{"apiVersion": "v1", "kind": "Pod", "x": ${deep}`), /nested too deeply|is not valid YAML/);
     assert.match(problemOf('---\n'.repeat(10_002)), /has more than 10000 documents$/);
   });
 });

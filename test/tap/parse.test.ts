@@ -33,10 +33,10 @@ test('all parts of a query', () => {
 test('what is wrong is named, with what to write instead', () => {
   for (const [query, message] of [
     ['methd=GET', /unknown parameter methd; did you mean "method"/],
-    ['path=x', /: path: "x" is the beginning of no path; write \/x/],
+    ['path=x', /: path: "x" is not the beginning of a path; write \/x/],
     ['method=', /: method: is empty/],
     ['method=A&method=B', /given twice/],
-    ['status=6', /: status: "6" is no status/],
+    ['status=6', /: status: "6" is not a status/],
     ['status=499-400', /: status: /],
     ['status=0xx', /: status: /],
     ['latencyAbove=fast', /: latencyAbove: /],
