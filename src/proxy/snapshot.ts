@@ -239,9 +239,9 @@ export type FromWorker =
   /** Nothing is open any more (after `stop`). */
   | { readonly kind: 'drained' }
   | { readonly kind: 'pong'; readonly id: number }
-  /** Records for a tap. */
   /** Ended spans, and the number of requests without one because of the rate limit. */
   | { readonly kind: 'spans'; readonly spans: PackedSpans; readonly skipped: number }
+  /** Records for a tap. */
   | { readonly kind: 'tapped'; readonly records: TapRecords }
   /** Server names of others that TLS clients asked for, since the last report. */
   | { readonly kind: 'serverNames'; readonly names: readonly (readonly [name: string, count: number])[] }
