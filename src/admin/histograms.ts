@@ -77,7 +77,7 @@ export class HistogramPages {
     }
     const names = Object.keys(INTERVALS);
     if (!names.includes(interval))
-      return text(400, `interval "${interval}" is not known; there are ${names.join(', ')}.`);
+      return text(400, `interval "${interval}" is unknown; expected one of ${names.join(', ')}.`);
     const part = this.#intervals.ask(INTERVALS[interval]);
     if (typeof part !== 'number') return part;
     const seconds = Math.ceil(part / 1000);
@@ -87,7 +87,7 @@ export class HistogramPages {
 }
 
 function unknownFormat(format: string, known: readonly string[]): Answer {
-  return text(400, `format "${format}" is not known; there are ${known.join(', ')}.`);
+  return text(400, `format "${format}" is unknown; expected one of ${known.join(', ')}.`);
 }
 
 /** The list, with where to get each. */

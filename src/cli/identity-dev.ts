@@ -96,7 +96,8 @@ Exit codes: 0 made, 1 a file is there already or can't be written, 2 wrong usage
       throw new UsageError(`--lifetime: ${lifetime} is not a duration; write for example 12h or 30d`);
     const domainProblem = trustDomainProblem(String(trustDomain));
     if (domainProblem !== null) throw new UsageError(`--trust-domain: it ${domainProblem}`);
-    if (keys !== 'ecdsa' && keys !== 'rsa') throw new UsageError(`--keys: ${keys} is not known; known are ecdsa, rsa`);
+    if (keys !== 'ecdsa' && keys !== 'rsa')
+      throw new UsageError(`--keys: ${keys} is unknown; expected one of ecdsa, rsa`);
     const wanted = parseNames(String(names), String(mesh), String(trustDomain));
     // Loaded only now: the other commands do without the library for certificates.
     const { makeDevFiles } = await import('../identity/issuing/dev.js');

@@ -60,7 +60,7 @@ function oneOf<T extends string>(values: Values, name: keyof typeof options, kno
   const found = known.find((word) => word === text);
   if (found !== undefined) return found;
   const near = nearest(String(text), known);
-  const help = near === undefined ? `known are ${known.join(', ')}` : `did you mean ${near}?`;
+  const help = near === undefined ? `expected one of ${known.join(', ')}` : `did you mean ${near}?`;
   throw new UsageError(`--${name}: ${JSON.stringify(text)} is not known; ${help}`);
 }
 

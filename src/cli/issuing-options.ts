@@ -80,7 +80,7 @@ export function loggerOf(given: Options): Logger {
   const wanted = given.text('log-level', 'info');
   const level = LOG_LEVELS.find((known) => known === wanted);
   if (level === undefined)
-    throw new UsageError(`--log-level: ${wanted} is not known; known are ${LOG_LEVELS.join(', ')}`);
+    throw new UsageError(`--log-level: ${wanted} is unknown; expected one of ${LOG_LEVELS.join(', ')}`);
   const logger = createLogger({ level });
   dieLogged(logger);
   return logger;

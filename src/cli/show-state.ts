@@ -1,5 +1,6 @@
 // What the commands that show a running proxy have in common: they ask, show, and with `--watch` begin again.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { suggest } from '../config/suggest.js';
 import type { LiveState } from '../live/state.js';
 import { askState, STATE_OPTIONS, type StateOptions, stateOptions } from './ask-state.js';
 import { type Column, table, terminalWidth } from './tables.js';
@@ -35,7 +36,8 @@ export async function showState<Row extends object>(shown: Shown<Row>, args: rea
   if (patience) stderr.write('\u001b[K');
   const rows = shown.rows(state, only);
   if (only !== null && rows.length === 0) {
-    complain(`sluice ${shown.name}: ${options.from} knows no ${JSON.stringify(only)}`);
+    const names = new Set(shown.rows(state, null).map((row) => shown.columns[0].cell(row)));
+    complain(`sluice ${shown.name}: ${options.from} has no ${JSON.stringify(only)}; ${suggest(only, [...names])}`);
     return FAILURE;
   }
   if (options.output === 'json') print(JSON.stringify(answer(state, rows), null, 2));

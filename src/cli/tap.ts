@@ -30,7 +30,7 @@ Exit codes: 0 ended, 1 no such proxy or refused, 2 wrong usage.`,
     const { values } = parseArguments(args, { ...TAP_OPTIONS, output: { type: 'string', short: 'o' } }, 0);
     const output = String(values.output ?? 'text');
     if (!OUTPUTS.includes(output))
-      throw new UsageError(`--output: "${output}" is not known; there are ${OUTPUTS.join(', ')}`);
+      throw new UsageError(`--output: "${output}" is unknown; expected one of ${OUTPUTS.join(', ')}`);
     const style = { wide: output === 'wide', colours: coloured(process.stdout) };
     const leftOut = new LeftOut();
     await untilInterrupted((signal) =>

@@ -74,7 +74,7 @@ Exit codes: 0 ended, 1 no such proxy or refused, 2 wrong usage.`,
 function topOptions(values: Arguments['values']): TopOptions {
   const output = String(values.output ?? 'text');
   if (!OUTPUTS.includes(output))
-    throw new UsageError(`--output: "${output}" is not known; there are ${OUTPUTS.join(', ')}`);
+    throw new UsageError(`--output: "${output}" is unknown; expected one of ${OUTPUTS.join(', ')}`);
   if (typeof values.for !== 'string') return { output, forMs: 0 };
   try {
     return { output, forMs: parseDuration(values.for, { in: 'ms', step: 1, min: '1ms', max: '24h' }) };

@@ -35,11 +35,19 @@ function readAndSave(): Config {
   }
 }
 
+/** An installation does not fail for want of this, whatever was wrong. */
+function failed(error: unknown): never {
+  const reason = error instanceof Error ? error.message : String(error);
+  console.error(`sluice: proxies will take longer to start, as their code could not be compiled in advance: ${reason}`);
+  process.exit();
+}
+
+// Of a worker as well: its errors come outside of any call.
+process.on('uncaughtException', failed).on('unhandledRejection', failed);
 try {
   const engine = await Engine.start(readAndSave(), createLogger({ level: 'error' }), WORKER_FILE);
   await engine.drain({ holdMs: 0 });
 } catch (error) {
-  const reason = error instanceof Error ? error.message : String(error);
-  console.error(`sluice: proxies will take longer to start, as nothing could be made ready for it: ${reason}`);
+  failed(error);
 }
 process.exit();

@@ -49,5 +49,5 @@ function listed(known: readonly string[]): string {
 export function suggest(word: string, known: readonly string[]): string {
   const near = nearest(word, known);
   if (near !== undefined) return `did you mean ${JSON.stringify(near)}?`;
-  return known.length === 0 ? 'there are none' : `known are ${listed(known)}`;
+  return known.length === 0 ? 'there are none' : `expected one of ${listed(known)}`;
 }

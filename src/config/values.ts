@@ -140,7 +140,7 @@ export function parseChoice<const T extends string>(input: unknown, choices: rea
   const choice = choices.find((known) => known === input);
   if (choice !== undefined) return choice;
   if (typeof input !== 'string') throw new ValueError(`found ${describe(input)}; write one of ${choices.join(', ')}`);
-  throw new ValueError(`${describe(input)} is not known; ${suggest(input, choices)}`);
+  throw new ValueError(`${describe(input)} is unknown; ${suggest(input, choices)}`);
 }
 
 /** Names end up in metric labels, log fields and headers. */

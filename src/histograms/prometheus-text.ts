@@ -30,8 +30,11 @@ export function prometheusText(histograms: readonly Recorded[]): string {
     .join('');
 }
 
-const help = ({ kind, name }: Recorded): string =>
-  `${name === '' ? 'recorded values' : name}${kind === '' ? '' : ` of a ${kind}`}`;
+/** `response latency of a service, in seconds`. */
+function help({ kind, name, unit }: Recorded): string {
+  const what = name === '' ? 'recorded values' : name.replace(/_(us|ms|ns|s)$/, '').replaceAll('_', ' ');
+  return `${what}${kind === '' ? '' : ` of a ${kind}`}${isTime(unit) ? ', in seconds' : ''}`;
+}
 
 function series(name: string, recorded: Recorded): string {
   const { histogram, unit, sum } = recorded;

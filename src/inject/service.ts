@@ -43,7 +43,7 @@ export function serviceProblems(service: PlainMap, namesPorts: boolean): readonl
   const unknown = mapsIn(at(service, ['spec', 'ports'])).flatMap((port): InjectProblem[] => {
     const text = textOf(port.appProtocol);
     if (text === '' || appProtocol(text) !== null) return [];
-    const message = `${JSON.stringify(text)} is not known, so the protocol of port ${String(port.port)} is detected; known are ${APP_PROTOCOLS.join(', ')}`;
+    const message = `${JSON.stringify(text)} is unknown, so the protocol of port ${String(port.port)} is detected; expected one of ${APP_PROTOCOLS.join(', ')}`;
     return [{ object: 'the Service', annotation: 'appProtocol', entry: text, message, severity: 'warning' }];
   });
   return [...layers.problems, ...unknown];

@@ -30,7 +30,7 @@ export function problemsOf(object: Service | Pod | Namespace, kind: Kind): reado
       if (text !== '' && appProtocol(text) === null)
         found.push({
           field: `spec.ports[${port}].appProtocol`,
-          message: `${JSON.stringify(text)} is not known; the protocol of the port is detected`,
+          message: `${JSON.stringify(text)} is unknown; the protocol of the port is detected`,
         });
     }
   }

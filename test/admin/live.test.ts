@@ -197,7 +197,7 @@ describe('what goes on, at the admin port', () => {
 
   it('the commands say what is wrong, and with which code', async () => {
     const cases: readonly (readonly [args: readonly string[], code: number, says: RegExp])[] = [
-      [['stat', 'nobody', '-t', 'start', ...from()], 1, /knows no "nobody"/],
+      [['stat', 'nobody', '-t', 'start', ...from()], 1, /has no "nobody"; expected one of .*web/],
       [['stat', '--from', '127.0.0.1:1'], 1, /nobody listens on 127\.0\.0\.1:1: is the proxy running.*--from/],
       [['edges', '--window', '1'], 2, /--window: "1" is not a duration/],
       [['routes', '--output', 'xml'], 2, /--output: "xml" is not one of table, wide, json/],

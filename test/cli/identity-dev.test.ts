@@ -103,7 +103,7 @@ describe('sluice identity dev', () => {
       [['x', '--lifetime', 'soon'], /--lifetime: soon is not a duration; write for example 12h or 30d/],
       [['x', '--trust-domain', 'A B'], /--trust-domain: it has the trust domain "A B"/],
       [['x', '--mesh', 'a/b'], /is neither/],
-      [['x', '--keys', 'dsa'], /--keys: dsa is not known; known are ecdsa, rsa/],
+      [['x', '--keys', 'dsa'], /--keys: dsa is unknown; expected one of ecdsa, rsa/],
       [['x', '--lifetme', '1h'], /unknown option --lifetme; did you mean "--lifetime"\?/],
     ];
     for (const [args, expected] of cases)

@@ -87,7 +87,7 @@ it('says what is wrong with a call', async () => {
     [[...whole, '--max-streams', '-1'], /--max-streams/],
     [[...whole, '--max-message', '1B'], /--max-message: /],
     [[...whole, '--max-concurrent', 'many'], /--max-concurrent: /],
-    [[...whole, '--log-level', 'loud'], /--log-level: loud is not known; known are error, warn, info, debug/],
+    [[...whole, '--log-level', 'loud'], /--log-level: loud is unknown; expected one of error, warn, info, debug/],
     [[...whole, '--issuers', 'x'], /unknown option --issuers; did you mean "--issuer"\?/],
     [[...whole, 'more'], /unexpected argument "more"/],
   ];

@@ -62,7 +62,7 @@ test('check reads the environment as run does', () => {
   assert.equal(
     stderr,
     'environment: SLUICE_WORKER: unknown variable; did you mean SLUICE_WORKERS?\n' +
-      'environment: SLUICE_LOG_LEVEL: "loud" is not known; known are error, warn, info, debug\n',
+      'environment: SLUICE_LOG_LEVEL: "loud" is unknown; expected one of error, warn, info, debug\n',
   );
 });
 
@@ -141,7 +141,7 @@ test('wrong usage exits 2 and points at the help', () => {
     [['explain', '-c', good, '::1:80'], /put IPv6 in brackets/],
     [['version', 'x'], /unexpected argument "x"/],
     [['run', '-c', good, '--workers', '99'], /^command line: --workers: found 99; write a whole number from 1 to 64/],
-    [['run', '-c', good, '--io', 'urin'], /^command line: --io: "urin" is not known; did you mean "uring"\?/],
+    [['run', '-c', good, '--io', 'urin'], /^command line: --io: "urin" is unknown; did you mean "uring"\?/],
   ];
   for (const [args, expected] of cases) {
     const { status, stdout, stderr } = sluice(args);

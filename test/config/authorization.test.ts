@@ -81,14 +81,14 @@ test('mistakes are refused with what to write instead', () => {
     ['{ name: a, pathPrefix: "/a;b" }', /is not read alike/],
     ['{ name: a, pathPrefix: "/a*" }, { name: b, pathPrefix: "/a?b" }', /"a\?b" is not read alike/],
     ['{ name: a, path: /a, pathPrefix: /b }', /pathPrefix: conflicts with path; keep one of the two/],
-    ['{ name: a, action: permit, ports: [1] }', /action: "permit" is not known/],
+    ['{ name: a, action: permit, ports: [1] }', /action: "permit" is unknown/],
     ['{ name: a, ports: [0] }', /ports\[0\]/],
     [Array.from({ length: 65 }, (_, i) => `{ name: r${i}, ports: [1] }`).join(', '), /rules: has more than 64 rules/],
   ];
   for (const [text, message] of cases) assert.match(complaint(rules(text)), message, text);
   assert.match(
     complaint(withBasics('authorization: { default: open }')),
-    /^authorization\.default: "open" is not known; /,
+    /^authorization\.default: "open" is unknown; /,
   );
   assert.match(complaint(withBasics('authorization:')), /^authorization: found nothing; write a map/);
   assert.match(complaint(withBasics('authorization: deny')), /^authorization: found "deny"; write a map/);

@@ -92,7 +92,7 @@ test('references to services that do not exist are refused wherever they stand',
   );
   assert.match(
     complaint(`listeners: [{ name: a, listen: ":1", service: other }]\n${SERVICES}`),
-    /there is no service "other"; known are web$/,
+    /there is no service "other"; expected one of web$/,
   );
 });
 
@@ -175,7 +175,7 @@ test('no more listeners, services and endpoints than the tables have room for', 
 test('a message does not list the names of thousands of services', () => {
   const many = Array.from({ length: 1000 }, (_, i) => `  s${i}: { endpoints: ["a:1"] }`).join('\n');
   const text = complaint(`listeners: [{ name: a, listen: ":1", service: elsewhere }]\nservices:\n${many}`);
-  assert.match(text, /there is no service "elsewhere"; known are s0, s1, .*, s19 and 980 more$/);
+  assert.match(text, /there is no service "elsewhere"; expected one of s0, s1, .*, s19 and 980 more$/);
 });
 
 test('a listener with original destinations names no services', () => {
@@ -237,7 +237,7 @@ test('PROXY headers are for opaque services, and ask for networks that are some'
     assert.match(service(text), /^services\.web\.proxyProtocol: needs protocol: opaque/);
   assert.match(
     service('proxyProtocol: v3, protocol: opaque'),
-    /^services\.web\.proxyProtocol: "v3" is not known; did you mean "v1"/,
+    /^services\.web\.proxyProtocol: "v3" is unknown; did you mean "v1"/,
   );
   const listener = (value: string) =>
     `listeners: [{ name: a, listen: ":80", service: web, proxyProtocol: ${value} }]\n${SERVICES}`;

@@ -185,8 +185,8 @@ services:
     problems.map((problem) => formatProblem(problem).replace(file, 'F')),
     [
       'F:1:1: workerz: unknown key; did you mean "workers"?',
-      'F:2:5: io: "uringg" is not known; did you mean "uring"?',
-      'F:4:10: log.level: "verbose" is not known; known are error, warn, info, debug',
+      'F:2:5: io: "uringg" is unknown; did you mean "uring"?',
+      'F:4:10: log.level: "verbose" is unknown; expected one of error, warn, info, debug',
       'F:6:49: listeners[0].service: there is no service "wbe"; did you mean "web"?',
       'F:7:5: listeners[1].name: is missing; add it',
       'F:10:21: services.web.endpoints: is empty; list at least one endpoint, such as "127.0.0.1:9001"',

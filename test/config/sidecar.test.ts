@@ -154,7 +154,7 @@ authorization: { default: deny, rules: [{ name: web, identities: ["*"] }] }
     assert.throws(wrong('inboundPolicy: all'), (error) => {
       // Once, and not of the listener as well that comes of it.
       assert.ok(error instanceof ConfigError);
-      return error.problems.length === 1 && /sidecar\.inboundPolicy: "all" is not known/.test(error.message);
+      return error.problems.length === 1 && /sidecar\.inboundPolicy: "all" is unknown/.test(error.message);
     });
     assert.throws(wrong('inboundPolicy: deny, probes: "80"'), /sidecar\.probes: "80" has no path/);
     assert.throws(wrong('inboundPolicy: deny, probes: "80/a//b"'), /sidecar\.probes: "\/a\/\/b" has slashes/);

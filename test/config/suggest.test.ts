@@ -17,6 +17,6 @@ test('another way of joining words finds its word', () => {
 
 test('what resembles nothing gets the list instead of a guess', () => {
   assert.equal(nearest('zebra', keys), undefined);
-  assert.equal(suggest('zebra', keys), 'known are listen, listeners, keepAlive, userTimeout, name');
+  assert.equal(suggest('zebra', keys), 'expected one of listen, listeners, keepAlive, userTimeout, name');
   assert.equal(suggest('x', []), 'there are none');
 });

@@ -77,7 +77,7 @@ test('values of tls that are none are refused, in words', () => {
   says(`${CERTIFICATES}, minVersion: 1.1`, /minVersion: found 1\.1; write 1\.2 or 1\.3/);
   says(`${CERTIFICATES}, alpn: [http2]`, /alpn\[0\]: "http2" is not what ALPN calls it; write h2/);
   says(`${CERTIFICATES}, alpn: h2`, /alpn: found "h2"; write a list such as \[h2, http\/1\.1\]/);
-  says(`${CERTIFICATES}, clientCertificate: yes`, /clientCertificate: "yes" is not known/);
+  says(`${CERTIFICATES}, clientCertificate: yes`, /clientCertificate: "yes" is unknown/);
   says(`${CERTIFICATES}, cert: a`, /tls\.cert: unknown key; /);
   const service = (tls: string, expected: RegExp) => assert.match(complaint(serviceText(tls)), expected);
   service('serverName: "*.example"', /tls\.serverName: "\*\.example" is a pattern; write the one name/);

@@ -99,7 +99,7 @@ describe('a file of endpoints', () => {
       ['- { address: 10.0.0.1:80, wieght: 2 }\n', /\[0\]\.wieght: unknown key; did you mean "weight"\?$/],
       [
         '- { address: 10.0.0.1:80, protocol: h2 }\n',
-        /\[0\]\.protocol: "h2" is not known; known are http1, http2, opaque, auto$/,
+        /\[0\]\.protocol: "h2" is unknown; expected one of http1, http2, opaque, auto$/,
       ],
       ['- { address: 10.0.0.1:80, zone: "a b" }\n', /\[0\]\.zone: "a b" is not a valid name/],
       ['- { address: 10.0.0.1:80, identity: "" }\n', /\[0\]\.identity: found ""; write a name/],

@@ -185,7 +185,7 @@ describe('a Service', () => {
     assert.deepEqual(told(inject(service('db,mysql,galera,1e3'))), [
       'config.linkerd.io/opaque-ports of the Service: "galera" is not a port, nor the name of one that the Service has',
       'config.linkerd.io/opaque-ports of the Service: "1e3" is not a port, nor the name of one that the Service has',
-      'appProtocol of the Service: "kubernetes.io/h3" is not known, so the protocol of port 80 is detected; known are http, kubernetes.io/ws, kubernetes.io/h2c, grpc, https, tls, kubernetes.io/wss, linkerd.io/opaque, linkerd.io/tcp',
+      'appProtocol of the Service: "kubernetes.io/h3" is unknown, so the protocol of port 80 is detected; expected one of http, kubernetes.io/ws, kubernetes.io/h2c, grpc, https, tls, kubernetes.io/wss, linkerd.io/opaque, linkerd.io/tcp',
     ]);
   });
 

@@ -226,8 +226,8 @@ describe('whether a port is opaque', () => {
           'metadata.annotations[config.linkerd.io/opaque-ports]',
           '"70000" is not a port: ports go from 0 to 65535',
         ],
-        ['web', 'spec.ports[1007].appProtocol', '"mysql" is not known; the protocol of the port is detected'],
-        ['other', 'spec.ports[80].appProtocol', '"mysql" is not known; the protocol of the port is detected'],
+        ['web', 'spec.ports[1007].appProtocol', '"mysql" is unknown; the protocol of the port is detected'],
+        ['other', 'spec.ports[80].appProtocol', '"mysql" is unknown; the protocol of the port is detected'],
       ],
     );
     assert.equal(cluster.view.problems, 2);
