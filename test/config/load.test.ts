@@ -102,7 +102,14 @@ test('the minimal file gets every default', () => {
     identity: null,
     bareService: defaultService(''),
     destination: null,
-    sidecar: { pod: '', namespace: '', node: '', account: '', clusterNetworks: CLUSTER_NETWORKS.map(parseNetwork) },
+    sidecar: {
+      enabled: false,
+      pod: '',
+      namespace: '',
+      node: '',
+      account: '',
+      clusterNetworks: CLUSTER_NETWORKS.map(parseNetwork),
+    },
     opaquePorts: new Set([25, 587, 3306, 4444, 5432, 6379, 9300, 11211]),
     annotatedPorts: new Set(),
     listeners: [
