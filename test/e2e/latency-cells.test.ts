@@ -61,27 +61,27 @@ for (const io of await availableExecutors()) {
       for (const code of [status.OK, status.NOT_FOUND, status.INTERNAL])
         assert.equal((await grpc.unary(Buffer.from([code]))).status.code, code);
       grpc.close();
-      const count = async (service: string, routeClass: string, classification: string): Promise<number> =>
-        (await metrics(sluice))(
+      await eventually(async () => (await metrics(sluice))(`${FAMILY}_count`) === 11, 'all responses are counted');
+      const value = await metrics(sluice);
+      const count = (service: string, routeClass: string, classification: string): number =>
+        value(
           `${FAMILY}_count`,
           'direction="outbound"',
           `service="${service}"`,
           `route_class="${routeClass}"`,
           `classification="${classification}"`,
         );
-      await eventually(async () => (await metrics(sluice))(`${FAMILY}_count`) === 11, 'all responses are counted');
       assert.deepEqual(
-        await Promise.all([
+        [
           count('web', 'read', 'success'),
           count('web', 'read', 'failure'),
           count('web', 'write', 'success'),
           count('web', 'write', 'failure'),
           count('calls', 'grpc', 'success'),
           count('calls', 'grpc', 'failure'),
-        ]),
+        ],
         [3, 1, 3, 1, 2, 1],
       );
-      const value = await metrics(sluice);
       assert.equal(value('sluice_service_response_latency_seconds_count', 'service="web"'), 8);
       assert.equal(value('sluice_service_response_latency_seconds_count', 'service="calls"'), 3);
       assert.equal(value('response_latency_ms_count'), 11);

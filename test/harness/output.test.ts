@@ -22,7 +22,7 @@ describe('the directory of results', () => {
   });
 
   it('is not written over, unless that is wanted', () => {
-    assert.throws(() => new ResultDirectory(join(root, 'a/b'), free), /result\.json is there already; --force/);
+    assert.throws(() => new ResultDirectory(join(root, 'a/b'), free), /result\.json exists already; add --force/);
     assert.equal(new ResultDirectory(join(root, 'a/b'), { force: true }).save(resultOf([])), true);
   });
 
