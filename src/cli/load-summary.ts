@@ -1,5 +1,6 @@
 // What came of a load, for people: lines that fit in 40 columns.
 import type { Histogram } from 'hdr-histogram-js';
+import { statusName } from '../grpc/status.js';
 import { formatBytes, formatCount, formatRate, formatTime } from '../load/amounts.js';
 import { decode } from '../load/encode.js';
 import type { LoadPlan } from '../load/plan.js';
@@ -37,27 +38,6 @@ export const meaningOf = (kind: string): string => MEANINGS[kind] ?? kind;
 /** Whether a rate was asked for that could not be had. */
 export const missedRate = ({ wantedRate, unsent, done }: LoadResult): boolean =>
   wantedRate !== null && unsent > UNSENT_SHARE * (done + unsent);
-
-/** Of gRPC (grpc/grpc, doc/statuscodes.md). */
-const GRPC_STATUSES = [
-  'OK',
-  'CANCELLED',
-  'UNKNOWN',
-  'INVALID_ARGUMENT',
-  'DEADLINE_EXCEEDED',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'FAILED_PRECONDITION',
-  'ABORTED',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'UNAUTHENTICATED',
-];
 
 /** Columns of what came and was no answer, where a summary is to fit in 40. */
 const NARROW = 33;
@@ -154,7 +134,7 @@ function messageRows({ protocol }: LoadPlan, { messages }: LoadResult, seconds: 
 
 const statusRows = (statuses: LoadResult['statuses'], grpc: boolean): string[] =>
   Object.entries(statuses).flatMap(([status, count]) => {
-    const name = grpc ? GRPC_STATUSES[Number(status)] : undefined;
+    const name = grpc ? statusName(Number(status)) : undefined;
     return [row(status, formatCount(count)), ...(name === undefined ? [] : [`    ${name}`])];
   });
 

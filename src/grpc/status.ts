@@ -29,12 +29,15 @@ export interface Status {
   readonly message: string;
 }
 
+/** The name of a status; undefined for undefined numbers. */
+export const statusName = (code: number): StatusName | undefined => NAMES[code];
+
 /** The status in the fields; null if there is none. */
 export function statusOf(fields: IncomingHttpHeaders): Status | null {
   const code = fields['grpc-status'];
   if (code === undefined) return null;
   const written = fields['grpc-message'];
-  return { name: NAMES[Number(code)] ?? 'UNKNOWN', message: typeof written === 'string' ? decoded(written) : '' };
+  return { name: statusName(Number(code)) ?? 'UNKNOWN', message: typeof written === 'string' ? decoded(written) : '' };
 }
 
 function decoded(text: string): string {

@@ -84,9 +84,13 @@ export class GiveBack {
     this.native.shrinkRing();
     this.forget.caches();
     // V8 comes to a quiet thread's heap late, if at all: a worker allocates next to nothing then.
-    void this.collect(this.native).then(() => {
-      this.freed = true;
-    });
+    void this.collect(this.native).then(
+      () => {
+        this.freed = true;
+      },
+      // The memory stays, and nothing else is the matter: a worker does not end for that.
+      () => undefined,
+    );
     this.reactor.wantMicrotasks = true;
   }
 }

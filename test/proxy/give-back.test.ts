@@ -13,6 +13,7 @@ describe('memory that a burst has taken', () => {
   let streams: { used: number; peak: number };
   let returns: GiveBack;
   let now: number;
+  let broken = false;
   let happened: number;
 
   beforeEach(() => {
@@ -32,6 +33,7 @@ describe('memory that a burst has taken', () => {
       },
       { slots: () => done.push('slots'), caches: () => done.push('caches') },
       async () => {
+        if (broken) throw new Error('no inspector');
         done.push('collected');
       },
     );
@@ -57,6 +59,16 @@ describe('memory that a burst has taken', () => {
     assert.deepEqual(await pass(), ['trim', ...COLLECTION]);
     assert.deepEqual(await pass(), ['trim']);
     assert.deepEqual(await pass(), []);
+  });
+
+  test('a collection that fails leaves the worker as it is', async () => {
+    broken = true;
+    sockets.peak = 5000;
+    await pass(50_000);
+    assert.deepEqual(await pass(), ['slots', 'ring', 'caches']);
+    await new Promise(setImmediate); // an unhandled rejection would fail the test here
+    assert.deepEqual(await pass(), ['ring', 'caches']);
+    broken = false;
   });
 
   test('streams of a few connections are a burst, too', async () => {
