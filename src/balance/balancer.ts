@@ -1,17 +1,17 @@
 // Chooses endpoints and learns from the outcomes. choice.ts, or weighted-choice.ts if there are weights, picks among the ready endpoints;
-// breaker.ts decides which are ready, signs.ts what counts as a sign. Struct of arrays, one instance per worker, no allocation after
-// configuration; time is passed in, in ms.
+// breaker.ts decides which are ready, health-signals.ts what counts as a signal. Struct of arrays, one instance per worker, no allocation
+// after configuration; time is passed in, in ms.
 
-import { Breaker, PICKED_FOR, type Watcher } from './breaker.js';
+import { Breaker, type BreakerEvents, PICKED_FOR } from './breaker.js';
 import { Choice } from './choice.js';
 import { Dials } from './dials.js';
+import { HEALTH_SIGNAL, isFailure } from './health-signals.js';
+import { LatencyDeviation } from './latency-deviation.js';
 import { EndpointLoad } from './load.js';
 import { Members } from './members.js';
 import { PeakEwma } from './peak-ewma.js';
 import { Random } from './random.js';
 import { Recent } from './recent.js';
-import { Scatter } from './scatter.js';
-import { isFailure, SIGN } from './signs.js';
 import { WeightedChoice } from './weighted-choice.js';
 import { Weights } from './weights.js';
 
@@ -31,8 +31,8 @@ export class Balancer {
   readonly #penaltyUs: Float64Array;
 
   // Per endpoint.
-  readonly #latency: { readonly peak: PeakEwma; readonly scatter: Scatter };
-  readonly #connect: { readonly peak: PeakEwma; readonly scatter: Scatter };
+  readonly #latency: { readonly peak: PeakEwma; readonly deviation: LatencyDeviation };
+  readonly #connect: { readonly peak: PeakEwma; readonly deviation: LatencyDeviation };
   readonly #load: EndpointLoad;
   /** Endpoints whose state or estimate may have changed since the last sample. */
   readonly recent: Recent;
@@ -45,8 +45,8 @@ export class Balancer {
     this.#decayMs = new Float64Array(maxServices).fill(10_000);
     this.#defaultRttUs = new Float64Array(maxServices).fill(30_000);
     this.#penaltyUs = new Float64Array(maxServices);
-    this.#latency = { peak: new PeakEwma(maxEndpoints), scatter: new Scatter(maxEndpoints) };
-    this.#connect = { peak: new PeakEwma(maxEndpoints), scatter: new Scatter(maxEndpoints) };
+    this.#latency = { peak: new PeakEwma(maxEndpoints), deviation: new LatencyDeviation(maxEndpoints) };
+    this.#connect = { peak: new PeakEwma(maxEndpoints), deviation: new LatencyDeviation(maxEndpoints) };
     this.#load = new EndpointLoad(load);
     this.recent = new Recent(maxEndpoints);
     this.dials = new Dials(maxEndpoints);
@@ -75,9 +75,9 @@ export class Balancer {
     );
   }
 
-  /** Tells `watcher` of endpoints that are taken out or come back. */
-  watch(watcher: Watcher): void {
-    this.#breaker.watcher = watcher;
+  /** Tells `events` of endpoints that are taken out or come back. */
+  listen(events: BreakerEvents): void {
+    this.#breaker.events = events;
   }
 
   /**
@@ -117,8 +117,8 @@ export class Balancer {
       service,
       endpoints,
       (endpoint) => {
-        this.#breaker.startOver(endpoint);
-        this.#startOver(service, endpoint, now);
+        this.#breaker.reset(endpoint);
+        this.#resetEstimates(service, endpoint, now);
       },
       (endpoint) => this.#breaker.isReady(endpoint),
     );
@@ -129,11 +129,11 @@ export class Balancer {
   /** The slot is about to be reused for another address: clears its history and counts. */
   reset(endpoint: number): void {
     if (this.#members.has(endpoint)) {
-      if (!this.#breaker.isReady(endpoint)) this.#members.bringBack(endpoint);
+      if (!this.#breaker.isReady(endpoint)) this.#members.readmit(endpoint);
       this.#members.remove(endpoint);
       this.#breaker.schedule(this.#members.owner[endpoint]);
     }
-    this.#breaker.startOver(endpoint);
+    this.#breaker.reset(endpoint);
     this.#load.clear(endpoint);
     this.dials.reset(endpoint);
   }
@@ -156,56 +156,57 @@ export class Balancer {
 
   /** Whether the endpoint may be dialled now. */
   mayDial(endpoint: number, now: number): boolean {
-    return this.#breaker.mayDial(endpoint, now, this.dials.underWay[endpoint]);
+    return this.#breaker.mayDial(endpoint, now, this.dials.inProgress[endpoint]);
   }
 
-  /** A request is sent to the endpoint. Returns its `stay`, which later reports about the request must include. */
+  /** A request is sent to the endpoint. Returns its `ejections`, which later reports about the request must include. */
   begin(endpoint: number): number {
     this.#load.inFlight[endpoint]++;
     this.recent.add(endpoint);
-    return this.#breaker.stay[endpoint];
+    return this.#breaker.ejections[endpoint];
   }
 
   /**
    * The head of a request's response arrived after `latencyUs`, or the request failed after that. Whole µs, whole ms, so that nothing is
    * allocated.
    */
-  heard(endpoint: number, now: number, latencyUs: number, sign: number, stay: number): void {
+  responded(endpoint: number, now: number, latencyUs: number, signal: number, ejections: number): void {
     if (!this.#members.has(endpoint)) return;
     const service = this.#members.owner[endpoint];
-    if (isFailure(sign)) this.#penalize(this.#latency, service, endpoint, now, latencyUs);
+    if (isFailure(signal)) this.#penalize(this.#latency, service, endpoint, now, latencyUs);
     else {
       this.#latency.peak.sample(endpoint, latencyUs, now, this.#decayMs[service]);
-      this.#latency.scatter.sample(endpoint, latencyUs);
+      this.#latency.deviation.sample(endpoint, latencyUs);
     }
-    this.judge(endpoint, now, sign, stay);
+    this.recordSignal(endpoint, now, signal, ejections);
   }
 
-  /** A request has given a sign of the endpoint's health. */
-  judge(endpoint: number, now: number, sign: number, stay: number): void {
-    if (sign === SIGN.NONE || !this.#members.has(endpoint)) return;
-    if (isFailure(sign)) this.#breaker.failed(endpoint, now, sign, stay);
+  /** A request has given a signal of the endpoint's health. */
+  recordSignal(endpoint: number, now: number, signal: number, ejections: number): void {
+    if (signal === HEALTH_SIGNAL.NONE || !this.#members.has(endpoint)) return;
+    if (isFailure(signal)) this.#breaker.failed(endpoint, now, signal, ejections);
     // The penalties that led to probation would keep a recovered endpoint idle for a minute (5 s decay to 5 ms in 7 decay times): it starts
     // over.
-    else if (this.#breaker.worked(endpoint, stay)) this.#startOver(this.#members.owner[endpoint], endpoint, now);
+    else if (this.#breaker.succeeded(endpoint, ejections))
+      this.#resetEstimates(this.#members.owner[endpoint], endpoint, now);
   }
 
-  /** The endpoint has failed in the way of `sign`, without a latency. */
-  failed(endpoint: number, now: number, sign: number, stay: number): void {
+  /** The endpoint has failed in the way of `signal`, without a latency. */
+  failed(endpoint: number, now: number, signal: number, ejections: number): void {
     if (!this.#members.has(endpoint)) return;
     this.#penalize(this.#latency, this.#members.owner[endpoint], endpoint, now, 0);
-    this.judge(endpoint, now, sign, stay);
+    this.recordSignal(endpoint, now, signal, ejections);
   }
 
-  /** The request is over; its sign has been reported. */
+  /** The request is over; its signal has been reported. */
   ended(endpoint: number): void {
     if (this.#load.inFlight[endpoint] > 0) this.#load.inFlight[endpoint]--;
   }
 
-  /** A request ended without a sign, for example because its client left. */
-  abandon(endpoint: number, stay: number): void {
+  /** A request ended without a signal, for example because its client left. */
+  abandon(endpoint: number, ejections: number): void {
     this.ended(endpoint);
-    if (this.#breaker.stay[endpoint] === stay) this.#breaker.giveBack(endpoint, PICKED_FOR.REQUEST);
+    if (this.#breaker.ejections[endpoint] === ejections) this.#breaker.abandonProbe(endpoint, PICKED_FOR.REQUEST);
   }
 
   /** A connection to the endpoint is being dialled; connected, connectFailed or connectAbandoned follows. */
@@ -214,31 +215,31 @@ export class Balancer {
     this.recent.add(endpoint);
   }
 
-  /** `decides`: the connection gives no further sign, because it is opaque. */
+  /** `decides`: the connection gives no further signal, because it is opaque. */
   connected(endpoint: number, now: number, latencyUs: number, decides: boolean): void {
     if (this.#load.connecting[endpoint] > 0) this.#load.connecting[endpoint]--;
     if (!this.#members.has(endpoint)) return;
     const service = this.#members.owner[endpoint];
     this.#connect.peak.sample(endpoint, latencyUs, now, this.#decayMs[service]);
-    this.#connect.scatter.sample(endpoint, latencyUs);
-    if (this.#breaker.connected(endpoint, decides)) this.#startOver(service, endpoint, now);
+    this.#connect.deviation.sample(endpoint, latencyUs);
+    if (this.#breaker.connected(endpoint, decides)) this.#resetEstimates(service, endpoint, now);
   }
 
-  /** Refused, timed out or unreachable: a failure of the kind `sign`. */
-  connectFailed(endpoint: number, now: number, sign: number): void {
+  /** Refused, timed out or unreachable: a failure of the kind `signal`. */
+  connectFailed(endpoint: number, now: number, signal: number): void {
     if (this.#load.connecting[endpoint] > 0) this.#load.connecting[endpoint]--;
     if (!this.#members.has(endpoint)) return;
     const service = this.#members.owner[endpoint];
     this.#penalize(this.#connect, service, endpoint, now, 0);
     // A request waiting for this connection would have failed fast: that must not look like a fast endpoint.
     this.#penalize(this.#latency, service, endpoint, now, 0);
-    this.#breaker.connectFailed(endpoint, now, sign);
+    this.#breaker.connectFailed(endpoint, now, signal);
   }
 
   /** The dial was abandoned for a reason that is not the endpoint's. */
   connectAbandoned(endpoint: number): void {
     if (this.#load.connecting[endpoint] > 0) this.#load.connecting[endpoint]--;
-    this.#breaker.giveBack(endpoint, PICKED_FOR.CONNECTION);
+    this.#breaker.abandonProbe(endpoint, PICKED_FOR.CONNECTION);
   }
 
   /** An opaque connection to the endpoint is open: it counts as load until `closed`. */
@@ -256,7 +257,7 @@ export class Balancer {
     return this.#breaker.state[endpoint];
   }
 
-  /** SIGN of the endpoint's last failure; NONE if there was none. */
+  /** HEALTH_SIGNAL of the endpoint's last failure; NONE if there was none. */
   lastFailure(endpoint: number): number {
     return this.#breaker.lastFailure[endpoint];
   }
@@ -325,17 +326,17 @@ export class Balancer {
     const ready = members.ready[service];
     const skip = members.readyPosition(service, exclude);
     const choices = skip < ready ? ready - 1 : ready;
-    if (choices === 0) return breaker.pickAnyway(service, exclude);
+    if (choices === 0) return breaker.pickPanic(service, exclude);
     if (choices === 1) return members.lists[service][skip === 0 ? 1 : 0];
     if (this.#weights.uneven[service] === 1) return this.#pickWeighted(service, now, skip, choices, purpose);
-    if (this.#policy[service] === POLICY.ROUND_ROBIN) return this.#choice.inTurn(service, skip, choices);
+    if (this.#policy[service] === POLICY.ROUND_ROBIN) return this.#choice.roundRobin(service, skip, choices);
     return purpose === PICKED_FOR.REQUEST
       ? this.#choice.forRequest(service, now, skip, choices)
       : this.#choice.forConnection(service, now, skip, choices);
   }
 
   #pickWeighted(service: number, now: number, skip: number, choices: number, purpose: number): number {
-    if (this.#policy[service] === POLICY.ROUND_ROBIN) return this.#weighted.inTurn(service, skip);
+    if (this.#policy[service] === POLICY.ROUND_ROBIN) return this.#weighted.roundRobin(service, skip);
     return purpose === PICKED_FOR.REQUEST
       ? this.#weighted.forRequest(service, now, skip, choices)
       : this.#weighted.forConnection(service, now, skip, choices);
@@ -343,7 +344,7 @@ export class Balancer {
 
   /** Records a failure as if it had taken the penalty, so that an endpoint that fails fast does not look fast. */
   #penalize(
-    { peak, scatter }: { readonly peak: PeakEwma; readonly scatter: Scatter },
+    { peak, deviation }: { readonly peak: PeakEwma; readonly deviation: LatencyDeviation },
     service: number,
     endpoint: number,
     now: number,
@@ -351,14 +352,14 @@ export class Balancer {
   ): void {
     const sample = Math.max(latencyUs, this.#penaltyUs[service]);
     peak.sample(endpoint, sample, now, this.#decayMs[service]);
-    if (sample > 0) scatter.fix(endpoint, sample);
+    if (sample > 0) deviation.set(endpoint, sample);
   }
 
-  #startOver(service: number, endpoint: number, now: number): void {
+  #resetEstimates(service: number, endpoint: number, now: number): void {
     const rtt = this.#defaultRttUs[service];
     this.#latency.peak.start(endpoint, rtt, now);
-    this.#latency.scatter.start(endpoint, rtt);
+    this.#latency.deviation.start(endpoint, rtt);
     this.#connect.peak.start(endpoint, rtt, now);
-    this.#connect.scatter.start(endpoint, rtt);
+    this.#connect.deviation.start(endpoint, rtt);
   }
 }

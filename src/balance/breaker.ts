@@ -1,5 +1,6 @@
 // Takes out endpoints that keep failing, and brings them back. After a number of consecutive failures an endpoint is out (PROBATION); after
-// a pause that grows each time, one request or connection is sent to it as a probe (PROBING). The first sign that it works brings it back.
+// a pause that grows each time, one request or connection is sent to it as a probe (PROBING). The first signal that it works brings it
+// back.
 //
 // An endpoint that is out is chosen last, not never: if no other is left, those that are out are tried anyway, the one tried longest ago
 // first. Any request that then succeeds is as good as a probe. The cost is bounded: while an endpoint's connects fail, it is dialled at an
@@ -17,23 +18,23 @@ const { READY, PROBATION, PROBING } = ENDPOINT_STATE;
 /** Backoffs are spread over [1 - JITTER/2, 1 + JITTER/2], so that workers do not probe in step. */
 const JITTER = 0.5;
 /** If none is ready, examine this many of those that are out per pick. */
-const LOOKED_AT = 16;
+const MAX_EXAMINED = 16;
 /** Limit on dials in progress to an endpoint that is out and, as far as known, refuses connections. */
-const MOST_DIALS = 64;
+const MAX_DIALS = 64;
 const NEVER = Number.POSITIVE_INFINITY;
 
 /** Is told of changes. */
-export interface Watcher {
-  /** The endpoint is out after this many consecutive `failures`; `sign` is the last one's. */
-  out(endpoint: number, failures: number, sign: number): void;
+export interface BreakerEvents {
+  /** The endpoint is out after this many consecutive `failures`; `signal` is the last one's. */
+  ejected(endpoint: number, failures: number, signal: number): void;
   /** It is back. */
-  back(endpoint: number): void;
+  readmitted(endpoint: number): void;
   /** None of the service's endpoints is ready: one that is out was picked. */
-  anyway(service: number): void;
+  panicked(service: number): void;
 }
 
 export class Breaker {
-  watcher: Watcher | null = null;
+  events: BreakerEvents | null = null;
 
   // Per service.
   readonly #limit: Int32Array;
@@ -46,21 +47,21 @@ export class Breaker {
   // Per endpoint.
   readonly state: Uint8Array;
   /** How often it has been taken out: requests begun earlier say nothing about the time since. */
-  readonly stay: Int32Array;
-  /** SIGN of its last failure. */
+  readonly ejections: Int32Array;
+  /** HEALTH_SIGNAL of its last failure. */
   readonly lastFailure: Uint8Array;
   /** Purpose of the current probe: for a connection the connect decides, for a request the response. */
   readonly #probePurpose: Uint8Array;
   /** Consecutive probes without a timely result. */
-  readonly #unheard: Uint8Array;
+  readonly #unansweredProbes: Uint8Array;
   /** Consecutive failures of requests, and of connects: a successful connect says nothing about requests. */
   readonly #requestFailures: Int32Array;
   readonly #connectFailures: Int32Array;
   readonly #backoffMs: Float64Array;
-  /** In probation: when to probe. Probing: when the next probe may start, if this one gives no sign. */
+  /** In probation: when to probe. Probing: when the next probe may start, if this one gives no signal. */
   readonly #probeAt: Float64Array;
   /** Grows with each attempt and each failure: the lowest was tried longest ago. */
-  readonly #tried: Float64Array;
+  readonly #lastTried: Float64Array;
   /** Time of the last failed connect. */
   readonly #connectFailedAt: Float64Array;
   #attempts = 0;
@@ -78,15 +79,15 @@ export class Breaker {
     this.#dialIntervalMs = new Float64Array(maxServices);
     this.#nextProbe = new Float64Array(maxServices).fill(NEVER);
     this.state = new Uint8Array(maxEndpoints);
-    this.stay = new Int32Array(maxEndpoints);
+    this.ejections = new Int32Array(maxEndpoints);
     this.lastFailure = new Uint8Array(maxEndpoints);
     this.#probePurpose = new Uint8Array(maxEndpoints);
-    this.#unheard = new Uint8Array(maxEndpoints);
+    this.#unansweredProbes = new Uint8Array(maxEndpoints);
     this.#requestFailures = new Int32Array(maxEndpoints);
     this.#connectFailures = new Int32Array(maxEndpoints);
     this.#backoffMs = new Float64Array(maxEndpoints);
     this.#probeAt = new Float64Array(maxEndpoints);
-    this.#tried = new Float64Array(maxEndpoints);
+    this.#lastTried = new Float64Array(maxEndpoints);
     this.#connectFailedAt = new Float64Array(maxEndpoints);
   }
 
@@ -105,7 +106,7 @@ export class Breaker {
   }
 
   /** The endpoint starts over, ready and without failures. The caller handles its place among the members. */
-  startOver(endpoint: number): void {
+  reset(endpoint: number): void {
     this.state[endpoint] = READY;
     this.#requestFailures[endpoint] = 0;
     this.#connectFailures[endpoint] = 0;
@@ -130,24 +131,24 @@ export class Breaker {
     for (let i = members.ready[service]; i < members.size[service]; i++) {
       const endpoint = list[i];
       if (endpoint === exclude || this.#probeAt[endpoint] > now) continue;
-      if (found < 0 || this.#tried[endpoint] < this.#tried[found]) found = endpoint;
+      if (found < 0 || this.#lastTried[endpoint] < this.#lastTried[found]) found = endpoint;
     }
     if (found < 0) return -1;
-    const unheard = state[found] === PROBING ? Math.min(this.#unheard[found] + 1, 30) : 0;
+    const unanswered = state[found] === PROBING ? Math.min(this.#unansweredProbes[found] + 1, 30) : 0;
     state[found] = PROBING;
-    this.#unheard[found] = unheard;
+    this.#unansweredProbes[found] = unanswered;
     this.#probePurpose[found] = purpose;
-    this.#tried[found] = ++this.#attempts;
+    this.#lastTried[found] = ++this.#attempts;
     this.recent.add(found);
     // One at a time. But a probe without a result makes way for another: it may be a call that is silent for hours.
-    const wait = Math.min(this.#minBackoffMs[service] * 2 ** unheard, this.#maxBackoffMs[service]);
+    const wait = Math.min(this.#minBackoffMs[service] * 2 ** unanswered, this.#maxBackoffMs[service]);
     this.#probeAt[found] = now + wait;
     this.schedule(service);
     return found;
   }
 
   /** None is ready: returns the endpoint that was tried longest ago; -1 if there is none. */
-  pickAnyway(service: number, exclude: number): number {
+  pickPanic(service: number, exclude: number): number {
     const { members } = this;
     const list = members.lists[service];
     const first = members.ready[service];
@@ -155,14 +156,14 @@ export class Breaker {
     if (count === 0) return -1;
     let at = first + (((this.random.draw() >>> 16) * count) >>> 16);
     let found = -1;
-    for (let looked = Math.min(count, LOOKED_AT); looked > 0; looked--) {
+    for (let looked = Math.min(count, MAX_EXAMINED); looked > 0; looked--) {
       const endpoint = list[at];
-      if (endpoint !== exclude && (found < 0 || this.#tried[endpoint] < this.#tried[found])) found = endpoint;
+      if (endpoint !== exclude && (found < 0 || this.#lastTried[endpoint] < this.#lastTried[found])) found = endpoint;
       if (++at === first + count) at = first;
     }
     if (found < 0) return -1;
-    this.#tried[found] = ++this.#attempts;
-    this.watcher?.anyway(service);
+    this.#lastTried[found] = ++this.#attempts;
+    this.events?.panicked(service);
     return found;
   }
 
@@ -173,40 +174,40 @@ export class Breaker {
   mayDial(endpoint: number, now: number, underWay: number): boolean {
     if (this.state[endpoint] === READY || this.#connectFailures[endpoint] === 0) return true;
     const interval = this.#dialIntervalMs[this.members.owner[endpoint]];
-    return interval === 0 || (underWay < MOST_DIALS && now >= this.#connectFailedAt[endpoint] + interval);
+    return interval === 0 || (underWay < MAX_DIALS && now >= this.#connectFailedAt[endpoint] + interval);
   }
 
-  /** A request has shown that the endpoint works. True if that brings it back. `stay`: the value when the request began. */
-  worked(endpoint: number, stay: number): boolean {
-    if (this.stay[endpoint] !== stay) return false;
+  /** A request has shown that the endpoint works. True if that brings it back. `ejections`: the value when the request began. */
+  succeeded(endpoint: number, ejections: number): boolean {
+    if (this.ejections[endpoint] !== ejections) return false;
     this.#requestFailures[endpoint] = 0;
     this.#connectFailures[endpoint] = 0;
-    return this.#bringBack(endpoint);
+    return this.#readmit(endpoint);
   }
 
   /** A request has failed. */
-  failed(endpoint: number, now: number, sign: number, stay: number): void {
-    if (this.stay[endpoint] !== stay) return;
+  failed(endpoint: number, now: number, signal: number, ejections: number): void {
+    if (this.ejections[endpoint] !== ejections) return;
     this.#requestFailures[endpoint]++;
-    this.#count(endpoint, now, sign);
+    this.#count(endpoint, now, signal);
   }
 
-  /** A connect has succeeded. True if that brings the endpoint back; `decides`: the connection gives no further sign. */
+  /** A connect has succeeded. True if that brings the endpoint back; `decides`: the connection gives no further signal. */
   connected(endpoint: number, decides: boolean): boolean {
     this.#connectFailures[endpoint] = 0;
     if (!decides || this.state[endpoint] === READY) return false;
     const probe = this.state[endpoint] === PROBING && this.#probePurpose[endpoint] === PICKED_FOR.CONNECTION;
-    return (probe || this.#requestFailures[endpoint] === 0) && this.#bringBack(endpoint);
+    return (probe || this.#requestFailures[endpoint] === 0) && this.#readmit(endpoint);
   }
 
-  connectFailed(endpoint: number, now: number, sign: number): void {
+  connectFailed(endpoint: number, now: number, signal: number): void {
     this.#connectFailures[endpoint]++;
     this.#connectFailedAt[endpoint] = now;
-    this.#count(endpoint, now, sign);
+    this.#count(endpoint, now, signal);
   }
 
-  /** What was picked for `purpose` has ended without a sign: if it was the probe, the next one may start. */
-  giveBack(endpoint: number, purpose: number): void {
+  /** What was picked for `purpose` has ended without a signal: if it was the probe, the next one may start. */
+  abandonProbe(endpoint: number, purpose: number): void {
     if (this.state[endpoint] !== PROBING || this.#probePurpose[endpoint] !== purpose) return;
     this.state[endpoint] = PROBATION;
     this.#probeAt[endpoint] = 0;
@@ -224,20 +225,20 @@ export class Breaker {
     this.#nextProbe[service] = earliest;
   }
 
-  #count(endpoint: number, now: number, sign: number): void {
+  #count(endpoint: number, now: number, signal: number): void {
     const { members } = this;
     const service = members.owner[endpoint];
     const state = this.state[endpoint];
-    this.lastFailure[endpoint] = sign;
-    this.#tried[endpoint] = ++this.#attempts;
+    this.lastFailure[endpoint] = signal;
+    this.#lastTried[endpoint] = ++this.#attempts;
     if (state === READY) {
       const limit = this.#limit[service];
       const failures = this.#requestFailures[endpoint] + this.#connectFailures[endpoint];
       if (limit === 0 || failures < limit) return;
-      members.takeOut(endpoint);
-      this.stay[endpoint]++;
+      members.eject(endpoint);
+      this.ejections[endpoint]++;
       this.#backoffMs[endpoint] = this.#minBackoffMs[service];
-      this.watcher?.out(endpoint, failures, sign);
+      this.events?.ejected(endpoint, failures, signal);
     } else if (state === PROBING) {
       this.#backoffMs[endpoint] = Math.min(this.#backoffMs[endpoint] * 2, this.#maxBackoffMs[service]);
     } else return; // The pause has already begun.
@@ -248,12 +249,12 @@ export class Breaker {
     this.schedule(service);
   }
 
-  #bringBack(endpoint: number): boolean {
+  #readmit(endpoint: number): boolean {
     if (this.state[endpoint] === READY) return false;
-    this.startOver(endpoint);
-    this.members.bringBack(endpoint);
+    this.reset(endpoint);
+    this.members.readmit(endpoint);
     this.schedule(this.members.owner[endpoint]);
-    this.watcher?.back(endpoint);
+    this.events?.readmitted(endpoint);
     return true;
   }
 }

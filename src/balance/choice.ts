@@ -1,11 +1,11 @@
 // Chooses among the ready endpoints. Requests: the lowest cost, which is latency times requests in flight. Opaque connections: the fewest
 // open. Endpoints that are equally good, as far as can be measured, share the load: the less busy one wins, else a random one.
 import type { Dials } from './dials.js';
+import type { LatencyDeviation } from './latency-deviation.js';
 import type { EndpointLoad } from './load.js';
 import type { Members } from './members.js';
 import type { PeakEwma } from './peak-ewma.js';
 import type { Random } from './random.js';
-import type { Scatter } from './scatter.js';
 
 /**
  * Up to this many endpoints, all are compared instead of two. With two choices of three, a slow endpoint gets a third of the traffic as
@@ -16,7 +16,7 @@ const COMPARE_ALL = 4;
 /** Estimates of durations, with their precision and rate of decay. */
 export interface Estimates {
   readonly peak: PeakEwma;
-  readonly scatter: Scatter;
+  readonly deviation: LatencyDeviation;
 }
 
 export class Choice {
@@ -37,7 +37,7 @@ export class Choice {
 
   // The ready endpoints except the one at position `skip`: `choices` of them, at least two.
 
-  inTurn(service: number, skip: number, choices: number): number {
+  roundRobin(service: number, skip: number, choices: number): number {
     const { members } = this;
     let turn = this.#cursor[service];
     if (turn >= members.ready[service]) turn = 0;
@@ -54,21 +54,21 @@ export class Choice {
     const a = list[first];
     const b = list[secondOf(random, first, skip, choices)];
     const { inFlight } = this.load;
-    if (this.latency.scatter.alike(a, b)) return inFlight[a] <= inFlight[b] ? a : b;
+    if (this.latency.deviation.overlaps(a, b)) return inFlight[a] <= inFlight[b] ? a : b;
     return this.#cost(service, a, now) <= this.#cost(service, b, now) ? a : b;
   }
 
   forConnection(service: number, now: number, skip: number, choices: number): number {
     const random = this.random.draw();
     const list = this.members.lists[service];
-    if (choices <= COMPARE_ALL) return this.#emptiest(service, now, skip, random);
+    if (choices <= COMPARE_ALL) return this.#leastConnectionsOfAll(service, now, skip, random);
     const first = firstOf(random, skip, choices);
-    return this.#emptier(service, list[first], list[secondOf(random, first, skip, choices)], now);
+    return this.#leastConnections(service, list[first], list[secondOf(random, first, skip, choices)], now);
   }
 
   /** Which of two endpoints gets a connection; the first if they are equal. */
-  #emptier(service: number, a: number, b: number, now: number): number {
-    const { peak, scatter } = this.connect;
+  #leastConnections(service: number, a: number, b: number, now: number): number {
+    const { peak, deviation } = this.connect;
     const { dials, load } = this;
     const decayMs = this.decayMs[service];
     const usualA = peak.read(a, now, decayMs);
@@ -77,17 +77,18 @@ export class Choice {
     if (doubt !== 0) return doubt < 0 ? a : b;
     const difference = load.connections(a) - load.connections(b);
     if (difference !== 0) return difference < 0 ? a : b;
-    return usualA <= usualB || scatter.alike(a, b) ? a : b;
+    return usualA <= usualB || deviation.overlaps(a, b) ? a : b;
   }
 
   /** Which of all ready endpoints gets a connection; a random one if several are equal. */
-  #emptiest(service: number, now: number, skip: number, random: number): number {
+  #leastConnectionsOfAll(service: number, now: number, skip: number, random: number): number {
     const list = this.members.lists[service];
     const ready = this.members.ready[service];
     let position = ((random >>> 16) * ready) >>> 16;
     let best = -1;
     for (let i = 0; i < ready; i++) {
-      if (position !== skip) best = best < 0 ? list[position] : this.#emptier(service, best, list[position], now);
+      if (position !== skip)
+        best = best < 0 ? list[position] : this.#leastConnections(service, best, list[position], now);
       if (++position === ready) position = 0;
     }
     return best;
@@ -107,14 +108,14 @@ export class Choice {
       lowest = cost;
       best = list[i];
     }
-    const { scatter } = this.latency;
+    const { deviation } = this.latency;
     const { inFlight } = this.load;
     let chosen = best;
     let least = Number.POSITIVE_INFINITY;
     let position = start;
     for (let i = 0; i < ready; i++) {
       const endpoint = list[position];
-      if (position !== skip && inFlight[endpoint] < least && scatter.alike(endpoint, best)) {
+      if (position !== skip && inFlight[endpoint] < least && deviation.overlaps(endpoint, best)) {
         least = inFlight[endpoint];
         chosen = endpoint;
       }

@@ -84,20 +84,20 @@ export class Members {
   remove(endpoint: number): void {
     const service = this.owner[endpoint];
     const last = this.size[service] - 1;
-    this.takeOut(endpoint);
+    this.eject(endpoint);
     this.#swap(service, this.#place[endpoint] - 1, last);
     this.size[service] = last;
     this.#place[endpoint] = NOBODY;
   }
 
   /** A ready endpoint is taken out. */
-  takeOut(endpoint: number): void {
+  eject(endpoint: number): void {
     const service = this.owner[endpoint];
     this.#swap(service, this.#place[endpoint] - 1, --this.ready[service]);
   }
 
   /** An endpoint that was out is ready again. */
-  bringBack(endpoint: number): void {
+  readmit(endpoint: number): void {
     const service = this.owner[endpoint];
     this.#swap(service, this.#place[endpoint] - 1, this.ready[service]++);
   }

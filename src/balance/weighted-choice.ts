@@ -11,7 +11,7 @@ import type { Weights } from './weights.js';
 /** Up to this many endpoints are all compared, as without weights. */
 const COMPARE_ALL = 4;
 /** Maximum number of draws rejected because of the weight drawn; then the next one counts. */
-const MOST_DRAWS = 64;
+const MAX_DRAWS = 64;
 const UNIT = 2 ** -32;
 
 export class WeightedChoice {
@@ -32,7 +32,7 @@ export class WeightedChoice {
   // The ready endpoints except the one at position `skip`: `choices` of them, at least two.
 
   /** In no order: turns of different lengths have none. */
-  inTurn(service: number, skip: number): number {
+  roundRobin(service: number, skip: number): number {
     return this.#draw(service, skip, -1);
   }
 
@@ -46,7 +46,7 @@ export class WeightedChoice {
     }
     const a = this.#draw(service, skip, -1);
     const b = this.#draw(service, skip, a);
-    if (!this.latency.scatter.alike(a, b)) return this.#isSlower(service, a, b, now) ? b : a;
+    if (!this.latency.deviation.overlaps(a, b)) return this.#isSlower(service, a, b, now) ? b : a;
     return this.#isDrawnTwice(service, a) || this.#isLess(a, inFlight[a], b, inFlight[b]) ? a : b;
   }
 
@@ -84,9 +84,9 @@ export class WeightedChoice {
   #draw(service: number, skip: number, other: number): number {
     const list = this.members.lists[service];
     const ready = this.members.ready[service];
-    const { of, most } = this.weights;
+    const { of, max: most } = this.weights;
     let position = 0;
-    for (let draws = 0; draws < MOST_DRAWS; draws++) {
+    for (let draws = 0; draws < MAX_DRAWS; draws++) {
       const random = this.random.draw();
       position = ((random >>> 16) * ready) >>> 16;
       if (position === skip || list[position] === other) continue;
@@ -120,9 +120,9 @@ export class WeightedChoice {
     for (let i = 0; i < ready; i++)
       if (i !== skip && (best < 0 || this.#isSlower(service, best, list[i], now))) best = list[i];
     const { of } = this.weights;
-    const { scatter } = this.latency;
+    const { deviation } = this.latency;
     for (let i = 0; i < ready; i++)
-      this.#shares[i] = i !== skip && (list[i] === best || scatter.alike(list[i], best)) ? of[list[i]] : 0;
+      this.#shares[i] = i !== skip && (list[i] === best || deviation.overlaps(list[i], best)) ? of[list[i]] : 0;
   }
 
   /** Admits those whose dials are not in doubt, or all if all are in doubt. */
@@ -144,7 +144,7 @@ export class WeightedChoice {
   #isSlower(service: number, a: number, b: number, now: number): boolean {
     const { peak } = this.latency;
     const { inFlight } = this.load;
-    const { of, most } = this.weights;
+    const { of, max: most } = this.weights;
     const decayMs = this.decayMs[service];
     const costA = peak.read(a, now, decayMs) * (1 + (inFlight[a] * most[service]) / of[a]);
     const costB = peak.read(b, now, decayMs) * (1 + (inFlight[b] * most[service]) / of[b]);

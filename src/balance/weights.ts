@@ -4,14 +4,14 @@ export class Weights {
   /** By service: 1 if its endpoints have different weights. Only then are the other columns valid. */
   readonly uneven: Uint8Array;
   /** By service: the largest weight, and the sum. */
-  readonly most: Float64Array;
+  readonly max: Float64Array;
   readonly total: Float64Array;
   /** By endpoint. */
   readonly of: Float64Array;
 
   constructor(maxServices: number, maxEndpoints: number) {
     this.uneven = new Uint8Array(maxServices);
-    this.most = new Float64Array(maxServices);
+    this.max = new Float64Array(maxServices);
     this.total = new Float64Array(maxServices);
     this.of = new Float64Array(maxEndpoints);
   }
@@ -21,7 +21,7 @@ export class Weights {
     const even = weights === null || weights.every((weight) => weight === weights[0]);
     this.uneven[service] = even ? 0 : 1;
     if (even) return;
-    this.most[service] = weights.reduce((most, weight) => Math.max(most, weight), 0);
+    this.max[service] = weights.reduce((most, weight) => Math.max(most, weight), 0);
     this.total[service] = weights.reduce((sum, weight) => sum + weight, 0);
     for (let i = 0; i < endpoints.length; i++) this.of[endpoints[i]] = weights[i];
   }

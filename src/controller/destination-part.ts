@@ -4,7 +4,7 @@ import type { DestinationLookup } from '../destination/lookup.js';
 import type { Rules } from '../destination/server/rules.js';
 import { DESTINATION_LIMITS, type DestinationLimits, DestinationServer } from '../destination/server/server.js';
 import type { CertificateSpan, ServingCertificate } from '../identity/issuing/own-certificate.js';
-import type { MutualTls } from '../listening/listening.js';
+import type { MutualTls } from '../listening/http2-listener.js';
 import type { Logger } from '../log/logger.js';
 import type { DestinationMetrics } from './destination-metrics.js';
 import { KeptCertificate, type MeshIssuer } from './mesh-issuer.js';

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2SecureServer, Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { Sockets } from '../listening/sockets.js';
+import { ConnectionLimit } from '../listening/connection-limit.js';
 
 export interface ConnectionLimits {
   /** No address gets more than half of the rest. */
@@ -21,7 +21,7 @@ interface Http1Connection {
 }
 
 export class WebhookConnections {
-  readonly #sockets: Sockets;
+  readonly #sockets: ConnectionLimit;
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #http1 = new Map<Socket, Http1Connection>();
   #closing = false;
@@ -30,7 +30,7 @@ export class WebhookConnections {
     private readonly server: Http2SecureServer,
     private readonly limits: ConnectionLimits,
   ) {
-    this.#sockets = new Sockets(limits.maxConnections);
+    this.#sockets = new ConnectionLimit(limits.maxConnections);
     server.on('connection', (socket: Socket) => {
       if (this.#closing) socket.destroy();
       else this.#sockets.admit(socket);
@@ -70,7 +70,7 @@ export class WebhookConnections {
       let clean = true;
       const force = setTimeout(() => {
         clean = false;
-        this.#sockets.cut();
+        this.#sockets.destroyAll();
       }, this.limits.graceMs);
       this.server.close(() => {
         clearTimeout(force);

@@ -10,7 +10,7 @@ import {
 } from 'node:http2';
 import type { Address } from '../config/model.js';
 import type { ServingCertificate } from '../identity/issuing/own-certificate.js';
-import { listenOn, portOf } from '../listening/place.js';
+import { listenOn, portOf } from '../listening/listen-address.js';
 import { WebhookConnections } from './webhook-connections.js';
 
 export interface WebhookLimits {

@@ -5,14 +5,14 @@ import { advance, DEAD, isRegistered, LONGEST_METHOD, ROOT } from './methods.js'
 /** Results of `verdictOf`; from 0 up they are indices into the metrics' VERDICTS. */
 export const VERDICT = { MORE: -1, HTTP1: 0, HTTP2: 1, TLS: 2, OPAQUE: 3 } as const;
 
-/** Results of `outlook`: whether the bytes so far may yet become HTTP. */
-export const OUTLOOK = {
+/** Results of `httpLikelihood`: whether the bytes so far may yet become HTTP. */
+export const HTTP_LIKELIHOOD = {
   /** As far as anybody can tell it is the beginning of HTTP or TLS, or nothing at all. */
   LIKELY: 0,
   /** An unregistered method in capitals, like real methods, or an empty line. */
   POSSIBLE: 1,
   /** Words like those that other protocols begin with: `ruok`, `JDWP-Handshake`. */
-  HARDLY: 2,
+  UNLIKELY: 2,
 } as const;
 
 /** The state of a connection that has sent nothing. */
@@ -25,7 +25,7 @@ export const MAX_TARGET_BYTES = 8192;
 
 // A state below 0 is final: the complement of its verdict. Otherwise bits 0..3 hold the phase and the rest its counters:
 //   EMPTY_LINE  4..6 bytes of leading CRLFs seen
-//   METHOD      4..9 length, 10..18 node in the trie of registered methods, 19 MUTED
+//   METHOD      4..9 length, 10..18 node in the trie of registered methods, 19 UNUSUAL
 //   TARGET      4..17 length, 18..19 PREFIX_* of its beginning, 20 method is registered, 21 method does not look like one
 //   VERSION     4..6 bytes of `HTTP/1.` seen, 7 method is registered
 //   PREFACE     4..8 bytes of the HTTP/2 preface seen
@@ -50,7 +50,7 @@ const SP = 0x20;
 const MAX_EMPTY_LINE_BYTES = 4;
 
 /** In METHOD: a byte that no method in use has. */
-const MUTED = 1 << 19;
+const UNUSUAL = 1 << 19;
 /** In TARGET: the method had such a byte, or was too long for one. */
 const ODD = 1 << 21;
 
@@ -84,10 +84,10 @@ function emptyLine(state: number, byte: number): number {
 function method(state: number, byte: number): number {
   const length = (state >> 4) & 0x3f;
   const node = (state >> 10) & 0x1ff;
-  const muted = state & MUTED;
+  const muted = state & UNUSUAL;
   if (TCHAR[byte] === 1) {
     if (length === MAX_METHOD_BYTES) return DONE_OPAQUE;
-    return METHOD | ((length + 1) << 4) | (advance(node, byte) << 10) | muted | (inMethods(byte) ? 0 : MUTED);
+    return METHOD | ((length + 1) << 4) | (advance(node, byte) << 10) | muted | (inMethods(byte) ? 0 : UNUSUAL);
   }
   if (byte !== SP || length === 0) return DONE_OPAQUE;
   const odd = muted !== 0 || length > LONGEST_METHOD ? ODD : 0;
@@ -188,24 +188,26 @@ export function verdictOf(state: number): number {
   return state < 0 ? ~state : VERDICT.MORE;
 }
 
-/** An OUTLOOK: what to expect of a client that has stopped in `state` without a verdict. */
-export function outlook(state: number): number {
+/** An HTTP_LIKELIHOOD: what to expect of a client that has stopped in `state` without a verdict. */
+export function httpLikelihood(state: number): number {
   switch (state & 15) {
     case METHOD:
-      if (((state >> 10) & 0x1ff) !== DEAD) return OUTLOOK.LIKELY;
-      return (state & MUTED) !== 0 || ((state >> 4) & 0x3f) > LONGEST_METHOD ? OUTLOOK.HARDLY : OUTLOOK.POSSIBLE;
+      if (((state >> 10) & 0x1ff) !== DEAD) return HTTP_LIKELIHOOD.LIKELY;
+      return (state & UNUSUAL) !== 0 || ((state >> 4) & 0x3f) > LONGEST_METHOD
+        ? HTTP_LIKELIHOOD.UNLIKELY
+        : HTTP_LIKELIHOOD.POSSIBLE;
     case TARGET: {
-      if (((state >> 20) & 1) !== 0) return OUTLOOK.LIKELY;
+      if (((state >> 20) & 1) !== 0) return HTTP_LIKELIHOOD.LIKELY;
       const web = ((state >> 18) & 3) !== PREFIX_NONE;
-      return (state & ODD) !== 0 && !web ? OUTLOOK.HARDLY : OUTLOOK.POSSIBLE;
+      return (state & ODD) !== 0 && !web ? HTTP_LIKELIHOOD.UNLIKELY : HTTP_LIKELIHOOD.POSSIBLE;
     }
     case VERSION:
       // `HTTP/1.` has begun, or a registered method has a target.
-      return state >> 4 !== 0 ? OUTLOOK.LIKELY : OUTLOOK.POSSIBLE;
+      return state >> 4 !== 0 ? HTTP_LIKELIHOOD.LIKELY : HTTP_LIKELIHOOD.POSSIBLE;
     case EMPTY_LINE:
-      return state >> 4 !== 0 ? OUTLOOK.POSSIBLE : OUTLOOK.LIKELY;
+      return state >> 4 !== 0 ? HTTP_LIKELIHOOD.POSSIBLE : HTTP_LIKELIHOOD.LIKELY;
     default:
-      return OUTLOOK.LIKELY;
+      return HTTP_LIKELIHOOD.LIKELY;
   }
 }
 

@@ -1,7 +1,7 @@
 // The last refusals and endpoints that went out, for those who look only after it has happened. A few objects at most, whatever comes.
-import { SIGN_TEXTS } from '../balance/signs.js';
+import { HEALTH_SIGNAL_TEXTS } from '../balance/health-signals.js';
 import type { MainLimitCounts } from '../metrics/main-limits.js';
-import type { HealthChange } from '../proxy/health-news.js';
+import type { HealthChange } from '../proxy/health-changes.js';
 import { REFUSALS, type Refused } from '../proxy/refusals.js';
 import type { LiveError } from './state.js';
 
@@ -33,10 +33,10 @@ export class RecentErrors {
 
   /** A worker has taken endpoints out, or has them back, which is no error. */
   health(changes: readonly HealthChange[]): void {
-    for (const { out, service, endpoint, sign } of changes) {
+    for (const { out, service, endpoint, signal: sign } of changes) {
       const name = this.deps.service(service);
       if (!out || name === undefined) continue;
-      const reason = `endpoint out: ${SIGN_TEXTS[sign]}`;
+      const reason = `endpoint out: ${HEALTH_SIGNAL_TEXTS[sign]}`;
       this.note({ reason, count: 1, listener: '', client: '', identity: '', service: name, endpoint, rule: '' });
     }
   }

@@ -4,7 +4,7 @@ import { Balancer, POLICY } from '../balance/balancer.js';
 import { ENDPOINT_STATE } from '../balance/breaker.js';
 import { RetryBudget } from '../balance/budget.js';
 import type { LimitsConfig } from '../config/model.js';
-import { Learned } from '../detect/learned.js';
+import { ServerFirstTable } from '../detect/server-first-table.js';
 import { Inbox } from '../io/inbox.js';
 import type { Native } from '../io/native.js';
 import type { Reactor } from '../io/reactor.js';
@@ -26,7 +26,7 @@ import { ENDPOINT_SLOTS, MAX_ENDPOINTS, MAX_SERVICES, SERVICE_SLOTS } from './ca
 import { type ClientLog, Connections } from './connect/connections.js';
 import { Protocols } from './connect/protocols.js';
 import { EndpointTable } from './endpoint-table.js';
-import { HealthNews } from './health-news.js';
+import { HealthChanges } from './health-changes.js';
 import { MESH_FIELDS_BYTES, MeshFields } from './mesh-fields.js';
 import { Pressure } from './pressure.js';
 import { Refusals } from './refusals.js';
@@ -89,9 +89,9 @@ export class Context {
   readonly values: Float64Array;
   readonly balancer: Balancer;
   /** Endpoints that were taken out or came back, for the log. */
-  readonly news = new HealthNews();
+  readonly healthChanges = new HealthChanges();
   readonly budget: RetryBudget;
-  readonly learned: Learned;
+  readonly learned: ServerFirstTable;
   readonly loadBoard: Int32Array;
   readonly workerId: number;
   readonly workers: number;
@@ -148,22 +148,22 @@ export class Context {
     this.values = this.metrics.values;
     const seed = task.id + 1 + ((Date.now() & 0xffffff) << 6);
     this.balancer = new Balancer(SERVICE_SLOTS, ENDPOINT_SLOTS, seed, task.load);
-    this.balancer.watch({
-      out: (endpoint, failures, sign) => {
+    this.balancer.listen({
+      ejected: (endpoint, failures, signal) => {
         this.values[this.endpoints.base[endpoint] + E.BREAKER_OPENED]++;
         const { service, address } = this.endpoints;
-        this.news.out(endpoint, service[endpoint], address.get(endpoint), failures, sign);
+        this.healthChanges.ejected(endpoint, service[endpoint], address.get(endpoint), failures, signal);
       },
-      back: (endpoint) => {
+      readmitted: (endpoint) => {
         const { service, address } = this.endpoints;
-        this.news.back(endpoint, service[endpoint], address.get(endpoint), false);
+        this.healthChanges.readmitted(endpoint, service[endpoint], address.get(endpoint), false);
       },
-      anyway: (service) => {
+      panicked: (service) => {
         this.values[this.services.base[service] + S.PANIC_PICKS]++;
       },
     });
     this.budget = new RetryBudget(SERVICE_SLOTS);
-    this.learned = new Learned(task.learned);
+    this.learned = new ServerFirstTable(task.learned);
     this.loadBoard = new Int32Array(task.loadBoard);
     this.workerId = task.id;
     this.workers = task.workers;
@@ -294,7 +294,7 @@ export class Context {
     const kept = new Set(slots);
     for (const slot of before) {
       if (!kept.has(slot) && this.balancer.state(slot) !== ENDPOINT_STATE.READY)
-        this.news.back(slot, service, table.address.get(slot), true);
+        this.healthChanges.readmitted(slot, service, table.address.get(slot), true);
     }
     const renamed = new Set<number>();
     for (const { slot, series, host, port, identity, proxy } of endpoints) {

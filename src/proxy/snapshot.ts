@@ -14,7 +14,7 @@ import type { TapRecords, TapRequest } from '../tap/request.js';
 import type { TlsProfile } from '../tls/profile.js';
 import type { PackedSpans } from '../tracing/packed-spans.js';
 import type { TracingSettings } from '../tracing/settings.js';
-import type { HealthChange } from './health-news.js';
+import type { HealthChange } from './health-changes.js';
 import type { Refused } from './refusals.js';
 
 /** How a listener treats connections before it has seen any byte. */

@@ -436,7 +436,7 @@ export class Worker {
     values[W.LOOP_LAG_MAX_US] = lag;
     this.context.metrics.record(this.turnHistogram, lag);
     this.context.sampleEndpoints();
-    const health = this.context.news.take();
+    const health = this.context.healthChanges.take();
     if (health.length > 0) this.send({ kind: 'health', changes: health });
     const refused = this.context.refusals.take();
     if (refused.length > 0) this.send({ kind: 'refused', refused });

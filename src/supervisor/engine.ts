@@ -5,7 +5,7 @@ import { AdminServer } from '../admin/server.js';
 import type { Config, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
 import { placeOfListen } from '../config/sidecar.js';
 import type { RulingMessage } from '../destination/ruling-message.js';
-import { Learned } from '../detect/learned.js';
+import { ServerFirstTable } from '../detect/server-first-table.js';
 import { Discovery } from '../discovery/discovery.js';
 import { standardSources } from '../discovery/sources.js';
 import { addressText } from '../discovery/text.js';
@@ -95,7 +95,7 @@ export class Engine {
     this.closed = new Promise((resolve) => {
       this.settle = resolve;
     });
-    const learned = Learned.allocate();
+    const learned = ServerFirstTable.allocate();
     this.discovery = new Discovery({
       sources: standardSources(logger, () => this.config.discovery, this.reader.endpointFiles, this.reader.names),
       startWaitMs: () => this.startWaitMs,
@@ -200,7 +200,7 @@ export class Engine {
       ruleSeries: (...rule) => this.rules.of(...rule),
     });
     this.explaining = new Explaining({
-      learned: new Learned(learned),
+      learned: new ServerFirstTable(learned),
       config: () => this.config,
       endpoints: (service) => this.endpoints.of(service).map(addressText),
       discovered: this.discovered.peek,

@@ -1,12 +1,12 @@
 // Explains where a connection goes, by the current state of this process.
 import type { Config, ListenerConfig } from '../config/model.js';
-import { ADDRESS_WORDS, addressKey, destinationKey, type Learned } from '../detect/learned.js';
+import { ADDRESS_WORDS, addressKey, destinationKey, type ServerFirstTable } from '../detect/server-first-table.js';
 import { native } from '../io/native.js';
 import { type Explanation, explain, type Live } from '../policy/explain.js';
 import type { ClientIs } from '../policy/explain-authorization.js';
 
 export interface ExplainingDeps extends Required<Pick<Live, 'endpoints' | 'discovered'>> {
-  readonly learned: Learned;
+  readonly learned: ServerFirstTable;
   config(): Config;
   listenerSlot(listener: ListenerConfig): number;
   serviceSlot(name: string): number;

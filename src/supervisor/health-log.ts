@@ -1,9 +1,9 @@
 // Logs endpoints that go out and come back: one line each way for all workers together. Each worker has its own breaker, so an endpoint is
 // out when the first worker takes it out, and back when the last one brings it back. Flapping endpoints are reported every few seconds, and
 // the number of endpoints per second is limited.
-import { SIGN_TEXTS } from '../balance/signs.js';
+import { HEALTH_SIGNAL_TEXTS } from '../balance/health-signals.js';
 import type { Logger } from '../log/logger.js';
-import type { HealthChange } from '../proxy/health-news.js';
+import type { HealthChange } from '../proxy/health-changes.js';
 
 /** Interval between two lines about the same endpoint, ms. */
 const AGAIN_MS = 5000;
@@ -102,7 +102,7 @@ export class HealthLog {
     this.options.logger.warn('an endpoint is out: it is tried last, and probed', {
       service,
       endpoint: address,
-      reason: SIGN_TEXTS[change?.sign ?? 0],
+      reason: HEALTH_SIGNAL_TEXTS[change?.signal ?? 0],
       failures: change?.failures ?? 0,
       worker,
       ...(hidden > 0 ? { again: hidden } : {}),

@@ -1,6 +1,6 @@
 import { Balancer, POLICY } from '../../src/balance/balancer.js';
 import { ENDPOINT_STATE } from '../../src/balance/breaker.js';
-import { SIGN } from '../../src/balance/signs.js';
+import { HEALTH_SIGNAL } from '../../src/balance/health-signals.js';
 
 export const SERVICE = 1;
 export const DEFAULT_RTT = 30;
@@ -19,24 +19,30 @@ export function balancerOf(
   return balancer;
 }
 
-/** A request that was begun during `stay`, by default the present one, is over: its response came, or it failed. */
+/** A request that was begun during `ejections`, by default the present one, is over: its response came, or it failed. */
 export function finish(
   balancer: Balancer,
   endpoint: number,
   now: number,
   latencyMs: number,
   fails: boolean,
-  stay = stayOf(balancer, endpoint),
+  ejections = stayOf(balancer, endpoint),
 ): void {
-  balancer.heard(endpoint, now, Math.round(latencyMs * 1000), fails ? SIGN.ERROR : SIGN.WORKS, stay);
+  balancer.responded(
+    endpoint,
+    now,
+    Math.round(latencyMs * 1000),
+    fails ? HEALTH_SIGNAL.ERROR : HEALTH_SIGNAL.SUCCESS,
+    ejections,
+  );
   balancer.ended(endpoint);
 }
 
 /** What `begin` gives at present. */
 export function stayOf(balancer: Balancer, endpoint: number): number {
-  const stay = balancer.begin(endpoint);
+  const ejections = balancer.begin(endpoint);
   balancer.ended(endpoint);
-  return stay;
+  return ejections;
 }
 
 export interface Behaviour {

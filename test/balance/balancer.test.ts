@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { POLICY } from '../../src/balance/balancer.js';
-import { SIGN } from '../../src/balance/signs.js';
+import { HEALTH_SIGNAL } from '../../src/balance/health-signals.js';
 import { runs } from '../support/runs.js';
 import {
   balancerOf,
@@ -69,7 +69,7 @@ describe('request balancing by peak EWMA', () => {
   it('does not send more to an endpoint that refuses connections fast', () => {
     const balancer = balancerOf([0, 1], POLICY.EWMA, 0);
     balancer.connecting(1);
-    balancer.connectFailed(1, 0, SIGN.REFUSED);
+    balancer.connectFailed(1, 0, HEALTH_SIGNAL.CONNECT_REFUSED);
     assert.equal(balancer.ewma(1, 0), PENALTY);
     for (let i = 0; i < 100; i++) assert.equal(balancer.pickRequest(SERVICE, 1, -1), 0);
   });
@@ -359,7 +359,8 @@ describe('any sequence of events', () => {
               if (one.what === 'finish') finish(balancer, one.endpoint, now, 3, false);
               else if (one.what === 'fail') finish(balancer, one.endpoint, now, 3, true);
               else if (one.what === 'connected') balancer.connected(one.endpoint, now, 3 * 1000, true);
-              else if (one.what === 'connectFailed') balancer.connectFailed(one.endpoint, now, SIGN.REFUSED);
+              else if (one.what === 'connectFailed')
+                balancer.connectFailed(one.endpoint, now, HEALTH_SIGNAL.CONNECT_REFUSED);
               else if (one.what === 'reset') {
                 balancer.reset(one.endpoint);
                 members.delete(one.endpoint);

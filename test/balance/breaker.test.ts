@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Balancer, POLICY } from '../../src/balance/balancer.js';
-import { SIGN } from '../../src/balance/signs.js';
+import { HEALTH_SIGNAL } from '../../src/balance/health-signals.js';
 import { balancerOf, finish, good, PROBATION, PROBING, READY, SERVICE, simulate, trip } from './balancer-support.js';
 
 /** A request that is under way on an endpoint, begun now. */
@@ -27,12 +27,12 @@ describe('the breaker', () => {
     assert.equal(balancer.state(0), READY);
   });
 
-  it('takes no notice of what is no sign, however often: neither in its count nor in the latency', () => {
+  it('takes no notice of what is no signal, however often: neither in its count nor in the latency', () => {
     const balancer = balancerOf([0, 1]);
     trip(balancer, 0, 0, 6);
     const before = balancer.ewma(0, 0);
     for (let i = 0; i < 100; i++) {
-      balancer.judge(0, 0, SIGN.NONE, begin(balancer, 0));
+      balancer.recordSignal(0, 0, HEALTH_SIGNAL.NONE, begin(balancer, 0));
       balancer.abandon(0, 0);
     }
     assert.equal(balancer.state(0), READY);
@@ -45,7 +45,7 @@ describe('the breaker', () => {
     const balancer = balancerOf([0, 1]);
     for (let i = 0; i < 7; i++) {
       balancer.connecting(0);
-      balancer.connectFailed(0, 0, SIGN.REFUSED);
+      balancer.connectFailed(0, 0, HEALTH_SIGNAL.CONNECT_REFUSED);
     }
     assert.equal(balancer.state(0), PROBATION);
     for (let i = 0; i < 7; i++) {
@@ -61,7 +61,7 @@ describe('the breaker', () => {
     for (let i = 0; i < 20; i++) {
       balancer.connecting(0);
       if (i % 5 === 4) balancer.connected(0, i, 1000, true);
-      else balancer.connectFailed(0, i, SIGN.REFUSED);
+      else balancer.connectFailed(0, i, HEALTH_SIGNAL.CONNECT_REFUSED);
     }
     assert.equal(balancer.state(0), READY);
   });
@@ -72,9 +72,9 @@ describe('the breaker', () => {
     assert.equal(balancer.pickRequest(SERVICE, 749, -1), 1, 'not before the shortest backoff');
     assert.equal(balancer.pickRequest(SERVICE, 1250, -1), 0, 'at the longest backoff');
     assert.equal(balancer.state(0), PROBING);
-    const stay = begin(balancer, 0);
+    const ejections = begin(balancer, 0);
     assert.equal(balancer.pickRequest(SERVICE, 1251, -1), 1, 'one at a time');
-    finish(balancer, 0, 1300, 5, false, stay);
+    finish(balancer, 0, 1300, 5, false, ejections);
     assert.equal(balancer.state(0), READY);
     trip(balancer, 0, 1300, 6);
     assert.equal(balancer.state(0), READY, 'it has all its failures again');
@@ -133,7 +133,7 @@ describe('the breaker', () => {
     balancer.pickRequest(SERVICE, 2000, -1);
     balancer.connected(0, 2001, 1000, false);
     assert.equal(balancer.state(0), PROBING);
-    balancer.connectFailed(0, 2002, SIGN.REFUSED);
+    balancer.connectFailed(0, 2002, HEALTH_SIGNAL.CONNECT_REFUSED);
     assert.equal(balancer.state(0), PROBATION);
     assert.equal(balancer.pickConnection(SERVICE, 10_000, -1), 0);
     balancer.connected(0, 10_001, 1000, true);
@@ -193,28 +193,33 @@ describe('the breaker', () => {
   it('tells who is out, for what, and who is back', () => {
     const balancer = balancerOf([0, 1], POLICY.EWMA, 2);
     const told: string[] = [];
-    balancer.watch({
-      out: (endpoint, failures, sign) => told.push(`out ${endpoint} ${failures} ${sign}`),
-      back: (endpoint) => told.push(`back ${endpoint}`),
-      anyway: () => told.push('anyway'),
+    balancer.listen({
+      ejected: (endpoint, failures, signal) => told.push(`out ${endpoint} ${failures} ${signal}`),
+      readmitted: (endpoint) => told.push(`back ${endpoint}`),
+      panicked: () => told.push('anyway'),
     });
     trip(balancer, 0, 0, 2);
     finish(balancer, 0, 1, 1, true);
     balancer.pickRequest(SERVICE, 5000, -1);
     finish(balancer, 0, 5001, 1, true);
-    balancer.connectFailed(1, 5002, SIGN.REFUSED);
-    balancer.connectFailed(1, 5002, SIGN.UNREACHED);
-    assert.equal(balancer.lastFailure(1), SIGN.UNREACHED);
+    balancer.connectFailed(1, 5002, HEALTH_SIGNAL.CONNECT_REFUSED);
+    balancer.connectFailed(1, 5002, HEALTH_SIGNAL.CONNECT_TIMEOUT);
+    assert.equal(balancer.lastFailure(1), HEALTH_SIGNAL.CONNECT_TIMEOUT);
     balancer.pickRequest(SERVICE, 5003, -1);
     finish(balancer, 1, 5004, 1, false);
-    assert.deepEqual(told, [`out 0 2 ${SIGN.ERROR}`, `out 1 2 ${SIGN.UNREACHED}`, 'anyway', 'back 1']);
+    assert.deepEqual(told, [
+      `out 0 2 ${HEALTH_SIGNAL.ERROR}`,
+      `out 1 2 ${HEALTH_SIGNAL.CONNECT_TIMEOUT}`,
+      'anyway',
+      'back 1',
+    ]);
   });
 });
 
 describe('where nobody is ready', () => {
   const outOf = (endpoints: readonly number[], seed = 1): Balancer => {
     const balancer = balancerOf(endpoints, POLICY.EWMA, 1, seed);
-    for (const endpoint of endpoints) balancer.connectFailed(endpoint, 0, SIGN.REFUSED);
+    for (const endpoint of endpoints) balancer.connectFailed(endpoint, 0, HEALTH_SIGNAL.CONNECT_REFUSED);
     assert.equal(balancer.readyCount(SERVICE), 0);
     return balancer;
   };
@@ -255,13 +260,13 @@ describe('where nobody is ready', () => {
     // Its backoff has grown.
     for (let now = 2000; now < 200_000; now += 70_000) {
       balancer.pickRequest(SERVICE, now, -1);
-      balancer.connectFailed(0, now, SIGN.REFUSED);
+      balancer.connectFailed(0, now, HEALTH_SIGNAL.CONNECT_REFUSED);
     }
     const now = 200_001;
-    const stay = begin(balancer, 0);
+    const ejections = begin(balancer, 0);
     balancer.connected(0, now, 500, false);
     assert.notEqual(balancer.state(0), READY, 'the response decides');
-    finish(balancer, 0, now, 5, false, stay);
+    finish(balancer, 0, now, 5, false, ejections);
     assert.equal(balancer.state(0), READY);
   });
 
@@ -298,11 +303,11 @@ describe('dials', () => {
     const balancer = paced(2);
     for (let i = 0; i < 2; i++) {
       assert.equal(balancer.mayDial(0, 0), true);
-      balancer.connectFailed(0, 0, SIGN.REFUSED);
+      balancer.connectFailed(0, 0, HEALTH_SIGNAL.CONNECT_REFUSED);
     }
     const dialled = Array.from({ length: 1000 }, (_, now) => now).filter((now) => {
       if (!balancer.mayDial(0, now)) return false;
-      balancer.connectFailed(0, now, SIGN.REFUSED);
+      balancer.connectFailed(0, now, HEALTH_SIGNAL.CONNECT_REFUSED);
       return true;
     });
     assert.deepEqual(
@@ -314,7 +319,7 @@ describe('dials', () => {
 
   it('go on while one that may work is under way: who comes then is not sent away', () => {
     const balancer = paced(1);
-    balancer.connectFailed(0, 0, SIGN.REFUSED);
+    balancer.connectFailed(0, 0, HEALTH_SIGNAL.CONNECT_REFUSED);
     assert.equal(balancer.mayDial(0, INTERVAL - 1), false);
     for (let i = 0; i < 64; i++) {
       assert.equal(balancer.mayDial(0, INTERVAL), true, `${i} are under way`);
@@ -325,7 +330,7 @@ describe('dials', () => {
 
   it('are free again as soon as one works, which need not bring the endpoint back', () => {
     const balancer = paced(1);
-    balancer.connectFailed(0, 0, SIGN.REFUSED);
+    balancer.connectFailed(0, 0, HEALTH_SIGNAL.CONNECT_REFUSED);
     assert.equal(balancer.mayDial(0, INTERVAL), true);
     balancer.connected(0, INTERVAL, 500, false);
     assert.equal(balancer.state(0), PROBATION);
@@ -339,7 +344,7 @@ describe('dials', () => {
     const off = paced(0);
     for (let i = 0; i < 10; i++) {
       assert.equal(off.mayDial(0, 0), true);
-      off.connectFailed(0, 0, SIGN.REFUSED);
+      off.connectFailed(0, 0, HEALTH_SIGNAL.CONNECT_REFUSED);
     }
   });
 });

@@ -12,7 +12,7 @@ describe('dials of an endpoint', () => {
     dials.begun(0, 1000);
     assert.equal(doubtful(dials, 1000 + USUAL_MS), false);
     assert.equal(doubtful(dials, 1100), true);
-    dials.worked(0, 1101);
+    dials.succeeded(0, 1101);
     assert.equal(doubtful(dials, 1102), false);
   });
 
@@ -20,7 +20,7 @@ describe('dials of an endpoint', () => {
     const dials = new Dials(1);
     dials.begun(0, 0);
     dials.begun(0, 0);
-    dials.worked(0, 1000);
+    dials.succeeded(0, 1000);
     assert.equal(doubtful(dials, 1001), false);
     assert.equal(doubtful(dials, 1100), true);
   });
@@ -41,7 +41,7 @@ describe('dials of an endpoint', () => {
     }
     dials.begun(0, now);
     assert.equal(doubtful(dials, now), true, 'one at a time finds out');
-    dials.worked(0, now);
+    dials.succeeded(0, now);
     assert.equal(doubtful(dials, now), false);
   });
 
@@ -53,7 +53,7 @@ describe('dials of an endpoint', () => {
     dials.begun(0, 600);
     dials.abandoned(0, 900, true);
     assert.equal(doubtful(dials, 901), true);
-    assert.equal(dials.underWay[0], 0);
+    assert.equal(dials.inProgress[0], 0);
   });
 
   it('are forgotten when the slot is to mean another endpoint', () => {

@@ -28,7 +28,7 @@ function assertShares(picks: ReadonlyMap<number, number>, weights: readonly numb
 }
 
 /** Connections that stay open, by endpoint. */
-function connections(balancer: Balancer, count: number, stay: boolean): Map<number, number> {
+function connections(balancer: Balancer, count: number, ejections: boolean): Map<number, number> {
   const picks = new Map<number, number>();
   for (let i = 0; i < count; i++) {
     const endpoint = balancer.pickConnection(SERVICE, i, -1);
@@ -36,7 +36,7 @@ function connections(balancer: Balancer, count: number, stay: boolean): Map<numb
     balancer.connecting(endpoint);
     balancer.connected(endpoint, i, 1000, true);
     balancer.opened(endpoint);
-    if (!stay) balancer.closed(endpoint);
+    if (!ejections) balancer.closed(endpoint);
   }
   return picks;
 }

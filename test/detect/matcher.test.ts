@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { MAX_TARGET_BYTES, match, OUTLOOK, outlook, START, VERDICT, verdictOf } from '../../src/detect/matcher.js';
+import {
+  HTTP_LIKELIHOOD,
+  httpLikelihood,
+  MAX_TARGET_BYTES,
+  match,
+  START,
+  VERDICT,
+  verdictOf,
+} from '../../src/detect/matcher.js';
 import { REGISTERED_METHODS } from '../../src/detect/methods.js';
 import { VERDICTS } from '../../src/metrics/layout.js';
 import { runs } from '../support/runs.js';
@@ -132,16 +140,29 @@ describe('protocol detection', () => {
     for (const text of beginnings) {
       for (let length = 0; length < text.length; length++) {
         const state = whole(Buffer.from(text.slice(0, length), 'latin1'));
-        if (verdictOf(state) === VERDICT.MORE) assert.equal(outlook(state), OUTLOOK.LIKELY, text.slice(0, length));
+        if (verdictOf(state) === VERDICT.MORE)
+          assert.equal(httpLikelihood(state), HTTP_LIKELIHOOD.LIKELY, text.slice(0, length));
       }
     }
   });
 
   it('tells words that can hardly become HTTP from those that possibly do', () => {
     const cases: readonly (readonly [number, ...string[]])[] = [
-      [OUTLOOK.HARDLY, 'ruok', 'JDWP-Handshake', 'x', 'get', 'get key', 'ceph v0', 'a ', 'GET2', 'Get', 'A'.repeat(18)],
       [
-        OUTLOOK.POSSIBLE,
+        HTTP_LIKELIHOOD.UNLIKELY,
+        'ruok',
+        'JDWP-Handshake',
+        'x',
+        'get',
+        'get key',
+        'ceph v0',
+        'a ',
+        'GET2',
+        'Get',
+        'A'.repeat(18),
+      ],
+      [
+        HTTP_LIKELIHOOD.POSSIBLE,
         'PURGE',
         'FOOBAR',
         'FOOBAR ',
@@ -153,13 +174,24 @@ describe('protocol detection', () => {
         '\r',
         'A'.repeat(17),
       ],
-      [OUTLOOK.LIKELY, 'GET x', 'GET ', 'M', 'foo / H', 'PURGE / HTTP/1', 'GET / ', 'PRI * HTT', 'PROP', '\x16\x03'],
+      [
+        HTTP_LIKELIHOOD.LIKELY,
+        'GET x',
+        'GET ',
+        'M',
+        'foo / H',
+        'PURGE / HTTP/1',
+        'GET / ',
+        'PRI * HTT',
+        'PROP',
+        '\x16\x03',
+      ],
     ];
     for (const [expected, ...texts] of cases) {
       for (const text of texts) {
         const state = whole(Buffer.from(text, 'latin1'));
         assert.equal(verdictOf(state), VERDICT.MORE, text);
-        assert.equal(outlook(state), expected, text);
+        assert.equal(httpLikelihood(state), expected, text);
       }
     }
   });

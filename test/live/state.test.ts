@@ -190,9 +190,9 @@ test('recent errors: the same is one entry with a count, and there are only so m
   now = 5000;
   errors.refused([refused('bad-request', 'web'), refused('connect-failed', 'web', '10.0.0.8:1')]);
   errors.health([
-    { service: 7, endpoint: '10.0.0.1:80', out: true, removed: false, failures: 5, sign: 5 },
-    { service: 8, endpoint: '10.0.0.2:80', out: true, removed: false, failures: 5, sign: 5 },
-    { service: 7, endpoint: '10.0.0.3:80', out: false, removed: false, failures: 0, sign: 0 },
+    { service: 7, endpoint: '10.0.0.1:80', out: true, removed: false, failures: 5, signal: 5 },
+    { service: 8, endpoint: '10.0.0.2:80', out: true, removed: false, failures: 5, signal: 5 },
+    { service: 7, endpoint: '10.0.0.3:80', out: false, removed: false, failures: 0, signal: 0 },
   ]);
   assert.deepEqual(
     errors.all().map(({ reason, count, client }) => [reason, count, client]),

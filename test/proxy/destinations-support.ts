@@ -1,6 +1,6 @@
 // A router and what it reaches for, as the tests of destinations need them.
 import assert from 'node:assert/strict';
-import { ADDRESS_WORDS } from '../../src/detect/learned.js';
+import { ADDRESS_WORDS } from '../../src/detect/server-first-table.js';
 import { LIMITS, W } from '../../src/metrics/layout.js';
 import { Destinations } from '../../src/proxy/accept/destinations.js';
 import { OwnAddresses } from '../../src/proxy/accept/own-addresses.js';

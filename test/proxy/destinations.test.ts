@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { addressKey } from '../../src/detect/learned.js';
+import { addressKey } from '../../src/detect/server-first-table.js';
 import { DESTINATION, Destinations } from '../../src/proxy/accept/destinations.js';
 import { LOCAL_DESTINATIONS } from '../../src/proxy/capacity.js';
 import { answer, ORIGINAL, words } from './destinations-support.js';

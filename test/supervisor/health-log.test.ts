@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { SIGN } from '../../src/balance/signs.js';
+import { HEALTH_SIGNAL } from '../../src/balance/health-signals.js';
 import type { Logger } from '../../src/log/logger.js';
-import { type HealthChange, HealthNews } from '../../src/proxy/health-news.js';
+import { type HealthChange, HealthChanges } from '../../src/proxy/health-changes.js';
 import { HealthLog } from '../../src/supervisor/health-log.js';
 
 const SERVICE = 3;
-const out = (endpoint: string, sign: number = SIGN.REFUSED): HealthChange => ({
+const out = (endpoint: string, sign: number = HEALTH_SIGNAL.CONNECT_REFUSED): HealthChange => ({
   service: SERVICE,
   endpoint,
   out: true,
   removed: false,
   failures: 7,
-  sign,
+  signal: sign,
 });
 const back = (endpoint: string, removed = false): HealthChange => ({
   service: SERVICE,
@@ -20,7 +20,7 @@ const back = (endpoint: string, removed = false): HealthChange => ({
   out: false,
   removed,
   failures: 0,
-  sign: 0,
+  signal: 0,
 });
 
 class World {
@@ -131,23 +131,23 @@ describe('the log of endpoints', () => {
 
 describe('the news of a worker', () => {
   it('are what has changed since they were taken, however often', () => {
-    const news = new HealthNews();
-    news.out(5, SERVICE, 'a', 7, SIGN.REFUSED);
+    const news = new HealthChanges();
+    news.ejected(5, SERVICE, 'a', 7, HEALTH_SIGNAL.CONNECT_REFUSED);
     assert.deepEqual(news.take(), [out('a')]);
     assert.deepEqual(news.take(), []);
-    news.back(5, SERVICE, 'a', false);
-    news.out(5, SERVICE, 'a', 7, SIGN.REFUSED);
+    news.readmitted(5, SERVICE, 'a', false);
+    news.ejected(5, SERVICE, 'a', 7, HEALTH_SIGNAL.CONNECT_REFUSED);
     assert.deepEqual(news.take(), [], 'it is out as before');
-    news.back(5, SERVICE, 'a', false);
+    news.readmitted(5, SERVICE, 'a', false);
     assert.deepEqual(news.take(), [back('a')]);
     for (let i = 0; i < 100; i++) {
-      news.out(5, SERVICE, 'a', 7, SIGN.REFUSED);
-      news.back(5, SERVICE, 'a', false);
+      news.ejected(5, SERVICE, 'a', 7, HEALTH_SIGNAL.CONNECT_REFUSED);
+      news.readmitted(5, SERVICE, 'a', false);
     }
     assert.deepEqual(news.take(), [out('a'), back('a')]);
-    news.out(5, SERVICE, 'a', 7, SIGN.REFUSED);
+    news.ejected(5, SERVICE, 'a', 7, HEALTH_SIGNAL.CONNECT_REFUSED);
     news.take();
-    news.back(5, SERVICE, 'a', true);
+    news.readmitted(5, SERVICE, 'a', true);
     assert.deepEqual(news.take(), [back('a', true)]);
   });
 });

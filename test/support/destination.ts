@@ -14,7 +14,7 @@ import {
 import { type Endpoint, endpointAt } from '../../src/discovery/endpoint.js';
 import type { Watch } from '../../src/discovery/source.js';
 import { addressText } from '../../src/discovery/text.js';
-import type { MutualTls } from '../../src/listening/listening.js';
+import type { MutualTls } from '../../src/listening/http2-listener.js';
 import { Waiting } from './waiting.js';
 
 export const DESTINATION = 'io.linkerd.proxy.destination.Destination';

@@ -9,8 +9,8 @@ import {
 } from 'node:http2';
 import type { Address } from '../../config/model.js';
 import { addressText } from '../../discovery/text.js';
-import { Listening, type ListeningLimits, type MutualTls } from '../../listening/listening.js';
-import { Shares } from '../../listening/shares.js';
+import { FairShare } from '../../listening/fair-share.js';
+import { Http2Listener, type ListeningLimits, type MutualTls } from '../../listening/http2-listener.js';
 import type { Asker, DestinationLookup } from '../lookup.js';
 import { DESTINATION_SERVICE } from '../messages.js';
 import { RULES_METHOD } from '../ruling-message.js';
@@ -101,13 +101,13 @@ export interface DestinationServerOptions {
 }
 
 export class DestinationServer {
-  readonly #listening: Listening;
+  readonly #listening: Http2Listener;
   readonly #http2: Http2Server;
   readonly #connections: Connections;
   readonly #topics: Topics;
   readonly #pacer: Pacer;
   readonly #stalled: Stalled;
-  readonly #shares: Shares;
+  readonly #shares: FairShare;
   readonly #turns = new Turns<Http2Session | undefined, Waiting>(CALLS_A_TURN, (waiting) => this.#begin(waiting));
   readonly #feedEvents: Readonly<Record<Method, FeedEvents>>;
   readonly #limits: DestinationLimits;
@@ -127,7 +127,7 @@ export class DestinationServer {
     this.#limits = limits;
     this.#topics = new Topics(lookup, () => events.encoded());
     this.#pacer = new Pacer(limits.intervalMs);
-    this.#shares = new Shares(limits.maxAllStreams);
+    this.#shares = new FairShare(limits.maxAllStreams);
     this.#stalled = new Stalled(limits, () => events.refused(STATUS.resourceExhausted));
     this.#feedEvents = {
       get: this.#eventsOf('get'),
@@ -142,7 +142,7 @@ export class DestinationServer {
     this.#http2.on('session', (session) => this.#connections.add(session));
     this.#http2.on('sessionError', () => undefined);
     this.#http2.on('stream', (stream, headers) => this.#call(stream, headers));
-    this.#listening = new Listening(tls, limits, {
+    this.#listening = new Http2Listener(tls, limits, {
       connected: (socket) => this.#http2.emit('connection', socket),
       refused: (reason) => events.connectionRefused(reason),
     });
@@ -179,7 +179,7 @@ export class DestinationServer {
   async close(): Promise<boolean> {
     this.#listening.close();
     const clean = await this.#connections.drain(this.#limits.spreadMs, this.#limits.graceMs);
-    this.#listening.cut();
+    this.#listening.destroyAll();
     return clean;
   }
 

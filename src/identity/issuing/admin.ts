@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
 import type { Address } from '../../config/model.js';
-import { listenOn, portOf } from '../../listening/place.js';
+import { listenOn, portOf } from '../../listening/listen-address.js';
 
 export interface IssuingAdminDeps {
   readonly registry: Registry;

@@ -1,6 +1,6 @@
 // Limits the requests in progress, and those started per second. The rest is shared: no address gets more than half of it, so that a peer
 // that asks without end leaves room for others.
-import { fits } from '../../listening/shares.js';
+import { fits } from '../../listening/fair-share.js';
 
 export interface AdmissionLimits {
   readonly maxConcurrent: number;

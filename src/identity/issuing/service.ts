@@ -10,7 +10,7 @@ import {
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import type { Address } from '../../config/model.js';
-import { Listening, type ListeningLimits } from '../../listening/listening.js';
+import { Http2Listener, type ListeningLimits } from '../../listening/http2-listener.js';
 import { protoFile } from '../grpc.js';
 import type { Certifier } from './certifier.js';
 import type { ServingCertificate } from './own-certificate.js';
@@ -57,7 +57,7 @@ const SERVICE = 'io.linkerd.proxy.identity.Identity';
 
 export class IdentityService {
   readonly #grpc: Server;
-  readonly #listening: Listening;
+  readonly #listening: Http2Listener;
   readonly #limits: ServiceLimits;
 
   /** `serving`: null for plain text. `refused` is called for each connection over the limit. */
@@ -78,7 +78,7 @@ export class IdentityService {
       Certify: (call: Call, answer: Answer) => void certify(certifier, call, answer),
     });
     const injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
-    this.#listening = new Listening(serving, limits, {
+    this.#listening = new Http2Listener(serving, limits, {
       connected: (socket) => injector.injectConnection(socket),
       refused: (reason) => {
         if (reason === 'limit') refused();
@@ -119,7 +119,7 @@ export class IdentityService {
       });
     });
     this.#grpc.forceShutdown();
-    this.#listening.cut();
+    this.#listening.destroyAll();
     return clean;
   }
 }

@@ -1,6 +1,6 @@
 // Work per request other than processing bytes: picking an endpoint, recording a latency.
 import { Balancer, POLICY } from '../../balance/balancer.js';
-import { SIGN } from '../../balance/signs.js';
+import { HEALTH_SIGNAL } from '../../balance/health-signals.js';
 import { workerHistogram } from '../../metrics/layout.js';
 import { allocateWorkerMemory, WorkerMetrics } from '../../metrics/shared.js';
 import type { Piece } from '../piece.js';
@@ -25,8 +25,8 @@ export const pick: Piece = {
         for (let i = 0; i < times; i++) {
           now++;
           const endpoint = balancer.pickRequest(0, now, -1);
-          const stay = balancer.begin(endpoint);
-          balancer.heard(endpoint, now, 500 + (i & 255), SIGN.WORKS, stay);
+          const ejections = balancer.begin(endpoint);
+          balancer.responded(endpoint, now, 500 + (i & 255), HEALTH_SIGNAL.SUCCESS, ejections);
           balancer.ended(endpoint);
           sum += endpoint;
         }

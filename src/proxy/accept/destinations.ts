@@ -3,8 +3,9 @@
 // and kept while in use and for some time after.
 //
 // All operations are a few loads and stores: lookup walks one short chain, and unused destinations form a list, oldest first.
-import { ADDRESS_WORDS, addressKey, destinationKey } from '../../detect/learned.js';
+
 import { VERDICT } from '../../detect/matcher.js';
+import { ADDRESS_WORDS, addressKey, destinationKey } from '../../detect/server-first-table.js';
 import { MAX_LISTENERS } from '../../metrics/layout.js';
 import { LOCAL_DESTINATIONS } from '../capacity.js';
 import { type DestinationSnapshot, type ListenerSnapshot, MODE } from '../snapshot.js';
@@ -35,7 +36,7 @@ export class Destinations {
   readonly raceMs = new Float64Array(DESTINATION_SLOTS);
   readonly timeoutMs = new Float64Array(DESTINATION_SLOTS);
   readonly learnTtlMs = new Float64Array(DESTINATION_SLOTS);
-  /** Key for what was learned about its server (src/detect/learned.ts); 0 if the listener refuses opaque traffic. */
+  /** Key for what was learned about its server (src/detect/server-first-table.ts); 0 if the listener refuses opaque traffic. */
   readonly learnKey = new Uint32Array(DESTINATION_SLOTS);
 
   // For original destinations only. A column is not written until its slot is taken: there are many slots, most of them never used.

@@ -1,5 +1,5 @@
 // How long detection waits for a client that says nothing, or nothing decisive.
-import { OUTLOOK, outlook, VERDICT } from '../../detect/matcher.js';
+import { HTTP_LIKELIHOOD, httpLikelihood, VERDICT } from '../../detect/matcher.js';
 import type { Context } from '../context.js';
 import type { SocketSlot } from '../slots.js';
 import type { Races } from './races.js';
@@ -8,7 +8,7 @@ import type { TlsPeek } from './tls-peek.js';
 /** While draining, a client that has sent nothing for this long since it connected is closed, ms. */
 export const DRAIN_SILENT_MS = 1000;
 /** Silence after bytes that can hardly become HTTP, if there is no race to wait for, ms. */
-const HARDLY_MS = 50;
+const UNLIKELY_MS = 50;
 /** Silence after bytes that may become HTTP, ms: longer than the gap between segments of one request line. */
 const POSSIBLE_MS = 250;
 /** Value of `ending`: nothing ends. */
@@ -45,7 +45,7 @@ export class Patience {
 
   /** Whether the client has sent nothing that is likely to become HTTP. */
   waits(client: SocketSlot): boolean {
-    return this.context.inbox.empty(client) || outlook(this.state[client]) !== OUTLOOK.LIKELY;
+    return this.context.inbox.empty(client) || httpLikelihood(this.state[client]) !== HTTP_LIKELIHOOD.LIKELY;
   }
 
   /** Silence before an endpoint is dialled, -1 for never: nothing is dialled for a client that the rules would not relay. */
@@ -78,13 +78,13 @@ export class Patience {
   settled(client: SocketSlot): number {
     const { inbox } = this.context;
     if (inbox.empty(client)) return NEVER;
-    const hope = outlook(this.state[client]);
+    const hope = httpLikelihood(this.state[client]);
     // If nothing accepts opaque traffic, relaying would mean closing.
-    if (hope === OUTLOOK.LIKELY || this.context.serviceFor(client, VERDICT.OPAQUE) < 0) return NEVER;
+    if (hope === HTTP_LIKELIHOOD.LIKELY || this.context.serviceFor(client, VERDICT.OPAQUE) < 0) return NEVER;
     const race = this.raceMs(client);
-    if (hope === OUTLOOK.POSSIBLE) return this.since[client] + Math.max(race, POSSIBLE_MS);
+    if (hope === HTTP_LIKELIHOOD.POSSIBLE) return this.since[client] + Math.max(race, POSSIBLE_MS);
     // The race is decided once the connection is established, or none can be.
-    return this.races.dialling(client) ? NEVER : this.since[client] + (race >= 0 ? race : HARDLY_MS);
+    return this.races.dialling(client) ? NEVER : this.since[client] + (race >= 0 ? race : UNLIKELY_MS);
   }
 
   /** When the timer of `client` is due next, ms; an integer, because fractions would be allocated. */

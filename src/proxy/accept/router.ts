@@ -2,7 +2,7 @@
 // destination (SO_ORIGINAL_DST): a known one is used at once. Otherwise the main thread is asked, once for all connections waiting for the
 // same address, while their bytes stay in the kernel. If it knows nothing, or does not answer in time, connections go to their original
 // destination: redirecting must not break what worked.
-import { ADDRESS_WORDS } from '../../detect/learned.js';
+import { ADDRESS_WORDS } from '../../detect/server-first-table.js';
 import { Paged } from '../../io/paged.js';
 import { LIMITS, MAX_LISTENERS, REASONS, W } from '../../metrics/layout.js';
 import { LOCAL_DESTINATIONS } from '../capacity.js';

@@ -2,7 +2,7 @@
 // timeout, the reports to the balancer, the metrics, and everything that must happen before the first byte of payload, which for HTTP/2
 // includes receiving the endpoint's SETTINGS. Payload may be queued in the meantime, and moved to the next dial.
 
-import { SIGN } from '../../balance/signs.js';
+import { HEALTH_SIGNAL } from '../../balance/health-signals.js';
 import { references } from '../../http/references.js';
 import { ERRNO } from '../../io/abi.js';
 import { E, ENDPOINT_HISTOGRAMS, endpointHistogram, LIMITS, W } from '../../metrics/layout.js';
@@ -26,8 +26,11 @@ const SETTINGS_MS = 10_000;
 const NEVER = Number.POSITIVE_INFINITY;
 const NONE = -1;
 
-/** SIGN of a dial that failed with a CLOSE; by default it was refused. */
-const SIGN_OF: Readonly<Record<number, number>> = { [CLOSE.TIMEOUT]: SIGN.UNREACHED, [CLOSE.TLS]: SIGN.UNTRUSTED };
+/** HEALTH_SIGNAL of a dial that failed with a CLOSE; by default it was refused. */
+const HEALTH_SIGNAL_OF: Readonly<Record<number, number>> = {
+  [CLOSE.TIMEOUT]: HEALTH_SIGNAL.CONNECT_TIMEOUT,
+  [CLOSE.TLS]: HEALTH_SIGNAL.TLS_FAILED,
+};
 
 /** What a connection is for; determines the caller. */
 export const PURPOSE = { RACE: 0, OPAQUE: 1, HTTP1: 2, HTTP2: 3 } as const;
@@ -208,7 +211,7 @@ export class Dialer {
       const elapsedUs = Math.round((reactor.now - connections.opened[socket]) * 1000);
       const decides = this.purpose[socket] === PURPOSE.OPAQUE || this.purpose[socket] === PURPOSE.RACE;
       balancer.connected(connections.endpoint[socket], reactor.ms, elapsedUs, decides);
-      balancer.dials.worked(connections.endpoint[socket], reactor.ms);
+      balancer.dials.succeeded(connections.endpoint[socket], reactor.ms);
     }
     this.won(socket);
     this.callers[this.purpose[socket]].ready(socket);
@@ -242,11 +245,11 @@ export class Dialer {
 
   /** The endpoint does not speak the expected protocol: as good as no connection. */
   unusable(socket: SocketSlot): void {
-    this.failed(socket, SIGN.BROKEN);
+    this.failed(socket, HEALTH_SIGNAL.RESET);
   }
 
   private fail(socket: SocketSlot, reason: number): void {
-    this.failed(socket, SIGN_OF[reason] ?? SIGN.REFUSED);
+    this.failed(socket, HEALTH_SIGNAL_OF[reason] ?? HEALTH_SIGNAL.CONNECT_REFUSED);
     this.lost(socket, reason);
   }
 
@@ -278,12 +281,12 @@ export class Dialer {
     return service >= 0 && services.protocol[service] === SERVICE_PROTOCOL.AUTO && tls.withoutHttp2(socket);
   }
 
-  private failed(socket: SocketSlot, sign: number): void {
+  private failed(socket: SocketSlot, signal: number): void {
     const { balancer, reactor, values, endpoints, connections } = this.context;
     const endpoint = connections.endpoint[socket];
     connections.undecided[socket] = 0;
     values[endpoints.base[endpoint] + E.CONNECT_FAILURES]++;
-    balancer.connectFailed(endpoint, reactor.ms, sign);
+    balancer.connectFailed(endpoint, reactor.ms, signal);
     balancer.dials.failed(endpoint, reactor.ms);
   }
 

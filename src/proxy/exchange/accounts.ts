@@ -1,5 +1,5 @@
 // Metrics of exchanges, the balancer's feedback and the access log: each exchange is counted exactly once.
-import { isFailure, SIGN } from '../../balance/signs.js';
+import { HEALTH_SIGNAL, isFailure } from '../../balance/health-signals.js';
 import {
   E,
   ENDPOINT_HISTOGRAMS,
@@ -72,12 +72,12 @@ export class Accounts {
     // Computed in place and as an integer: passing a fraction on would allocate.
     const latency = (this.context.reactor.now - exchanges.started[x]) * 1000;
     exchanges.latencyUs[x] = Math.min(latency, MAX_LATENCY_US) | 0;
-    let sign: number = status >= 500 && status < 600 ? SIGN.ERROR : SIGN.WORKS;
+    let signal: number = status >= 500 && status < 600 ? HEALTH_SIGNAL.ERROR : HEALTH_SIGNAL.SUCCESS;
     if (status === 200 && exchanges.grpc[x] === 1) {
       exchanges.silent[x] = 1;
-      sign = SIGN.NONE;
+      signal = HEALTH_SIGNAL.NONE;
     }
-    balancer.heard(exchanges.endpoint[x], reactor.ms, exchanges.latencyUs[x], sign, exchanges.stay[x]);
+    balancer.responded(exchanges.endpoint[x], reactor.ms, exchanges.latencyUs[x], signal, exchanges.ejections[x]);
   }
 
   /** The first message of a gRPC response has arrived. */
@@ -85,7 +85,7 @@ export class Accounts {
     const { balancer, reactor } = this.context;
     const { exchanges } = this;
     exchanges.silent[x] = 0;
-    balancer.judge(exchanges.endpoint[x], reactor.ms, SIGN.WORKS, exchanges.stay[x]);
+    balancer.recordSignal(exchanges.endpoint[x], reactor.ms, HEALTH_SIGNAL.SUCCESS, exchanges.ejections[x]);
   }
 
   /** The endpoint has completed its response, or agreed to a `tunnel`, which is logged when it ends. */
@@ -114,20 +114,20 @@ export class Accounts {
     if (this.context.observed && !tunnel) this.log.ended(x, OUTCOME.WHOLE, status, 0);
   }
 
-  /** The endpoint has failed. `sign`: its SIGN, which is none after the head of the response. */
-  failed(x: ExchangeSlot, sign: number): void {
+  /** The endpoint has failed. `signal`: its HEALTH_SIGNAL, which is none after the head of the response. */
+  failed(x: ExchangeSlot, signal: number): void {
     const { balancer, reactor, values, endpoints } = this.context;
     const { exchanges } = this;
     const endpoint = exchanges.endpoint[x];
     const base = endpoints.base[endpoint];
     this.left(x, base);
     values[base + E.FAILURES]++;
-    if (!isFailure(sign) || exchanges.status[x] !== 0) {
-      balancer.abandon(endpoint, exchanges.stay[x]);
+    if (!isFailure(signal) || exchanges.status[x] !== 0) {
+      balancer.abandon(endpoint, exchanges.ejections[x]);
       return;
     }
     const latency = (reactor.now - exchanges.started[x]) * 1000;
-    balancer.heard(endpoint, reactor.ms, Math.min(latency, MAX_LATENCY_US) | 0, sign, exchanges.stay[x]);
+    balancer.responded(endpoint, reactor.ms, Math.min(latency, MAX_LATENCY_US) | 0, signal, exchanges.ejections[x]);
     balancer.ended(endpoint);
   }
 
@@ -136,7 +136,7 @@ export class Accounts {
     const { balancer, values, endpoints } = this.context;
     const { exchanges } = this;
     const endpoint = exchanges.endpoint[x];
-    balancer.abandon(endpoint, exchanges.stay[x]);
+    balancer.abandon(endpoint, exchanges.ejections[x]);
     if (exchanges.counted[x] === 0) return;
     const base = endpoints.base[endpoint];
     this.left(x, base);
@@ -180,33 +180,33 @@ export class Accounts {
     return this.exchanges.version[x] === VERSION.HTTP1 && !this.exchanges.isStream(x);
   }
 
-  /** Judges a gRPC call by this SIGN. */
-  private judge(x: ExchangeSlot, sign: number): void {
+  /** Judges a gRPC call by this HEALTH_SIGNAL. */
+  private judge(x: ExchangeSlot, signal: number): void {
     const { balancer, reactor } = this.context;
     const { exchanges } = this;
     const endpoint = exchanges.endpoint[x];
-    if (sign === SIGN.NONE) {
-      balancer.abandon(endpoint, exchanges.stay[x]);
+    if (signal === HEALTH_SIGNAL.NONE) {
+      balancer.abandon(endpoint, exchanges.ejections[x]);
       return;
     }
-    if (isFailure(sign)) balancer.failed(endpoint, reactor.ms, sign, exchanges.stay[x]);
-    else balancer.judge(endpoint, reactor.ms, sign, exchanges.stay[x]);
+    if (isFailure(signal)) balancer.failed(endpoint, reactor.ms, signal, exchanges.ejections[x]);
+    else balancer.recordSignal(endpoint, reactor.ms, signal, exchanges.ejections[x]);
     balancer.ended(endpoint);
   }
 
-  /** Counts the status of a gRPC call and returns its SIGN. */
+  /** Counts the status of a gRPC call and returns its HEALTH_SIGNAL. */
   private grpc(x: ExchangeSlot, endpoint: number, service: number): number {
     const { values } = this.context;
     const code = this.exchanges.grpcStatus[x];
     if (code >= 0 && code < GRPC_CODES) {
       values[endpoint + E.GRPC_STATUS + code]++;
       values[service + S.GRPC_STATUS + code]++;
-      if (code === GRPC_DEADLINE_EXCEEDED) return SIGN.NONE;
-      return isGrpcFailure(code) && code !== GRPC_PERMISSION_DENIED ? SIGN.ERROR : SIGN.WORKS;
+      if (code === GRPC_DEADLINE_EXCEEDED) return HEALTH_SIGNAL.NONE;
+      return isGrpcFailure(code) && code !== GRPC_PERMISSION_DENIED ? HEALTH_SIGNAL.ERROR : HEALTH_SIGNAL.SUCCESS;
     }
     // It ended without a status.
     values[endpoint + E.GRPC_MISSING]++;
     values[service + S.GRPC_MISSING]++;
-    return SIGN.ERROR;
+    return HEALTH_SIGNAL.ERROR;
   }
 }

@@ -51,13 +51,13 @@ export class Dispatcher {
       const endpoint = picked >= 0 ? picked : this.pick(x, avoid, exclude);
       picked = NONE;
       if (endpoint < 0) break;
-      const stay = balancer.begin(endpoint);
-      if (exchanges.stay[x] !== stay) exchanges.stay[x] = stay;
+      const ejections = balancer.begin(endpoint);
+      if (exchanges.ejections[x] !== ejections) exchanges.ejections[x] = ejections;
       const version = this.version(x, endpoint);
       this.source = source;
       if (!legs.canSend(x, version, source)) {
         // The rest of the request has the other version's framing.
-        balancer.abandon(endpoint, exchanges.stay[x]);
+        balancer.abandon(endpoint, exchanges.ejections[x]);
         avoid = endpoint;
         this.unsendable = this.why === WHY.NO_ENDPOINT;
         continue;
@@ -65,7 +65,7 @@ export class Dispatcher {
       if (source === SOURCE.QUEUED && version === VERSION.HTTP2) this.source = SOURCE.KEPT;
       const error = legs.prepare(x, version, this.source);
       if (error !== 0) {
-        balancer.abandon(endpoint, exchanges.stay[x]);
+        balancer.abandon(endpoint, exchanges.ejections[x]);
         this.untranslated(error);
         return false;
       }
@@ -74,7 +74,7 @@ export class Dispatcher {
       const result = legs.lease(x, endpoint, version, fresh);
       if (result >= 0) return this.leased(x, result, from);
       legs.unprepare();
-      balancer.abandon(endpoint, exchanges.stay[x]);
+      balancer.abandon(endpoint, exchanges.ejections[x]);
       if (result === LEASE.NO_WEBSOCKETS) {
         this.fail(501, WHY.NOT_IMPLEMENTED);
         return false;

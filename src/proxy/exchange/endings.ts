@@ -23,8 +23,8 @@ export interface Outcome {
   reset: boolean;
   /** CLOSE of the responsible connection. */
   reason: number;
-  /** The SIGN for the endpoint's health. */
-  sign: number;
+  /** The HEALTH_SIGNAL for the endpoint's health. */
+  signal: number;
 }
 
 export class Endings {
@@ -35,7 +35,7 @@ export class Endings {
     code: H2_ERROR.NO_ERROR,
     reset: false,
     reason: 0,
-    sign: 0,
+    signal: 0,
   };
 
   constructor(
@@ -50,7 +50,7 @@ export class Endings {
   /** The endpoint failed to complete its response, and none of it has gone to the client. */
   blame(x: ExchangeSlot): void {
     const { accounts, legs } = this;
-    accounts.failed(x, this.outcome.sign);
+    accounts.failed(x, this.outcome.signal);
     const connection = legs.leave(x, H2_ERROR.CANCEL, this.outcome.reason);
     this.sendAnswer(x);
     legs.reuse(connection);

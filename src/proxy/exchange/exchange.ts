@@ -97,7 +97,7 @@ export class Exchanges {
   /** The last endpoint picked, -1 before. */
   readonly endpoint: Int32Array;
   /** What the balancer returned for it: see `Balancer.begin`. */
-  readonly stay: Int32Array;
+  readonly ejections: Int32Array;
   /** 1: a gRPC call whose response has begun but has no message yet. */
   readonly silent: Uint8Array;
   /** VERSION of the request to its endpoint. */
@@ -149,7 +149,7 @@ export class Exchanges {
     this.pending = new Uint8Array(n);
     this.counted = new Uint8Array(n);
     this.endpoint = new Int32Array(n);
-    this.stay = new Int32Array(n);
+    this.ejections = new Int32Array(n);
     this.silent = new Uint8Array(n);
     this.version = new Uint8Array(n);
     this.origin = new Uint8Array(n);
@@ -184,7 +184,7 @@ export class Exchanges {
       this.pending,
       this.counted,
       this.endpoint,
-      this.stay,
+      this.ejections,
       this.silent,
       this.version,
       this.origin,

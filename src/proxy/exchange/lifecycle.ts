@@ -1,7 +1,7 @@
 // The life of an exchange, from its request to its end. Legs report events; table.ts says which action follows; the actions are here.
 // dispatch.ts picks and sends, accounts.ts counts, answers.ts has the proxy's own answers.
 
-import { SIGN } from '../../balance/signs.js';
+import { HEALTH_SIGNAL } from '../../balance/health-signals.js';
 import { MESSAGE_ERROR, MESSAGE_ERRORS, UPSTREAM } from '../../http1/errors.js';
 import { H2_ERROR } from '../../http2/frame.js';
 import { LIMITS } from '../../metrics/layout.js';
@@ -120,11 +120,11 @@ export class Lifecycle implements Control {
     this.step(x, EVENT.REFUSED);
   }
 
-  lost(x: ExchangeSlot, reason: number, stale: boolean, sign: number): void {
+  lost(x: ExchangeSlot, reason: number, stale: boolean, signal: number): void {
     if (this.over(x)) return;
     this.tell(502, WHY.UPSTREAM_RESET, H2_ERROR.INTERNAL_ERROR);
     this.endings.outcome.reason = reason;
-    this.endings.outcome.sign = sign;
+    this.endings.outcome.signal = signal;
     this.stale = stale;
     this.step(x, EVENT.LOST);
   }
@@ -143,12 +143,12 @@ export class Lifecycle implements Control {
     return true;
   }
 
-  failed(x: ExchangeSlot, why: number, code: number, sign: number): void {
+  failed(x: ExchangeSlot, why: number, code: number, signal: number): void {
     if (this.over(x)) return;
     this.tell(why === WHY.RESPONSE_TIMEOUT || why === WHY.BODY_TIMEOUT ? 504 : 502, why, code);
     this.endings.outcome.reset = why === WHY.UPSTREAM_RESET;
     this.endings.outcome.reason = why === WHY.UPSTREAM_PROTOCOL ? CLOSE.PROTOCOL : CLOSE.RESET;
-    this.endings.outcome.sign = sign;
+    this.endings.outcome.signal = signal;
     this.step(x, EVENT.FAILED);
   }
 
@@ -268,7 +268,7 @@ export class Lifecycle implements Control {
         this.endings.blame(x);
         break;
       case ACTION.CUT:
-        accounts.failed(x, SIGN.NONE);
+        accounts.failed(x, HEALTH_SIGNAL.NONE);
         this.endings.cut(x);
         break;
       case ACTION.CUT_ABANDONED:
@@ -382,7 +382,8 @@ export class Lifecycle implements Control {
         this.tell(504, WHY.RESPONSE_TIMEOUT, H2_ERROR.CANCEL);
         this.endings.outcome.reason = CLOSE.TIMEOUT;
         // Silence counts against an endpoint only if a timeout is configured.
-        if (context.services.responseTimeoutMs[exchanges.service[x]] > 0) this.endings.outcome.sign = SIGN.LATE;
+        if (context.services.responseTimeoutMs[exchanges.service[x]] > 0)
+          this.endings.outcome.signal = HEALTH_SIGNAL.TIMEOUT;
         this.step(x, EVENT.FAILED);
         break;
       case OVERDUE.BODY:
@@ -411,6 +412,6 @@ export class Lifecycle implements Control {
     outcome.reset = false;
     // Whoever has a reason to close sets it after this; the reason of an earlier event must not remain.
     outcome.reason = CLOSE.OK;
-    outcome.sign = SIGN.NONE;
+    outcome.signal = HEALTH_SIGNAL.NONE;
   }
 }

@@ -1,6 +1,6 @@
 // Why the proxy answers itself.
 
-import { SIGN } from '../../balance/signs.js';
+import { HEALTH_SIGNAL } from '../../balance/health-signals.js';
 import { RESPONSE_REASONS } from '../../http/response-reasons.js';
 import { CLOSE } from '../connect/connections.js';
 import { DIAL } from '../connect/dialer.js';
@@ -30,13 +30,15 @@ export const WHY = {
   NO_IDENTITY: RESPONSE_REASONS.indexOf('no-identity'),
 } as const;
 
-/** WHY of a dial that could not start, for a DIAL; `lastFailure` is the endpoint's, a SIGN. */
+/** WHY of a dial that could not start, for a DIAL; `lastFailure` is the endpoint's, a HEALTH_SIGNAL. */
 export function undialled(result: number, lastFailure: number): number {
   if (result === DIAL.LIMIT) return WHY.POOL_EXHAUSTED;
   if (result === DIAL.FILES) return WHY.FILE_DESCRIPTORS;
   if (result === DIAL.NO_IDENTITY) return WHY.NO_IDENTITY;
   // The same reason as for the last dial.
-  return result === DIAL.PACED && lastFailure === SIGN.UNREACHED ? WHY.CONNECT_TIMEOUT : WHY.CONNECT_FAILED;
+  return result === DIAL.PACED && lastFailure === HEALTH_SIGNAL.CONNECT_TIMEOUT
+    ? WHY.CONNECT_TIMEOUT
+    : WHY.CONNECT_FAILED;
 }
 
 /** CLOSE of the connection of an HTTP/1 client that is answered with WHY. */

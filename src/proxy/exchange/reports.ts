@@ -32,9 +32,9 @@ export interface Control {
   refused(x: ExchangeSlot, code: number): void;
   /**
    * The endpoint's connection ended before its response did: `reason` is its CLOSE. `stale`: it had served before and nothing of the
-   * response had arrived, so it may have ended before the request reached it. `sign`: the SIGN for the endpoint.
+   * response had arrived, so it may have ended before the request reached it. `signal`: the HEALTH_SIGNAL for the endpoint.
    */
-  lost(x: ExchangeSlot, reason: number, stale: boolean, sign: number): void;
+  lost(x: ExchangeSlot, reason: number, stale: boolean, signal: number): void;
   /** Sends the request again if that is allowed, because the connection may not have taken it. False if nothing was done. */
   retry(x: ExchangeSlot): boolean;
   /** The endpoint's connection accepts no more of the request: sends it again on another if allowed. False if nothing was done. */
@@ -42,9 +42,9 @@ export interface Control {
   /** The endpoint speaks the other version of HTTP: it can't have processed what it could not read. */
   misunderstood(x: ExchangeSlot): void;
   /**
-   * The endpoint aborted the exchange, or violated the protocol. `code`: HTTP/2's, for the client if it must know; `sign`: as for `lost`.
+   * The endpoint aborted the exchange, or violated the protocol. `code`: HTTP/2's, for the client if it must know; `signal`: as for `lost`.
    */
-  failed(x: ExchangeSlot, why: number, code: number, sign: number): void;
+  failed(x: ExchangeSlot, why: number, code: number, signal: number): void;
   /** As `failed`, for a response that can't be parsed: `error` is an ERROR of the codec. */
   malformed(x: ExchangeSlot, error: number): void;
   /** The head of the final response has arrived, with this status. */

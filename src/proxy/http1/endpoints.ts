@@ -1,6 +1,6 @@
 // HTTP/1 connections to endpoints: leased from the idle pool or dialled, returned or closed. Their events during an exchange are reported
 // upwards.
-import { SIGN } from '../../balance/signs.js';
+import { HEALTH_SIGNAL } from '../../balance/health-signals.js';
 import { SOCKET } from '../../io/sockets.js';
 import { PUMP } from '../../io/splice.js';
 import { CLOSE, closeOf, SOCKET_KIND } from '../connect/connections.js';
@@ -319,6 +319,6 @@ export class Http1Endpoints implements Caller {
       sockets.notifyDrained(socket);
       return;
     }
-    this.reports.control.lost(x as ExchangeSlot, reason, this.stale(socket), SIGN.BROKEN);
+    this.reports.control.lost(x as ExchangeSlot, reason, this.stale(socket), HEALTH_SIGNAL.RESET);
   }
 }

@@ -1,7 +1,7 @@
 // HTTP/2 connections as sockets: how they begin and end, and what happens to the streams on a connection, or waiting for one, that has
 // ended.
 
-import { SIGN } from '../../balance/signs.js';
+import { HEALTH_SIGNAL } from '../../balance/health-signals.js';
 import { references } from '../../http/references.js';
 import { Connection, GOING, ROLE } from '../../http2/connection.js';
 import { H } from '../../http2/counters.js';
@@ -413,12 +413,12 @@ export class Http2Connections implements Caller, ConnectionEvents {
     const { streams } = this.core;
     const { exchanges } = this;
     const { balancer, connections, reactor } = this.context;
-    let stay = NONE;
+    let ejections = NONE;
     for (let slot = streams.first(connection); slot !== NONE; slot = streams.after(connection, slot)) {
       const x = this.streams.exchange(slot) as ExchangeSlot;
-      if (exchanges.status[x] === 0) stay = Math.max(stay, exchanges.stay[x]);
+      if (exchanges.status[x] === 0) ejections = Math.max(ejections, exchanges.ejections[x]);
     }
-    if (stay !== NONE) balancer.failed(connections.endpoint[socket], reactor.ms, SIGN.BROKEN, stay);
+    if (ejections !== NONE) balancer.failed(connections.endpoint[socket], reactor.ms, HEALTH_SIGNAL.RESET, ejections);
   }
 
   /** Ends every stream of a connection, and removes it. */
@@ -445,8 +445,8 @@ export class Http2Connections implements Caller, ConnectionEvents {
       // An endpoint that has sent everything has not failed, though the client has not got all of it yet.
       if (whole && this.exchanges.state[x] !== STATE.TUNNEL && this.exchanges.over[x] === 0) continue;
       if (reason === CLOSE.PROTOCOL)
-        this.reports.control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR, SIGN.NONE);
-      else this.reports.control.lost(x, reason, stale, SIGN.NONE);
+        this.reports.control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR, HEALTH_SIGNAL.NONE);
+      else this.reports.control.lost(x, reason, stale, HEALTH_SIGNAL.NONE);
     }
     this.machine.drop(connection);
     values[connection.meter + H.CONNECTIONS]--;

@@ -1,6 +1,6 @@
 // Streams as legs of exchanges: protocol events go upwards or across; operations on streams are here.
 
-import { SIGN } from '../../balance/signs.js';
+import { HEALTH_SIGNAL } from '../../balance/health-signals.js';
 import { VERDICT } from '../../detect/matcher.js';
 import { CONNECT_PROTOCOL as MESSAGE_PROTOCOL } from '../../http/facts.js';
 import { METHOD } from '../../http/methods.js';
@@ -176,14 +176,19 @@ export class Http2Streams implements Http2Events {
     this.connections.reuse(connection);
     // RFC 9113 section 8.1: the response is complete, and no more of the request is wanted. `flushed` ends the exchange.
     if (whole && this.exchanges.state[x] !== STATE.TUNNEL) {
-      if (this.exchanges.over[x] === 1) this.reports.control.lost(x, CLOSE.OK, false, SIGN.NONE);
+      if (this.exchanges.over[x] === 1) this.reports.control.lost(x, CLOSE.OK, false, HEALTH_SIGNAL.NONE);
       return;
     }
     if (code === H2_ERROR.REFUSED_STREAM) this.reports.control.refused(x, code);
     else {
       const seen = code === H2_ERROR.NO_ERROR ? H2_ERROR.INTERNAL_ERROR : code;
       // An endpoint's objection to a request says nothing about the endpoint.
-      this.reports.control.failed(x, WHY.UPSTREAM_RESET, seen, isComplaint(code) ? SIGN.NONE : SIGN.BROKEN);
+      this.reports.control.failed(
+        x,
+        WHY.UPSTREAM_RESET,
+        seen,
+        isComplaint(code) ? HEALTH_SIGNAL.NONE : HEALTH_SIGNAL.RESET,
+      );
     }
   }
 
@@ -195,7 +200,7 @@ export class Http2Streams implements Http2Events {
     const x = this.exchange(slot) as ExchangeSlot;
     this.part(x);
     this.connections.reuse(connection);
-    this.reports.control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR, SIGN.NONE);
+    this.reports.control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR, HEALTH_SIGNAL.NONE);
   }
 
   connectionFailed(connection: Connection, code: number): void {

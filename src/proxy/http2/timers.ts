@@ -1,7 +1,7 @@
 // Deadlines of HTTP/2 connections and their streams. A connection has one timer; when it fires all its streams are checked, and it is
 // rearmed for the earliest remaining deadline.
 
-import { SIGN } from '../../balance/signs.js';
+import { HEALTH_SIGNAL } from '../../balance/health-signals.js';
 import { VERDICT } from '../../detect/matcher.js';
 import { type Connection, GOING, READING, ROLE } from '../../http2/connection.js';
 import { H2_ERROR } from '../../http2/frame.js';
@@ -238,7 +238,7 @@ export class ConnectionTimers {
       }
       const x = this.streams.exchange(slot) as ExchangeSlot;
       this.streams.part(x);
-      this.reports.control.failed(x, WHY.BODY_TIMEOUT, H2_ERROR.INTERNAL_ERROR, SIGN.NONE);
+      this.reports.control.failed(x, WHY.BODY_TIMEOUT, H2_ERROR.INTERNAL_ERROR, HEALTH_SIGNAL.NONE);
       this.owner.reuse(connection);
       return true;
     }

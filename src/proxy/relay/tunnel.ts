@@ -1,7 +1,7 @@
 // Tunnels with a stream on at least one side (RFC 9113 section 8.5, RFC 8441): the bytes of a socket become the DATA of a stream, or the
 // DATA of one stream that of another. Each direction ends separately. A tunnel between two sockets is an opaque relay. The exchange that
 // opened it has already been accounted for.
-import { SIGN } from '../../balance/signs.js';
+import { HEALTH_SIGNAL } from '../../balance/health-signals.js';
 import { NO_PIECE } from '../../http2/chains.js';
 import { H2_ERROR } from '../../http2/frame.js';
 import type { Core } from '../../http2/shared-state.js';
@@ -195,7 +195,7 @@ export class Tunnels {
     const x = this.of(socket);
     this.parts.core.clock[0] = this.parts.context.reactor.now;
     if (this.isClient(socket)) this.parts.reports.control.left(x, reason);
-    else this.parts.reports.control.lost(x, reason, false, SIGN.NONE);
+    else this.parts.reports.control.lost(x, reason, false, HEALTH_SIGNAL.NONE);
   }
 
   /** Everything queued has been sent: the other side may continue. */

@@ -15,7 +15,7 @@ import { MessageChannel } from 'node:worker_threads';
 import { EndpointLoad } from '../../balance/load.js';
 import { anyBusy, ownBackgroundThreads } from '../../code/background-threads.js';
 import { optimiseEarly } from '../../code/tiering.js';
-import { Learned } from '../../detect/learned.js';
+import { ServerFirstTable } from '../../detect/server-first-table.js';
 import type { Native } from '../../io/native.js';
 import { L, listenerBase } from '../../metrics/layout.js';
 import { allocateWorkerMemory } from '../../metrics/shared.js';
@@ -202,7 +202,7 @@ function taskOf(real: WorkerTask, port: WorkerTask['port'], snapshot: Snapshot):
     memory: allocateWorkerMemory(ENDPOINTS),
     owner: new SharedArrayBuffer(MOST_FDS * 4),
     loadBoard,
-    learned: Learned.allocate(),
+    learned: ServerFirstTable.allocate(),
     load: EndpointLoad.allocate(ENDPOINT_SLOTS),
     snapshot,
   };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Dials } from '../../../src/balance/dials.js';
-import { SIGN } from '../../../src/balance/signs.js';
+import { HEALTH_SIGNAL } from '../../../src/balance/health-signals.js';
 import { ERRNO } from '../../../src/io/abi.js';
 import { CLOSE_REASONS, E, LIMITS } from '../../../src/metrics/layout.js';
 import { CLOSE, Connections, SOCKET_KIND } from '../../../src/proxy/connect/connections.js';
@@ -175,17 +175,17 @@ describe('a dial', () => {
   });
 
   it('that fails is told of once, while what is queued is still there, and counted', () => {
-    for (const [result, reason, sign] of [
-      [-ERRNO.ECONNREFUSED, 'refused', SIGN.REFUSED],
-      [-ERRNO.EHOSTUNREACH, 'refused', SIGN.REFUSED],
-      [-ERRNO.ETIMEDOUT, 'timeout', SIGN.UNREACHED],
+    for (const [result, reason, signal] of [
+      [-ERRNO.ECONNREFUSED, 'refused', HEALTH_SIGNAL.CONNECT_REFUSED],
+      [-ERRNO.EHOSTUNREACH, 'refused', HEALTH_SIGNAL.CONNECT_REFUSED],
+      [-ERRNO.ETIMEDOUT, 'timeout', HEALTH_SIGNAL.CONNECT_TIMEOUT],
     ] as const) {
       const world = new World();
       const socket = world.dial(PURPOSE.HTTP1);
       world.dialer.connected(socket, result);
       assert.deepEqual(world.told(), [`HTTP1.failed(${socket}, ${reason})`]);
       assert.equal(world.closedWhenTold, false);
-      assert.deepEqual(world.learned(), [`balancer.connectFailed(${ENDPOINT}, 100, ${sign})`]);
+      assert.deepEqual(world.learned(), [`balancer.connectFailed(${ENDPOINT}, 100, ${signal})`]);
       assert.equal(world.connections.closed(socket), true);
       assert.equal(world.values[E.CONNECT_FAILURES], 1);
       assert.equal(world.values[E.CLOSE + CLOSE_REASONS.indexOf(reason)], 1);
@@ -215,7 +215,9 @@ describe('a dial', () => {
     world.reactor.now = world.reactor.ms = 100 + TIMEOUT_MS;
     world.dialer.timer(socket);
     assert.deepEqual(world.told(), [`HTTP1.failed(${socket}, timeout)`]);
-    assert.deepEqual(world.learned(), [`balancer.connectFailed(${ENDPOINT}, ${100 + TIMEOUT_MS}, ${SIGN.UNREACHED})`]);
+    assert.deepEqual(world.learned(), [
+      `balancer.connectFailed(${ENDPOINT}, ${100 + TIMEOUT_MS}, ${HEALTH_SIGNAL.CONNECT_TIMEOUT})`,
+    ]);
     assert.deepEqual(world.limits, ['connect-time']);
   });
 
@@ -375,7 +377,7 @@ describe('a dial for HTTP/2', () => {
     world.reactor.now = 100 + TIMEOUT_MS;
     world.dialer.timer(socket);
     assert.deepEqual(world.told(), [`HTTP2.failed(${socket}, timeout)`]);
-    assert.deepEqual(world.learned(), [`balancer.connectFailed(${ENDPOINT}, 100, ${SIGN.UNREACHED})`]);
+    assert.deepEqual(world.learned(), [`balancer.connectFailed(${ENDPOINT}, 100, ${HEALTH_SIGNAL.CONNECT_TIMEOUT})`]);
     const unbounded = new World();
     unbounded.services.connectTimeoutMs.fill(0);
     const other = unbounded.dialer.dial(ENDPOINT, PURPOSE.HTTP2) as SocketSlot;

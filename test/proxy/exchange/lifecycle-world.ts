@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { Balancer, POLICY } from '../../../src/balance/balancer.js';
-import { SIGN } from '../../../src/balance/signs.js';
+import { HEALTH_SIGNAL } from '../../../src/balance/health-signals.js';
 import { AREAS_BYTES, Areas } from '../../../src/http/areas.js';
 import { METHOD } from '../../../src/http/methods.js';
 import { RESPONSE_REASONS } from '../../../src/http/response-reasons.js';
@@ -390,8 +390,8 @@ const REPORTS: Readonly<Record<Event, (control: Lifecycle, x: ExchangeSlot) => v
   UNDIALLED: (control, x) => control.undialled(x, WHY.CONNECT_FAILED),
   MISUNDERSTOOD: (control, x) => control.misunderstood(x),
   REFUSED: (control, x) => control.refused(x, H2_ERROR.REFUSED_STREAM),
-  LOST: (control, x) => control.lost(x, CLOSE.RESET, true, SIGN.BROKEN),
-  FAILED: (control, x) => control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.PROTOCOL_ERROR, SIGN.NONE),
+  LOST: (control, x) => control.lost(x, CLOSE.RESET, true, HEALTH_SIGNAL.RESET),
+  FAILED: (control, x) => control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.PROTOCOL_ERROR, HEALTH_SIGNAL.NONE),
   RESPONDED: (control, x) => control.responded(x, 200),
   AGREED: (control, x) => control.agreed(x, false),
   ENDED: (control, x) => control.ended(x),

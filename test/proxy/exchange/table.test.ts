@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { SIGN } from '../../../src/balance/signs.js';
+import { HEALTH_SIGNAL } from '../../../src/balance/health-signals.js';
 import type { FieldList } from '../../../src/hpack/field-list.js';
 import { H2_ERROR } from '../../../src/http2/frame.js';
 import { SERVICE_PROTOCOL, VERSION } from '../../../src/proxy/connect/protocols.js';
@@ -355,7 +355,7 @@ describe('what went wrong', () => {
   it('is 504 where time ran out', () => {
     for (const why of [WHY.RESPONSE_TIMEOUT, WHY.BODY_TIMEOUT]) {
       const world = at('SENT');
-      world.control.failed(world.x, why, H2_ERROR.CANCEL, SIGN.NONE);
+      world.control.failed(world.x, why, H2_ERROR.CANCEL, HEALTH_SIGNAL.NONE);
       assert.match(world.calls[1], /^answers\.send\(504, /);
     }
     const world = at('SENT', { lease: LEASE.MEMORY });

@@ -9,8 +9,8 @@ import {
   type Server as TlsServer,
 } from 'node:tls';
 import type { Address } from '../config/model.js';
-import { listenOn, portOf } from './place.js';
-import { Sockets } from './sockets.js';
+import { ConnectionLimit } from './connection-limit.js';
+import { listenOn, portOf } from './listen-address.js';
 
 /** PEM of a certificate with its chain, and of its key. */
 export interface ServerTls {
@@ -44,9 +44,9 @@ const contextOf = (tls: ServerTls): SecureContextOptions => ({
   secureOptions: constants.SSL_OP_NO_TICKET,
 });
 
-export class Listening {
+export class Http2Listener {
   readonly #listener: Server | TlsServer;
-  readonly #sockets: Sockets;
+  readonly #sockets: ConnectionLimit;
 
   /** `tls`: null for plain text. */
   constructor(
@@ -54,7 +54,7 @@ export class Listening {
     private readonly limits: ListeningLimits,
     private readonly events: ListeningEvents,
   ) {
-    this.#sockets = new Sockets(limits.maxConnections);
+    this.#sockets = new ConnectionLimit(limits.maxConnections);
     this.#listener = tls === null ? createServer() : this.#secure(tls);
     this.#listener.maxConnections = limits.maxConnections;
     this.#listener.on('drop', () => events.refused('limit'));
@@ -112,7 +112,7 @@ export class Listening {
     this.#listener.close();
   }
 
-  cut(): void {
-    this.#sockets.cut();
+  destroyAll(): void {
+    this.#sockets.destroyAll();
   }
 }

@@ -1,14 +1,14 @@
 // Accepted connections, counted and limited before they cost anything.
 import type { Socket } from 'node:net';
-import { Shares } from './shares.js';
+import { FairShare } from './fair-share.js';
 
-export class Sockets {
+export class ConnectionLimit {
   readonly #open = new Set<Socket>();
-  readonly #shares: Shares;
+  readonly #shares: FairShare;
 
   /** No address gets more than half of the rest of `most`. */
   constructor(most: number) {
-    this.#shares = new Shares(most);
+    this.#shares = new FairShare(most);
   }
 
   /** Open connections. */
@@ -33,7 +33,7 @@ export class Sockets {
     return true;
   }
 
-  cut(): void {
+  destroyAll(): void {
     for (const socket of this.#open) socket.destroy();
   }
 }

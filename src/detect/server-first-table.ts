@@ -8,7 +8,7 @@ const WINDOW = 8;
 const KEYS = 0;
 const EXPIRY = CAPACITY;
 
-/** A key for `Learned`, from 1 to 2^31 - 1. Listener slots are below 32767, service slots below 65536. */
+/** A key for `ServerFirstTable`, from 1 to 2^31 - 1. Listener slots are below 32767, service slots below 65536. */
 export function destinationKey(listenerSlot: number, serviceSlot: number): number {
   return ((listenerSlot + 1) << 16) | (serviceSlot & 0xffff);
 }
@@ -17,8 +17,8 @@ export function destinationKey(listenerSlot: number, serviceSlot: number): numbe
 export const ADDRESS_WORDS = 7;
 
 /**
- * A key for `Learned` from an original destination, as the words of its sockaddr: a hash of 31 bits, above the keys of services. Two
- * addresses with the same hash share an entry, which costs an early dial.
+ * A key for `ServerFirstTable` from an original destination, as the words of its sockaddr: a hash of 31 bits, above the keys of services.
+ * Two addresses with the same hash share an entry, which costs an early dial.
  */
 export function addressKey(listenerSlot: number, words: Int32Array): number {
   let hash = Math.imul(listenerSlot + 1, 0x9e3779b1);
@@ -29,7 +29,7 @@ export function addressKey(listenerSlot: number, words: Int32Array): number {
   return (hash | 0x80000000) >>> 0;
 }
 
-export class Learned {
+export class ServerFirstTable {
   /** Memory for one table; entries of 0 are free. */
   static allocate(): SharedArrayBuffer {
     return new SharedArrayBuffer(2 * CAPACITY * Uint32Array.BYTES_PER_ELEMENT);

@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { POLICY } from '../../src/balance/balancer.js';
-import { Scatter } from '../../src/balance/scatter.js';
+import { LatencyDeviation } from '../../src/balance/latency-deviation.js';
 import { balancerOf, finish, SERVICE } from './balancer-support.js';
 
 const MS = 1000;
 
 /** Two of which so many samples are known. */
-function measured(a: readonly number[], b: readonly number[]): Scatter {
-  const scatter = new Scatter(2);
+function measured(a: readonly number[], b: readonly number[]): LatencyDeviation {
+  const deviations = new LatencyDeviation(2);
   for (const [index, samples] of [a, b].entries()) {
-    scatter.start(index, 30 * MS);
-    for (const sample of samples) scatter.sample(index, sample * MS);
+    deviations.start(index, 30 * MS);
+    for (const sample of samples) deviations.sample(index, sample * MS);
   }
-  return scatter;
+  return deviations;
 }
 
 const many = (value: number): number[] => Array.from({ length: 30 }, (_, index) => value * (1 + (index % 3) / 20));
@@ -28,34 +28,34 @@ describe('what was measured of two endpoints', () => {
       [5, 55, false],
       [1, 3, false],
     ] as const) {
-      assert.equal(measured(many(a), many(b)).alike(0, 1), alike, `${a} and ${b}`);
-      assert.equal(measured(many(b), many(a)).alike(0, 1), alike, `${b} and ${a}`);
+      assert.equal(measured(many(a), many(b)).overlaps(0, 1), alike, `${a} and ${b}`);
+      assert.equal(measured(many(b), many(a)).overlaps(0, 1), alike, `${b} and ${a}`);
     }
   });
 
   it('says little at first: a connection was made for it, and other things were going on', () => {
-    assert.equal(measured([80], many(2)).alike(0, 1), true);
-    assert.equal(measured([80, 70], many(2)).alike(0, 1), true);
-    assert.equal(measured([80, 70, 2], many(2)).alike(0, 1), true);
-    assert.equal(measured([80, 70, 60], many(2)).alike(0, 1), false);
+    assert.equal(measured([80], many(2)).overlaps(0, 1), true);
+    assert.equal(measured([80, 70], many(2)).overlaps(0, 1), true);
+    assert.equal(measured([80, 70, 2], many(2)).overlaps(0, 1), true);
+    assert.equal(measured([80, 70, 60], many(2)).overlaps(0, 1), false);
   });
 
   it('of one that is new is like all up to the default, and like none above', () => {
-    assert.equal(measured([], many(2)).alike(0, 1), true);
-    assert.equal(measured([], many(25)).alike(0, 1), true);
-    assert.equal(measured([], many(100)).alike(0, 1), false);
+    assert.equal(measured([], many(2)).overlaps(0, 1), true);
+    assert.equal(measured([], many(25)).overlaps(0, 1), true);
+    assert.equal(measured([], many(100)).overlaps(0, 1), false);
   });
 
   it('may be far off once, not twice', () => {
-    assert.equal(measured([...many(5), 55], many(5)).alike(0, 1), true);
-    assert.equal(measured([...many(5), 55, 55], many(5)).alike(0, 1), false);
-    assert.equal(measured([...many(5), 55, 5, 55, 5], many(5)).alike(0, 1), true);
+    assert.equal(measured([...many(5), 55], many(5)).overlaps(0, 1), true);
+    assert.equal(measured([...many(5), 55, 55], many(5)).overlaps(0, 1), false);
+    assert.equal(measured([...many(5), 55, 5, 55, 5], many(5)).overlaps(0, 1), true);
   });
 
   it('does not excuse a failure', () => {
-    const scatter = measured(many(5), many(5));
-    scatter.fix(0, 5000 * MS);
-    assert.equal(scatter.alike(0, 1), false);
+    const deviations = measured(many(5), many(5));
+    deviations.set(0, 5000 * MS);
+    assert.equal(deviations.overlaps(0, 1), false);
   });
 });
 

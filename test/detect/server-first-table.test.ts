@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { destinationKey, Learned } from '../../src/detect/learned.js';
+import { destinationKey, ServerFirstTable } from '../../src/detect/server-first-table.js';
 import { MAX_LISTENERS } from '../../src/metrics/layout.js';
 import { SERVICE_SLOTS } from '../../src/proxy/capacity.js';
 import { runs } from '../support/runs.js';
 
 describe('destinations that spoke first', () => {
   it('are remembered until their time is over', () => {
-    const learned = new Learned(Learned.allocate());
+    const learned = new ServerFirstTable(ServerFirstTable.allocate());
     const key = destinationKey(1, 2);
     assert.equal(learned.has(key, 100), false);
     learned.remember(key, 100, 60);
@@ -19,7 +19,7 @@ describe('destinations that spoke first', () => {
   });
 
   it('are kept longer when they speak first again', () => {
-    const learned = new Learned(Learned.allocate());
+    const learned = new ServerFirstTable(ServerFirstTable.allocate());
     const key = destinationKey(1, 2);
     learned.remember(key, 100, 60);
     learned.remember(key, 150, 60);
@@ -28,13 +28,13 @@ describe('destinations that spoke first', () => {
   });
 
   it('are remembered past 2038', () => {
-    const learned = new Learned(Learned.allocate());
+    const learned = new ServerFirstTable(ServerFirstTable.allocate());
     learned.remember(destinationKey(1, 2), 2 ** 31 - 10, 60);
     assert.equal(learned.has(destinationKey(1, 2), 2 ** 31 + 10), true);
   });
 
   it('are forgotten on demand, and only they', () => {
-    const learned = new Learned(Learned.allocate());
+    const learned = new ServerFirstTable(ServerFirstTable.allocate());
     learned.remember(destinationKey(1, 2), 0, 60);
     learned.remember(destinationKey(2, 1), 0, 60);
     learned.forget(destinationKey(1, 2));
@@ -43,9 +43,9 @@ describe('destinations that spoke first', () => {
   });
 
   it('are shared by all who hold the memory', () => {
-    const memory = Learned.allocate();
-    new Learned(memory).remember(destinationKey(3, 4), 0, 60);
-    assert.equal(new Learned(memory).has(destinationKey(3, 4), 1), true);
+    const memory = ServerFirstTable.allocate();
+    new ServerFirstTable(memory).remember(destinationKey(3, 4), 0, 60);
+    assert.equal(new ServerFirstTable(memory).has(destinationKey(3, 4), 1), true);
   });
 
   it('have distinct keys, none of them 0', () => {
@@ -58,7 +58,7 @@ describe('destinations that spoke first', () => {
   });
 
   it('never exceed the table: the latest one is there, and none is made up', () => {
-    const learned = new Learned(Learned.allocate());
+    const learned = new ServerFirstTable(ServerFirstTable.allocate());
     for (let i = 1; i <= 20_000; i++) {
       learned.remember(i, i / 100, 3600);
       assert.equal(learned.has(i, i / 100), true);
@@ -72,7 +72,7 @@ describe('destinations that spoke first', () => {
     const step = fc.tuple(fc.constantFrom('remember', 'forget', 'wait'), key, fc.nat(30));
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-        const learned = new Learned(Learned.allocate());
+        const learned = new ServerFirstTable(ServerFirstTable.allocate());
         const model = new Map<number, number>();
         let now = 0;
         for (const [what, which, amount] of steps) {

@@ -7,9 +7,9 @@ export interface HealthChange {
   readonly out: boolean;
   /** It did not recover; it is no longer an endpoint of the service. */
   readonly removed: boolean;
-  /** For `out`: consecutive failures, and the SIGN of the last one. */
+  /** For `out`: consecutive failures, and the HEALTH_SIGNAL of the last one. */
   readonly failures: number;
-  readonly sign: number;
+  readonly signal: number;
 }
 
 interface Pending {
@@ -17,29 +17,29 @@ interface Pending {
   address: string;
   /** If it went out first: the failures that caused it. */
   failures: number;
-  sign: number;
+  signal: number;
   out: boolean;
   removed: boolean;
 }
 
-export class HealthNews {
+export class HealthChanges {
   /** Changes by endpoint. An endpoint that flaps between two reports is reported once. */
   private readonly pending = new Map<number, Pending>();
   /** Endpoints that the main thread knows to be out. */
-  private readonly told = new Set<number>();
+  private readonly reported = new Set<number>();
 
-  out(endpoint: number, service: number, address: string, failures: number, sign: number): void {
+  ejected(endpoint: number, service: number, address: string, failures: number, signal: number): void {
     const before = this.pending.get(endpoint);
     if (before === undefined || before.removed)
-      this.pending.set(endpoint, { service, address, failures, sign, out: true, removed: false });
+      this.pending.set(endpoint, { service, address, failures, signal, out: true, removed: false });
     else before.out = true;
   }
 
   /** `removed`: it was out, and is no longer an endpoint of the service. */
-  back(endpoint: number, service: number, address: string, removed: boolean): void {
+  readmitted(endpoint: number, service: number, address: string, removed: boolean): void {
     const before = this.pending.get(endpoint);
     if (before === undefined)
-      this.pending.set(endpoint, { service, address, failures: 0, sign: 0, out: false, removed });
+      this.pending.set(endpoint, { service, address, failures: 0, signal: 0, out: false, removed });
     else {
       before.out = false;
       before.removed = removed;
@@ -49,13 +49,13 @@ export class HealthNews {
   /** Changes since the last call, in order. */
   take(): HealthChange[] {
     const changes: HealthChange[] = [];
-    for (const [slot, { service, address: endpoint, failures, sign, out, removed }] of this.pending) {
-      const known = this.told.has(slot);
-      if (!known && failures > 0) changes.push({ service, endpoint, out: true, removed: false, failures, sign });
+    for (const [slot, { service, address: endpoint, failures, signal, out, removed }] of this.pending) {
+      const known = this.reported.has(slot);
+      if (!known && failures > 0) changes.push({ service, endpoint, out: true, removed: false, failures, signal });
       if (!out && (known || failures > 0))
-        changes.push({ service, endpoint, out: false, removed, failures: 0, sign: 0 });
-      if (out) this.told.add(slot);
-      else this.told.delete(slot);
+        changes.push({ service, endpoint, out: false, removed, failures: 0, signal: 0 });
+      if (out) this.reported.add(slot);
+      else this.reported.delete(slot);
     }
     this.pending.clear();
     return changes;

@@ -6,7 +6,7 @@ export function fits(own: number, all: number, limit: number): boolean {
   return free > 0 && (own === 0 || own < free);
 }
 
-export class Shares {
+export class FairShare {
   /** Of those who have some. */
   readonly #own = new Map<string, number>();
   #taken = 0;
