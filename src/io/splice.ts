@@ -53,6 +53,8 @@ export class Splicer {
   private readonly inPipe: Int32Array;
   private readonly limit: Float64Array;
   private readonly destination: Int32Array;
+  /** The socket that is spliced to this one, plus 1; 0: none. */
+  private readonly origin: Int32Array;
   private readonly slow: Uint8Array;
   private readonly polling: Uint8Array;
   /** errno of the last poll, 0 if it has fired. */
@@ -82,6 +84,7 @@ export class Splicer {
     this.limit = new Float64Array(n);
     this.destination = new Int32Array(n);
     sockets.emptyIs(this.destination, -1);
+    this.origin = new Int32Array(n);
     this.slow = new Uint8Array(n);
     this.polling = new Uint8Array(n);
     this.pollErrno = new Int32Array(n);
@@ -137,6 +140,7 @@ export class Splicer {
     this.polling[source] = 0;
     this.pollErrno[source] = 0;
     this.destination[source] = destination;
+    this.origin[destination] = source + 1;
     if (this.setNonblock(source, true) && this.setNonblock(destination, true)) return true;
     this.limited++;
     this.finish(source);
@@ -264,6 +268,7 @@ export class Splicer {
   private finish(source: number): void {
     const destination = this.destination[source];
     this.destination[source] = -1;
+    if (this.origin[destination] === source + 1) this.origin[destination] = 0;
     const read = this.pipeRead[source];
     const write = this.pipeWrite[source];
     // Bytes in a pipe must not get into another connection.
@@ -276,11 +281,10 @@ export class Splicer {
     this.settle(destination);
   }
 
-  /** Back to blocking mode once neither direction of the socket is spliced. */
+  /** Back to blocking mode once neither direction of the socket is spliced: in it, a splice waits for a peer that reads nothing. */
   private settle(slot: number): void {
     if ((this.sockets.flags[slot] & SOCKET.CLOSED) !== 0) return;
-    const peer = this.sockets.peer[slot];
-    if (this.destination[slot] >= 0 || (peer >= 0 && this.destination[peer] === slot)) return;
+    if (this.destination[slot] >= 0 || this.origin[slot] !== 0) return;
     this.setNonblock(slot, false);
   }
 
