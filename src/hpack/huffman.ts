@@ -38,8 +38,7 @@ const CODE = new Uint32Array(EOS + 1);
 // The decoder looks at so many bits at once, and takes one or two symbols from them: letters, digits and most of what identifiers are made of
 // have codes of five to eight bits. An entry of TAKE is
 //   bits 0-4 the length of all codes in it, 5-8 that of the first, 9-10 how many there are, 16-23 the first symbol, 24-31 the second;
-// 0 where the first code is longer than that. What one step waits for of the step before is a shift, a load and a shift: the length is where a
-// shift looks for its count.
+// 0 where the first code is longer than that. The length is where a shift looks for its count.
 const LOOK = 12;
 const WORD_BYTES = 4;
 const LOOK_SHIFT = 32 - LOOK;
@@ -98,8 +97,8 @@ function longSymbol(bytes: Uint8Array, from: number, end: number, at: number): n
 /** What the last string decoded was: whether all of it is visible ASCII and SP, which is what the shorter codes are for. */
 export const decoded = { visible: false };
 
-/** What the decoder may write behind the text: both octets of a step that found nothing, and a symbol before that which the end of the code cuts off. */
-const BEHIND = 3;
+/** What the decoder may write behind the text: four octets with symbols that the end of the code cuts off. */
+const BEHIND = 4;
 /** What `length` octets of code can decode to at most (8/5, and a little more: no division), with what the decoder may write behind it; and at least. */
 export const longestText = (length: number): number => length + (length >> 1) + (length >> 3) + 1 + BEHIND;
 export const leastText = (length: number): number => Math.floor((length * 8 - PADDING) / LONGEST);
@@ -107,68 +106,60 @@ export const leastText = (length: number): number => Math.floor((length * 8 - PA
 export const textFits = (length: number, room: number): boolean => length + BEHIND <= room;
 
 /**
- * Decodes [from, end) of `bytes`, of which `view` is a view, to `at`, where `longestText` octets must be free. Returns the position
- * after the text, or -1 for EOS or bad padding.
+ * Decodes [from, end) of `bytes`, of which `view` is a view, to `at`, where `longestText` octets must be free. Of what is behind `end`, two
+ * words must be readable. Returns the position after the text, or -1 for EOS or bad padding.
  */
 export function decodeHuffman(bytes: Uint8Array, view: DataView, from: number, end: number, at: number): number {
+  const bits = (end - from) * 8;
   let visible = true;
   let o = at;
-  // The next bit is bit `skip` of the octet at `p`.
-  let p = from;
-  let skip = 0;
+  // The next bit of the code.
+  let bit = 0;
   for (;;) {
-    // Two steps for each word: at least 25 of its bits are ahead. To read on where bits run short would be a branch that nobody can predict.
+    // The 32 bits from there on, and those behind them.
+    const p = from + (bit >>> 3);
+    const behind = view.getInt32(p + WORD_BYTES);
+    let word = (view.getInt32(p) << (bit & 7)) | ((behind >>> 1) >>> ~(bit & 7));
+    let later = behind << (bit & 7);
     let first = -1;
-    while (p + WORD_BYTES <= end) {
-      const word = view.getInt32(p) << skip;
+    for (const last = bits - 2 * LOOK; bit <= last; ) {
       first = TAKE[word >>> LOOK_SHIFT];
       if (first === 0) break;
-      const second = TAKE[(word << first) >>> LOOK_SHIFT];
-      view.setUint16(o, first >>> FIRST_SHIFT, true);
-      o += (first >>> COUNT_SHIFT) & COUNT_MASK;
-      view.setUint16(o, second >>> FIRST_SHIFT, true);
-      o += (second >>> COUNT_SHIFT) & COUNT_MASK;
-      skip += (first & BITS_MASK) + (second & BITS_MASK);
-      p += skip >>> 3;
-      skip &= 7;
+      const rest = word << first;
+      const second = TAKE[rest >>> LOOK_SHIFT];
+      const count = (first >>> COUNT_SHIFT) & COUNT_MASK;
+      view.setInt32(o, (first >>> FIRST_SHIFT) | ((second >>> FIRST_SHIFT) << (count << 3)), true);
+      o += count + ((second >>> COUNT_SHIFT) & COUNT_MASK);
+      bit += (first & BITS_MASK) + (second & BITS_MASK);
+      // All that a step waits for of the one before are two look-ups. What it takes them from was loaded a step earlier.
+      word = ((rest | (later >>> -first)) << second) | (((later << first) >>> 1) >>> ~second);
+      later = view.getInt32(from + (bit >>> 3) + WORD_BYTES) << (bit & 7);
     }
-    let left = (end - p) * 8 - skip;
     if (first !== 0) {
-      // Less than four octets are left, and behind them are ones: the padding of at most seven bits (section 5.2), which begins no code that is as
-      // short. A code that takes more than there is was cut off.
-      let word = (lastWord(bytes, p, end) << skip) | (-1 >>> left);
+      // Behind the last octet are ones: the padding of at most seven bits (section 5.2), which begins no code that is as short. A code that
+      // takes more than there is was cut off.
+      word |= -1 >>> (bits - bit);
       for (first = TAKE[word >>> LOOK_SHIFT]; first !== 0; first = TAKE[word >>> LOOK_SHIFT]) {
         const second = TAKE[(word << first) >>> LOOK_SHIFT];
-        view.setUint16(o, first >>> FIRST_SHIFT, true);
-        o += (first >>> COUNT_SHIFT) & COUNT_MASK;
-        view.setUint16(o, second >>> FIRST_SHIFT, true);
-        o += (second >>> COUNT_SHIFT) & COUNT_MASK;
+        const count = (first >>> COUNT_SHIFT) & COUNT_MASK;
+        view.setInt32(o, (first >>> FIRST_SHIFT) | ((second >>> FIRST_SHIFT) << (count << 3)), true);
+        o += count + ((second >>> COUNT_SHIFT) & COUNT_MASK);
         const taken = (first & BITS_MASK) + (second & BITS_MASK);
-        left -= taken;
-        if (left < 0) return -1;
-        word = (word << taken) | (-1 >>> left);
+        bit += taken;
+        if (bit > bits) return -1;
+        word = (word << taken) | (-1 >>> (bits - bit));
       }
-      if (left <= PADDING && word === -1) break;
+      if (bits - bit <= PADDING && word === -1) break;
     }
     // A long code, or none.
-    const start = (end - from) * 8 - left;
-    const symbol = longSymbol(bytes, from, end, start);
+    const symbol = longSymbol(bytes, from, end, bit);
     if (symbol === EOS) return -1;
     visible = false;
     bytes[o++] = symbol;
-    const next = start + LENGTH[symbol];
-    p = from + (next >>> 3);
-    skip = next & 7;
+    bit += LENGTH[symbol];
   }
   decoded.visible = visible;
   return o;
-}
-
-/** The octets of [p, end), less than four. */
-function lastWord(bytes: Uint8Array, p: number, end: number): number {
-  let word = 0;
-  for (let k = p, room = 24; k < end; k++, room -= 8) word |= bytes[k] << room;
-  return word;
 }
 
 /** Octets that the code of [from, end) decodes to; -1 as in `decodeHuffman`. */
