@@ -194,7 +194,7 @@ export class Connection {
   }
 
   /** The connection holds as much for slow readers as it should. */
-  get crowded(): boolean {
+  get overBuffered(): boolean {
     return this.held > this.limits.maxBufferedBytes;
   }
 

@@ -97,7 +97,7 @@ export class FrameHandler {
     // own window. While memory is short, held bytes stay owed; bytes that move on are returned anyway.
     if (c.held > c.limits.streamWindow && this.core.slab.share === 0) c.deferred += length;
     else this.sender.connectionCredit(c, length);
-    if (c.crowded && !c.overBudget) {
+    if (c.overBuffered && !c.overBudget) {
       c.overBudget = true;
       this.abuse.limited(LIMIT.BUFFERED);
     }

@@ -110,7 +110,7 @@ export class Reactor {
     const owner = new Int32Array(options.owner);
     const id = options.workerId + 1;
     this.sockets = new Sockets(native, this.ring, this.slab, this.wheel, owner, id, options.maxSockets, MESSAGE_BLOCKS);
-    this.sockets.emptyIs(buckets, NO_BUCKET);
+    this.sockets.setDefault(buckets, NO_BUCKET);
     this.layered = transport === undefined ? undefined : new Layered(this.sockets, this.slab, transport);
     this.splicer = new Splicer(native, this.ring, this.sockets, owner, id, options.maxPipes, this.memory.page);
   }

@@ -62,7 +62,7 @@ export class SocketTable {
   /** The transport's layer for the socket (see transport.ts); 0: none. */
   readonly layer: Uint8Array;
   /** 1: data was sent, and not all of it is known to be acknowledged. */
-  readonly owes: Uint8Array;
+  readonly unacknowledged: Uint8Array;
   /** Sockets in use. */
   open = 0;
   /** The most of them since somebody has set it to those in use. */
@@ -89,7 +89,7 @@ export class SocketTable {
     this.generation = new Uint16Array(capacity);
     this.peer = new Int32Array(capacity);
     this.layer = new Uint8Array(capacity);
-    this.owes = new Uint8Array(capacity);
+    this.unacknowledged = new Uint8Array(capacity);
     this.pending = new Uint8Array(capacity);
     this.freeSlots = new Int32Array(capacity);
   }
@@ -107,7 +107,7 @@ export class SocketTable {
     this.flags[slot] = 0;
     this.peer[slot] = NONE;
     this.layer[slot] = 0;
-    this.owes[slot] = 0;
+    this.unacknowledged[slot] = 0;
     this.pending[slot] = 0;
     if (fd < this.owner.length) this.owner[fd] = this.ownerId;
     if (++this.open > this.peak) this.peak = this.open;
@@ -118,7 +118,7 @@ export class SocketTable {
    * Sets the resting value of a socket column. It is written as slots come into use: initialising all possible slots would take 2 MiB, and
    * most are never used.
    */
-  emptyIs(column: Column, empty: number): void {
+  setDefault(column: Column, empty: number): void {
     column.fill(empty, 0, this.prepared);
     this.columns.push({ column, empty });
   }

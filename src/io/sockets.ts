@@ -349,7 +349,7 @@ export class Sockets extends Receives {
   /** Sends what is first in the queue: payload, or a transport's output. Returns 1 if a completion will report it. */
   send(slot: number, maySilent = false): number {
     this.flags[slot] |= SOCKET.SENDING;
-    this.owes[slot] = 1;
+    this.unacknowledged[slot] = 1;
     this.pending[slot]++;
     const fd = this.fd[slot];
     const generation = this.generation[slot];

@@ -83,7 +83,7 @@ export class Splicer {
     this.inPipe = new Int32Array(n);
     this.limit = new Float64Array(n);
     this.destination = new Int32Array(n);
-    sockets.emptyIs(this.destination, -1);
+    sockets.setDefault(this.destination, -1);
     this.origin = new Int32Array(n);
     this.slow = new Uint8Array(n);
     this.polling = new Uint8Array(n);
@@ -175,7 +175,7 @@ export class Splicer {
     this.bytesIn = bytesIn;
     this.bytesOut = bytesOut;
     this.spliced += bytesOut;
-    if (bytesOut > 0) sockets.owes[destination] = 1;
+    if (bytesOut > 0) sockets.unacknowledged[destination] = 1;
     const inPipe = held + bytesIn - bytesOut;
     this.inPipe[source] = inPipe;
     this.limit[source] = limit - bytesIn;

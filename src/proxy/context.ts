@@ -115,7 +115,7 @@ export class Context {
   readonly departing = new Uint8Array(MAX_LISTENERS);
   /** Limit on the clients of all workers together; and whether it is reached, so that idle clients have to make room. */
   maxClients = Number.POSITIVE_INFINITY;
-  crowded = false;
+  atCapacity = false;
   /** Per listener: 1 if clients may half-close while they wait. */
   private readonly halfClose = new Uint8Array(MAX_LISTENERS);
   /** Per listener: 1 if it is inbound. */

@@ -11,15 +11,15 @@ import { Core } from '../http2/shared-state.js';
 import { HEADER_MEMORY_BYTES } from '../io/reactor.js';
 import { H2_LIMITS_AT } from '../metrics/layout.js';
 import { ALPN } from '../tls/alpn.js';
+import { ClientHandshakes } from './accept/client-handshakes.js';
 import { Detector } from './accept/detector.js';
 import { Races } from './accept/races.js';
-import { Securing } from './accept/securing.js';
 import { TlsPeek } from './accept/tls-peek.js';
 import { TransportHeaders } from './accept/transport-headers.js';
 import { ConnectionLog } from './connect/connection-log.js';
 import { Dialer } from './connect/dialer.js';
 import { IdlePool } from './connect/idle-pool.js';
-import { Introductions } from './connect/introductions.js';
+import { ProxyHeaderWriter } from './connect/proxy-header-writer.js';
 import type { Context } from './context.js';
 import { Accounts } from './exchange/accounts.js';
 import { Answers } from './exchange/answers.js';
@@ -68,7 +68,7 @@ export interface DataPath {
   readonly dialer: Dialer;
   readonly idle: IdlePool;
   readonly detector: Detector;
-  readonly securing: Securing;
+  readonly clientHandshakes: ClientHandshakes;
   readonly races: Races;
   readonly peek: TlsPeek;
   readonly transportHeaders: TransportHeaders;
@@ -103,16 +103,16 @@ function makeGround(context: Context) {
   context.inbox.blocks = core.blocks;
   const exchanges = new Exchanges(sockets.capacity, MAX_STREAMS);
   const dialer = new Dialer(context);
-  const introductions = new Introductions(context);
+  const proxyHeaderWriter = new ProxyHeaderWriter(context);
   return {
     context,
     core,
     exchanges,
     kept: new KeptRequests(context, core, exchanges),
     dialer,
-    introductions,
+    proxyHeaderWriter,
     idle: new IdlePool(context),
-    opaque: new OpaqueRelay(context, dialer, introductions),
+    opaque: new OpaqueRelay(context, dialer, proxyHeaderWriter),
     reports: new Reports(),
   };
 }
@@ -146,7 +146,7 @@ function makeHttp2({ context, core, exchanges, kept, dialer, reports }: Ground, 
 
 export function makeDataPath(context: Context): DataPath {
   const ground = makeGround(context);
-  const { core, exchanges, kept, dialer, introductions, opaque, reports } = ground;
+  const { core, exchanges, kept, dialer, proxyHeaderWriter, opaque, reports } = ground;
   const one = makeHttp1(ground);
   const two = makeHttp2(ground, one);
   const { http1, clients, endpoints } = one;
@@ -180,21 +180,21 @@ export function makeDataPath(context: Context): DataPath {
     permissions,
   );
   reports.control = control;
-  const races = new Races(context, dialer, introductions);
+  const races = new Races(context, dialer, proxyHeaderWriter);
   const peek = new TlsPeek(context);
-  const securing = new Securing(context);
+  const clientHandshakes = new ClientHandshakes(context);
   const transportHeaders = new TransportHeaders(context);
   const detector = new Detector(context, races, opaque, peek, {
     http1: clients,
     http2: two.connections,
     pool: endpoints,
     secured: {
-      open: (client) => securing.secure(client),
+      open: (client) => clientHandshakes.secure(client),
       transports: (client) => context.tls?.alpn[client] === ALPN.TRANSPORT,
     },
     transport: transportHeaders,
   });
-  const accept = { races, peek, securing, transportHeaders, detector };
+  const accept = { races, peek, clientHandshakes, transportHeaders, detector };
   return {
     ...ground,
     ...one,

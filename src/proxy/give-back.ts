@@ -5,7 +5,7 @@ import { runsOf } from '../io/free-slots.js';
 import { returnMemory } from '../io/heap.js';
 import type { Native } from '../io/native.js';
 import type { Reactor } from '../io/reactor.js';
-import type { SilentPeers } from './connect/silence.js';
+import type { DeadPeers } from './connect/dead-peers.js';
 import type { Context } from './context.js';
 import type { DataPath } from './data-path.js';
 
@@ -99,7 +99,7 @@ export class GiveBack {
 export function forgettingOf(
   { reactor, slab, connections }: Context,
   path: DataPath,
-  silent: SilentPeers,
+  silent: DeadPeers,
   native: Returning,
 ): Forgetting {
   const { core, exchanges, kept } = path;

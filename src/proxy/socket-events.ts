@@ -43,7 +43,7 @@ export class SocketEvents implements Handlers {
       slab.release(bid);
       return;
     }
-    if (connections.deferred[socket] === 0) {
+    if (connections.countingDeferred[socket] === 0) {
       values[connections.meter[socket] + L.READ_BYTES] += length;
       if (this.context.observed) connections.read[socket] += length;
     }
@@ -103,7 +103,7 @@ export class SocketEvents implements Handlers {
   timer(slot: number): void {
     const { connections, sockets } = this.context;
     const socket = slot as SocketSlot;
-    if (connections.closed(socket)) connections.lastBytesTimer(socket);
+    if (connections.closed(socket)) connections.closeTimer(socket);
     else this.owners[sockets.kind[socket]].timer(socket);
   }
 

@@ -1,10 +1,10 @@
 // The owner of a socket receives its events.
 import type { Acceptor } from './accept/acceptor.js';
+import type { ClientHandshakes } from './accept/client-handshakes.js';
 import type { Detector } from './accept/detector.js';
 import type { ProxyHeaders } from './accept/proxy-headers.js';
 import type { Races } from './accept/races.js';
 import type { Router } from './accept/router.js';
-import type { Securing } from './accept/securing.js';
 import type { TransportHeaders } from './accept/transport-headers.js';
 import { CLOSE, closeOf } from './connect/connections.js';
 import type { Dialer } from './connect/dialer.js';
@@ -26,7 +26,7 @@ export interface Handled {
   readonly router: Router;
   readonly proxyHeaders: ProxyHeaders;
   readonly transportHeaders: TransportHeaders;
-  readonly securing: Securing;
+  readonly clientHandshakes: ClientHandshakes;
   readonly detector: Detector;
   readonly races: Races;
   readonly dialer: Dialer;

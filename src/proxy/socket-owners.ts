@@ -31,15 +31,15 @@ class Route extends Owner {
 
 class SecuringClient extends Owner {
   override ready(socket: SocketSlot): void {
-    this.to.securing.ready(socket);
+    this.to.clientHandshakes.ready(socket);
   }
 
   override failed(socket: SocketSlot, errno: number): void {
-    this.to.securing.failed(socket, errno);
+    this.to.clientHandshakes.failed(socket, errno);
   }
 
   override timer(socket: SocketSlot): void {
-    this.to.securing.timer(socket);
+    this.to.clientHandshakes.timer(socket);
   }
 }
 
@@ -230,11 +230,11 @@ class Dialling extends Owner {
   }
 
   override eof(socket: SocketSlot): void {
-    this.to.dialer.lost(socket, CLOSE.OK);
+    this.to.dialer.closeFailed(socket, CLOSE.OK);
   }
 
   override failed(socket: SocketSlot, errno: number): void {
-    this.to.dialer.lost(socket, closeOf(errno));
+    this.to.dialer.closeFailed(socket, closeOf(errno));
   }
 
   override timer(socket: SocketSlot): void {
@@ -319,7 +319,7 @@ export function ownersOf(to: Handled): readonly Owner[] {
     [SOCKET_KIND.ROUTE]: new Route(to),
     [SOCKET_KIND.PROXY_HEADER]: new ProxyHeader(to),
     [SOCKET_KIND.TRANSPORT_HEADER]: new TransportHeader(to),
-    [SOCKET_KIND.SECURING]: new SecuringClient(to),
+    [SOCKET_KIND.TLS_HANDSHAKE]: new SecuringClient(to),
   };
   return Object.values(SOCKET_KIND)
     .sort((a, b) => a - b)

@@ -49,7 +49,7 @@ export class TlsNews implements TlsReports {
     values[tlsDoneField(role, version, group)]++;
     if (peer.resumed) values[W.TLS_RESUMED + role]++;
     metrics.record(DURATIONS[role], ms * 1000);
-    if (server) connections.known(slot, SEEN.ENDED);
+    if (server) connections.identified(slot, SEEN.ENDED);
   }
 
   failed(slot: number, server: boolean, cause: number): void {

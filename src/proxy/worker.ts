@@ -15,7 +15,7 @@ import { Passthrough } from './accept/passthrough.js';
 import { ProxyHeaders } from './accept/proxy-headers.js';
 import { Router } from './accept/router.js';
 import { CLOSE, SOCKET_KIND, type SocketKind } from './connect/connections.js';
-import { SilentPeers } from './connect/silence.js';
+import { DeadPeers } from './connect/dead-peers.js';
 import { CONTEXT_BYTES, Context } from './context.js';
 import { type DataPath, makeDataPath } from './data-path.js';
 import { STATE } from './exchange/exchange.js';
@@ -51,7 +51,7 @@ export class Worker {
   private readonly tlsNews: TlsNews;
   private readonly acceptor: Acceptor;
   private readonly events: SocketEvents;
-  private readonly silent: SilentPeers;
+  private readonly deadPeers: DeadPeers;
   private readonly serverNames = new ServerNames();
   private snapshot: Snapshot;
   private stopping = false;
@@ -80,7 +80,7 @@ export class Worker {
     });
     this.context = new Context(task, native, this.reactor);
     this.path = makeDataPath(this.context);
-    this.passthrough = new Passthrough(this.context, (gone) => this.endpointGone(gone));
+    this.passthrough = new Passthrough(this.context, (endpoint) => this.endpointRemoved(endpoint));
     this.router = new Router(
       this.context,
       this.passthrough,
@@ -90,11 +90,11 @@ export class Worker {
     this.context.clientSeries.named = (name) => this.send({ kind: 'clients', name });
     this.path.traces.send = (spans, skipped) => this.send({ kind: 'spans', spans: packSpans(spans), skipped });
     this.path.taps.send = (records) => this.send({ kind: 'tapped', records });
-    this.path.peek.named = (name) => this.serverNames.note(name);
+    this.path.peek.foreignName = (name) => this.serverNames.note(name);
     this.path.transportHeaders.forward = (client, port) => this.router.forward(client, port);
-    this.path.securing.opened = (client) => this.router.open(client);
-    this.path.securing.inside = (client) => this.path.detector.couldSpeak(client);
-    this.proxyHeaders = new ProxyHeaders(this.context, (client) => this.path.securing.open(client));
+    this.path.clientHandshakes.opened = (client) => this.router.open(client);
+    this.path.clientHandshakes.inside = (client) => this.path.detector.couldSpeak(client);
+    this.proxyHeaders = new ProxyHeaders(this.context, (client) => this.path.clientHandshakes.open(client));
     this.tlsNews = new TlsNews(this.context);
     this.connectTls();
     this.acceptor = new Acceptor(
@@ -118,7 +118,7 @@ export class Worker {
       router: this.router,
       proxyHeaders: this.proxyHeaders,
       transportHeaders: path.transportHeaders,
-      securing: path.securing,
+      clientHandshakes: path.clientHandshakes,
       detector: path.detector,
       races: path.races,
       dialer: path.dialer,
@@ -132,8 +132,8 @@ export class Worker {
       control: path.control,
       turned: () => this.turned(),
     });
-    this.silent = new SilentPeers(this.context, (slot, errno) => this.events.failed(slot, errno));
-    const forgetting = forgettingOf(this.context, this.path, this.silent, native);
+    this.deadPeers = new DeadPeers(this.context, (slot, errno) => this.events.failed(slot, errno));
+    const forgetting = forgettingOf(this.context, this.path, this.deadPeers, native);
     this.returns = new GiveBack(this.reactor, this.path.core.streams, native, forgetting);
   }
 
@@ -147,7 +147,7 @@ export class Worker {
 
   /** Another worker has rehearsed: objects that this one does not have yet get the shapes they have there. */
   rehearsed(): void {
-    this.path.http2.renewSpecimen();
+    this.path.http2.renewShapeAnchor();
   }
 
   /** Serves until drained. The supervisor takes the promise as a sign of life. */
@@ -253,7 +253,7 @@ export class Worker {
   private configure(snapshot: Snapshot): void {
     // The tables hold its contents; do not keep them twice.
     this.snapshot = { ...snapshot, listeners: [], services: [], tls: [] };
-    this.leavePooled(snapshot);
+    this.retirePooled(snapshot);
     this.context.configure(snapshot);
     this.path.http1.bodies.maxTrailerBytes = snapshot.limits.http1.maxHeaderBytes;
     for (const { slot, endpoints, resolved } of snapshot.services) {
@@ -264,7 +264,7 @@ export class Worker {
     this.router.configure(snapshot);
     this.proxyHeaders.configure(snapshot);
     this.path.peek.configure(snapshot);
-    this.path.securing.configure(snapshot);
+    this.path.clientHandshakes.configure(snapshot);
     this.configureTls(snapshot);
     this.acceptor.configure(snapshot.listeners);
     if (this.context.authorization.configure(snapshot.listeners, this.native.localPort)) this.reauthorize();
@@ -301,10 +301,10 @@ export class Worker {
   }
 
   /** Endpoints whose TLS has changed are dialled anew. */
-  private leavePooled({ services }: Snapshot): void {
+  private retirePooled({ services }: Snapshot): void {
     for (const { slot, config } of services) {
       if (this.context.services.tls[slot] === config.tls) continue;
-      for (const endpoint of Array.from(this.context.balancer.membersOf(slot))) this.endpointGone(endpoint);
+      for (const endpoint of Array.from(this.context.balancer.membersOf(slot))) this.endpointRemoved(endpoint);
     }
   }
 
@@ -323,23 +323,23 @@ export class Worker {
   }
 
   private setEndpoints(service: number, endpoints: Parameters<Context['setEndpoints']>[1]): void {
-    for (const gone of this.context.setEndpoints(service, endpoints)) this.endpointGone(gone);
+    for (const removed of this.context.setEndpoints(service, endpoints)) this.endpointRemoved(removed);
   }
 
-  private endpointGone(endpoint: number): void {
-    this.path.idle.leave(endpoint);
-    this.path.http2.endpointGone(endpoint);
+  private endpointRemoved(endpoint: number): void {
+    this.path.idle.retire(endpoint);
+    this.path.http2.endpointRemoved(endpoint);
   }
 
   private drain({ phase, listeners }: DrainMessage): void {
     const { sockets, connections } = this.context;
     if (listeners !== null) {
       for (const listener of listeners) this.context.departing[listener] = 1;
-      if (phase !== 'hold') this.acceptor.leaveListeners(listeners);
+      if (phase !== 'hold') this.acceptor.drainListeners(listeners);
     } else {
       this.context.draining = true;
       if (phase !== 'hold') {
-        this.acceptor.leave();
+        this.acceptor.drain();
         this.path.idle.closeAll();
         this.stopping = true;
       }
@@ -381,8 +381,8 @@ export class Worker {
       case SOCKET_KIND.TRANSPORT_HEADER:
         transportHeaders.reconsider(socket);
         break;
-      case SOCKET_KIND.SECURING:
-        this.path.securing.reconsider(socket);
+      case SOCKET_KIND.TLS_HANDSHAKE:
+        this.path.clientHandshakes.reconsider(socket);
         break;
       case SOCKET_KIND.HTTP2_CLIENT:
       case SOCKET_KIND.HTTP2_ENDPOINT:
@@ -420,7 +420,7 @@ export class Worker {
     const { values, slab, splicer, sockets, reactor } = this.context;
     const now = reactor.clock();
     const lag = Math.max(0, reactor.since(this.sampling.at) * 1000);
-    const latest = Math.min(this.router.sweep(), this.silent.look(now), this.giveBack(now));
+    const latest = Math.min(this.router.sweep(), this.deadPeers.check(now), this.giveBack(now));
     values[W.LOOP_TURNS] = reactor.turns;
     values[W.COMPLETIONS] = reactor.completions;
     values[W.SLAB_BUFFERS] = slab.buffers;

@@ -8,10 +8,10 @@ test('a column is what it should be in each slot by the time that it is given ou
   const sockets = new SocketTable(new Int32Array(CAPACITY), 1, CAPACITY);
   const early = new Int32Array(CAPACITY);
   const late = new Int16Array(CAPACITY);
-  sockets.emptyIs(early, -1);
+  sockets.setDefault(early, -1);
   const first = sockets.adopt(0, 1);
   early[first] = 7;
-  sockets.emptyIs(late, 3);
+  sockets.setDefault(late, 3);
   assert.equal(late[first], 3);
   for (let fd = 1; fd < CAPACITY; fd++) {
     const slot = sockets.adopt(fd, 1);
@@ -26,7 +26,7 @@ test('a column is what it should be in each slot by the time that it is given ou
 test('slots that nobody has wanted are not written', () => {
   const sockets = new SocketTable(new Int32Array(CAPACITY), 1, CAPACITY);
   const column = new Int32Array(CAPACITY);
-  sockets.emptyIs(column, -1);
+  sockets.setDefault(column, -1);
   sockets.adopt(0, 1);
   assert.equal(column.at(-1), 0);
 });

@@ -279,7 +279,7 @@ describe('the router', () => {
     const fake = new Fake();
     const client = fake.accept(FIXED, '');
     assert.deepEqual(fake.routed, [client]);
-    assert.equal(fake.router.forward(client, 5432), FORWARD.GOES);
+    assert.equal(fake.router.forward(client, 5432), FORWARD.OK);
     assert.deepEqual(
       fake.asked.map(({ listener: slot, host, port }) => [slot, host, port]),
       [[FIXED, '127.0.0.1', 5432]],
@@ -296,9 +296,9 @@ describe('the router', () => {
     const client = fake.accept(ORIGINAL, '10.0.0.1:80');
     fake.router.resolved(fake.asked[0].id, answer([1, 1, 1, 1]));
     const before = fake.destination[client];
-    assert.equal(fake.router.forward(client, 80), FORWARD.GOES);
+    assert.equal(fake.router.forward(client, 80), FORWARD.OK);
     assert.deepEqual([fake.destination[client], fake.destinations.users[before]], [before, 1]);
-    assert.equal(fake.router.forward(client, 81), FORWARD.GOES);
+    assert.equal(fake.router.forward(client, 81), FORWARD.OK);
     assert.notEqual(fake.destination[client], before);
     assert.equal(fake.destinations.users[before], 0);
   });
@@ -306,7 +306,7 @@ describe('the router', () => {
   it('takes one that was redirected to a port of the address to which it had connected', () => {
     const fake = new Fake({}, [listener(FIXED), listener(ORIGINAL, { mesh: true })]);
     const client = fake.accept(ORIGINAL, '10.0.0.9:15001');
-    assert.equal(fake.router.forward(client, 5432), FORWARD.GOES);
+    assert.equal(fake.router.forward(client, 5432), FORWARD.OK);
     assert.deepEqual(
       fake.asked.map(({ host, port }) => [host, port]),
       [['10.0.0.9', 5432]],

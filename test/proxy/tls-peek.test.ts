@@ -39,7 +39,7 @@ class Client {
 
   constructor(meshServer = 5, possible: PossibleNames = NO_NAMES) {
     this.peek = new TlsPeek({
-      connections: { listener: this.listener, known: () => undefined },
+      connections: { listener: this.listener, identified: () => undefined },
       sockets: { capacity: 1, layer: this.layer },
       inbox: {
         first: () => (this.ends.length > 1 ? 0 : -1),
@@ -50,7 +50,7 @@ class Client {
       bytes: this.bytes,
       values: this.values,
     });
-    this.peek.named = (name) => this.named.push(name);
+    this.peek.foreignName = (name) => this.named.push(name);
     this.peek.configure({
       listeners: [listener(MESH, { mesh: true }), listener(PLAIN)],
       tls: [profile([OURS])],
@@ -78,19 +78,19 @@ class Client {
 describe('a look at the ClientHello', () => {
   for (const size of [1, 7, 100, 100_000]) {
     it(`finds our name, whatever its case, in pieces of ${size} octets`, () => {
-      assert.equal(new Client().say(records(hello([padding(50), serverName(OURS)])), size), PEEK.OURS);
-      assert.equal(new Client().say(records(hello([serverName(OURS.toUpperCase())]), 20), size), PEEK.OURS);
+      assert.equal(new Client().say(records(hello([padding(50), serverName(OURS)])), size), PEEK.TERMINATE);
+      assert.equal(new Client().say(records(hello([serverName(OURS.toUpperCase())]), 20), size), PEEK.TERMINATE);
     });
 
     it(`leaves all other TLS alone, in pieces of ${size} octets`, () => {
       const others = new Client();
-      assert.equal(others.say(records(hello([serverName('Web.example')])), size), PEEK.OTHERS);
+      assert.equal(others.say(records(hello([serverName('Web.example')])), size), PEEK.PASS_THROUGH);
       assert.deepEqual(others.named, ['web.example']);
       const nobody = new Client();
-      assert.equal(nobody.say(records(hello([])), size), PEEK.OTHERS);
+      assert.equal(nobody.say(records(hello([])), size), PEEK.PASS_THROUGH);
       assert.deepEqual(nobody.named, ['']);
       const unreadable = new Client();
-      assert.equal(unreadable.say(Buffer.from([22, 3, 1, 0, 0]), size), PEEK.OTHERS);
+      assert.equal(unreadable.say(Buffer.from([22, 3, 1, 0, 0]), size), PEEK.PASS_THROUGH);
       assert.equal(unreadable.values[W.HELLOS_UNREADABLE], 1);
     });
   }
@@ -103,10 +103,10 @@ describe('a look at the ClientHello', () => {
 
   it('takes workloads that are asked for by name for us while there is no identity, and nobody else', () => {
     const client = new Client(0);
-    assert.equal(client.say(records(hello([serverName(OURS)]))), PEEK.OURS);
+    assert.equal(client.say(records(hello([serverName(OURS)]))), PEEK.TERMINATE);
     assert.deepEqual(client.named, []);
     const other = new Client(0);
-    assert.equal(other.say(records(hello([serverName('web.example')]))), PEEK.OTHERS);
+    assert.equal(other.say(records(hello([serverName('web.example')]))), PEEK.PASS_THROUGH);
     assert.deepEqual(other.named, ['web.example']);
   });
 
@@ -123,7 +123,7 @@ describe('a look at the ClientHello', () => {
       ['web.shop.cluster.local', domain],
       [OURS, spiffe],
     ] as const)
-      assert.equal(asks(name, identity), PEEK.OURS, name);
+      assert.equal(asks(name, identity), PEEK.TERMINATE, name);
     for (const [name, identity] of [
       ['cart.shop.example.org', spiffe],
       ['app.example', spiffe],
@@ -133,18 +133,18 @@ describe('a look at the ClientHello', () => {
       ['web.ns.example.org', NOTHING],
       ['web.shop.example.org', null],
     ] as const)
-      assert.equal(asks(name, identity), PEEK.OTHERS, name);
+      assert.equal(asks(name, identity), PEEK.PASS_THROUGH, name);
     // With one it says itself which names are ours.
-    assert.equal(asks('web.shop.example.org', spiffe, 5), PEEK.OTHERS);
+    assert.equal(asks('web.shop.example.org', spiffe, 5), PEEK.PASS_THROUGH);
   });
 
   it('is for listeners of the mesh, and not for TLS inside of TLS', () => {
     const client = new Client();
-    assert.ok(client.peek.looks(CLIENT));
+    assert.ok(client.peek.applies(CLIENT));
     client.layer[0] = 1;
-    assert.ok(!client.peek.looks(CLIENT));
+    assert.ok(!client.peek.applies(CLIENT));
     client.layer[0] = 0;
     client.listener[0] = PLAIN;
-    assert.ok(!client.peek.looks(CLIENT));
+    assert.ok(!client.peek.applies(CLIENT));
   });
 });

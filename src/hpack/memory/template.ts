@@ -46,7 +46,7 @@ export class Template {
 export class TemplateTable {
   private count = 0;
   /** One always exists: V8 discards code compiled for templates once it has collected the last of them. */
-  readonly specimen = new Template(0, 0, 0);
+  readonly shapeAnchor = new Template(0, 0, 0);
   /** Never reset: what was cached for a template of an earlier epoch must not match another one. */
   private ids = 0;
   /** Room that a template takes in the table, in the units of Learning. */

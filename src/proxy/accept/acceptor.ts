@@ -15,9 +15,9 @@ const EXACT_LOAD = 16;
 /** After running out of descriptors: when to try accepting again, ms. */
 const RETRY_MS = 100;
 /** While accepting pauses: how often to check whether clients have left, ms. */
-const PAUSE_MS = 20;
+const PAUSE_CHECK_MS = 20;
 /** If fewer clients than the longest possible queue (net.core.somaxconn) may still be accepted, accept them one by one. */
-const MANY = 4096;
+const MULTISHOT_ROOM = 4096;
 /** Time for handshakes under way to complete after `refuse`, ms. */
 const REFUSE_MS = 100;
 
@@ -29,7 +29,7 @@ const STATE = {
   /** New handshakes are dropped; those under way may still reach the queue. */
   REFUSING: 1,
   /** The queue is being accepted to its end. */
-  EMPTYING: 2,
+  DRAINING: 2,
 } as const;
 
 /** A listening socket. A listener that moves to another address temporarily has two. */
@@ -50,7 +50,7 @@ export class Acceptor {
   /** Sockets that still accept. */
   listening = 0;
   /** No more hand-overs: the siblings are leaving too. */
-  private leaving = false;
+  private draining = false;
   private stopped = false;
   /** File descriptors are scarce: clients wait in the kernel's queue. */
   private paused = false;
@@ -88,15 +88,15 @@ export class Acceptor {
   }
 
   /** Refuses new connections on all listeners and accepts the queued ones; `unlistened` is called as each queue empties. */
-  leave(): void {
+  drain(): void {
     const { loadBoard, workerId } = this.context;
-    this.leaving = true;
+    this.draining = true;
     Atomics.store(loadBoard, LOAD_BOARD.RING + workerId, -1);
     for (let index = 0; index < this.listeningSockets.length; index++) this.close(index);
   }
 
   /** The same for some listeners only; the worker and its other listeners continue. */
-  leaveListeners(listeners: readonly number[]): void {
+  drainListeners(listeners: readonly number[]): void {
     for (const [index, socket] of this.listeningSockets.entries())
       if (socket !== undefined && listeners.includes(socket.listener)) this.close(index);
   }
@@ -113,12 +113,12 @@ export class Acceptor {
     if (result >= 0) {
       socket.found++;
       this.context.values[W.ACCEPTED]++;
-      const room = this.room();
+      const room = this.remainingClients();
       // Each of the workers may have accepted one too many at the same moment.
-      if (room <= -this.context.workers) this.turnAway(result);
+      if (room <= -this.context.workers) this.reject(result);
       else this.place(socket.listener, result);
       if (room <= 1 && !this.paused) this.pause();
-      else if (more && room < MANY && !socket.cancelled) this.cancel(index, socket);
+      else if (more && room < MULTISHOT_ROOM && !socket.cancelled) this.cancel(index, socket);
     } else if (result !== -ERRNO.ECANCELED && result !== -ERRNO.ECONNABORTED && result !== -ERRNO.EINTR) {
       this.context.values[W.ACCEPT_ERRORS]++;
       if (result === -ERRNO.EMFILE || result === -ERRNO.ENFILE) this.outOfFiles();
@@ -150,7 +150,7 @@ export class Acceptor {
    * How many more clients all workers together may have: the limit is the number of file descriptors, counting one for each client's
    * endpoint.
    */
-  private room(): number {
+  private remainingClients(): number {
     const { loadBoard, workers, maxClients } = this.context;
     let clients = 0;
     for (let worker = 0; worker < workers; worker++) clients += loadBoard[LOAD_BOARD.LOAD + worker];
@@ -163,7 +163,7 @@ export class Acceptor {
   }
 
   /** It was accepted before the pause took effect. */
-  private turnAway(fd: number): void {
+  private reject(fd: number): void {
     const { native, reactor } = this.context;
     this.outOfFiles();
     native.resetOnClose(fd);
@@ -180,7 +180,7 @@ export class Acceptor {
     this.listeningSockets.forEach((socket, index) => {
       if (socket?.armed === true && socket.state === STATE.ACCEPTING) this.cancel(index, socket);
     });
-    this.crowded(true);
+    this.setAtCapacity(true);
     this.retry();
   }
 
@@ -190,28 +190,28 @@ export class Acceptor {
   }
 
   private retry(): void {
-    this.context.reactor.later(PAUSE_MS, () => {
+    this.context.reactor.later(PAUSE_CHECK_MS, () => {
       if (this.stopped) return;
-      if (this.room() <= 0) {
+      if (this.remainingClients() <= 0) {
         this.retry();
         return;
       }
       this.paused = false;
-      this.crowded(false);
+      this.setAtCapacity(false);
       for (let index = 0; index < this.listeningSockets.length; index++) this.next(index);
       this.context.reactor.wantMicrotasks = true;
     });
   }
 
-  private crowded(yes: boolean): void {
-    this.context.crowded = yes;
+  private setAtCapacity(yes: boolean): void {
+    this.context.atCapacity = yes;
     if (yes) this.makeRoom();
   }
 
   private place(listener: number, fd: number): void {
     const { loadBoard, workerId, workers, values, reactor } = this.context;
     let target = workerId;
-    if (workers > 1 && !this.leaving) {
+    if (workers > 1 && !this.draining) {
       const own = loadBoard[LOAD_BOARD.LOAD + workerId];
       let best = own <= EXACT_LOAD ? own : own - (own >> 3);
       for (let worker = 0; worker < workers; worker++) {
@@ -257,7 +257,7 @@ export class Acceptor {
     socket.cancelled = false;
     socket.found = 0;
     // Before it can be cancelled, a multishot accept may return as many as a queue holds.
-    this.context.reactor.ring.accept(socket.fd, index, this.room() >= MANY);
+    this.context.reactor.ring.accept(socket.fd, index, this.remainingClients() >= MULTISHOT_ROOM);
   }
 
   private close(index: number): void {
@@ -273,7 +273,7 @@ export class Acceptor {
       const socket = this.listeningSockets[index];
       if (this.stopped || socket === undefined) return;
       if (socket.state === STATE.REFUSING) {
-        socket.state = STATE.EMPTYING;
+        socket.state = STATE.DRAINING;
         socket.found = 1;
         if (socket.armed) this.context.reactor.ring.cancelAccept(index);
       }
@@ -286,7 +286,7 @@ export class Acceptor {
   private next(index: number): void {
     const socket = this.listeningSockets[index];
     if (socket === undefined || socket.armed) return;
-    if (socket.state !== STATE.EMPTYING) {
+    if (socket.state !== STATE.DRAINING) {
       this.arm(index);
     } else if (socket.found > 0) {
       // Accepts what is queued and is then cancelled: both in one batch, in this order.

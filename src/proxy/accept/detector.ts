@@ -12,7 +12,7 @@ import { REFUSED } from '../refusals.js';
 import type { OpaqueRelay } from '../relay/opaque.js';
 import type { SocketSlot } from '../slots.js';
 import { MODE } from '../snapshot.js';
-import { DRAIN_SILENT_MS, NEVER, Patience, STAYS } from './patience.js';
+import { DetectionTimeouts, DRAIN_SILENT_MS, NEVER, NO_CLOSE } from './detection-timeouts.js';
 import type { Racer, Races } from './races.js';
 import { PEEK, type TlsPeek } from './tls-peek.js';
 import { Verdicts } from './verdicts.js';
@@ -43,7 +43,7 @@ interface Protocols {
   /** Clients whose TLS ends here; what they say next is inside TLS. */
   readonly secured: { open(client: SocketSlot): boolean; transports(client: SocketSlot): boolean };
   /** Clients of the opaque transport; and the MODE of what follows their headers, plus 1. */
-  readonly transport: { open(client: SocketSlot): void; readonly told: Uint8Array };
+  readonly transport: { open(client: SocketSlot): void; readonly mode: Uint8Array };
 }
 
 export class Detector implements Racer {
@@ -52,7 +52,7 @@ export class Detector implements Racer {
   private readonly began: Float64Array;
   private readonly since: Float64Array;
   private readonly ending: Int8Array;
-  private readonly patience: Patience;
+  private readonly timeouts: DetectionTimeouts;
   private readonly verdicts: Verdicts;
 
   constructor(
@@ -63,11 +63,11 @@ export class Detector implements Racer {
     private readonly protocols: Protocols,
   ) {
     const n = context.sockets.capacity;
-    this.patience = new Patience(context, races, peek);
-    this.state = this.patience.state;
-    this.began = this.patience.began;
-    this.since = this.patience.since;
-    this.ending = this.patience.ending;
+    this.timeouts = new DetectionTimeouts(context, races, peek);
+    this.state = this.timeouts.state;
+    this.began = this.timeouts.began;
+    this.since = this.timeouts.since;
+    this.ending = this.timeouts.closeReason;
     this.learned = new Uint8Array(n);
     this.verdicts = new Verdicts(context);
     races.racer = this;
@@ -81,12 +81,12 @@ export class Detector implements Racer {
       return;
     }
     const mode = destinations.mode[connections.destination[client]];
-    const { told } = this.protocols.transport;
-    if (told[client] > 0) {
-      const session = told[client] - 1;
-      told[client] = 0;
+    const { transport } = this.protocols;
+    if (transport.mode[client] > 0) {
+      const session = transport.mode[client] - 1;
+      transport.mode[client] = 0;
       this.byMode(client, session, REASON.HINT);
-    } else if (mode === MODE.DETECT || (isHttp(mode) && this.peek.looks(client))) {
+    } else if (mode === MODE.DETECT || (isHttp(mode) && this.peek.applies(client))) {
       // HTTP clients speak first, possibly inside TLS that ends here.
       this.listen(client);
     } else this.byMode(client, mode, destinations.reason[connections.destination[client]]);
@@ -104,7 +104,7 @@ export class Detector implements Racer {
     }
     if (connections.closed(client)) return;
     this.since[client] = sockets.ready(client) ? reactor.now : NEVER;
-    const deadline = this.patience.deadline(client);
+    const deadline = this.timeouts.deadline(client);
     if (deadline !== NEVER) wheel.pull(client, deadline);
     inbox.rest(client);
   }
@@ -124,13 +124,13 @@ export class Detector implements Racer {
     if (this.agreed(client)) return;
     this.began[client] = this.context.reactor.now - this.context.connections.opened[client];
     this.since[client] = this.context.reactor.now;
-    const deadline = this.patience.deadline(client);
+    const deadline = this.timeouts.deadline(client);
     if (deadline !== NEVER) this.context.wheel.pull(client, deadline);
   }
 
   /** Columns by socket of which the cells of free slots may become 0. */
   columns(): readonly ArrayBufferView[] {
-    return [this.learned, ...this.patience.columns()];
+    return [this.learned, ...this.timeouts.columns()];
   }
 
   /** A drain has begun: do not wait for a silent client. */
@@ -148,7 +148,7 @@ export class Detector implements Racer {
     const { reactor, connections, wheel, inbox } = this.context;
     const listener = connections.listener[client];
     const { now } = reactor;
-    if (now >= this.patience.lastCall(client)) {
+    if (now >= this.timeouts.detectDeadline(client)) {
       this.context.limited(LIMIT_DETECT);
       this.decide(client, listener, this.unfinished(client), REASON.TIMEOUT);
       return;
@@ -158,29 +158,29 @@ export class Detector implements Racer {
       this.left(client, CLOSE.DRAIN);
       return;
     }
-    if (silent && this.ending[client] !== STAYS && this.patience.raceDue(client)) {
+    if (silent && this.ending[client] !== NO_CLOSE && this.timeouts.raceDue(client)) {
       this.end(client, this.ending[client]);
       return;
     }
     // A client whose bytes may still become HTTP continues.
-    if (!this.races.begun(client) && this.patience.raceDue(client) && this.waits(client)) this.race(client);
-    if (now >= this.patience.settled(client)) {
+    if (!this.races.begun(client) && this.timeouts.raceDue(client) && this.waits(client)) this.race(client);
+    if (now >= this.timeouts.opaqueDeadline(client)) {
       this.decide(client, listener, VERDICT.OPAQUE, REASON.UNLIKELY);
       return;
     }
-    const deadline = this.patience.deadline(client);
+    const deadline = this.timeouts.deadline(client);
     if (deadline !== NEVER) wheel.schedule(client, deadline);
   }
 
   waits(client: SocketSlot): boolean {
-    return this.patience.waits(client);
+    return this.timeouts.waits(client);
   }
 
-  stands(client: SocketSlot): void {
+  connected(client: SocketSlot): void {
     this.reconsiderRace(client);
   }
 
-  greeted(client: SocketSlot): void {
+  serverSpoke(client: SocketSlot): void {
     const { connections, destinations, values } = this.context;
     const listener = connections.listener[client];
     const destination = connections.destination[client];
@@ -196,7 +196,7 @@ export class Detector implements Racer {
    * The client waits in vain for its server to speak first. It is closed after the short silence that any race allows; until then it may
    * speak, possibly HTTP.
    */
-  over(client: SocketSlot, endpoint: number, reason: number): void {
+  failed(client: SocketSlot, endpoint: number, reason: number): void {
     if (this.learned[client] === 1) {
       this.ending[client] = reason === CLOSE.OK || reason === CLOSE.RESET ? reason : CLOSE.NO_ENDPOINT;
       this.context.connections.relayedTo[client] = endpoint;
@@ -211,7 +211,7 @@ export class Detector implements Racer {
     this.peek.begin(client);
     this.races.reset(client);
     this.learned[client] = 0;
-    this.ending[client] = STAYS;
+    this.ending[client] = NO_CLOSE;
     const began = sockets.layer[client] === 0 ? 0 : reactor.now - connections.opened[client];
     if (this.began[client] !== began) this.began[client] = began;
     this.since[client] = sockets.ready(client) ? reactor.now : NEVER;
@@ -222,12 +222,12 @@ export class Detector implements Racer {
     const opaque = this.context.serviceFor(client, VERDICT.OPAQUE);
     const key = destinations.learnKey[destination];
     // A mesh client speaks before the server, whoever speaks first inside its TLS.
-    const may = opaque >= 0 && this.patience.raceMs(client) >= 0 && !this.peek.looks(client);
+    const may = opaque >= 0 && this.timeouts.raceMs(client) >= 0 && !this.peek.applies(client);
     if (may && learned.knows(key) && learned.has(key, Date.now() / 1000)) {
       this.learned[client] = 1;
       this.race(client);
     }
-    const deadline = this.patience.deadline(client);
+    const deadline = this.timeouts.deadline(client);
     if (deadline !== NEVER) wheel.schedule(client, Math.max(deadline, Math.ceil(reactor.now)));
   }
 
@@ -257,11 +257,11 @@ export class Detector implements Racer {
 
   /** The verdict after looking at TLS, if required. MORE also if TLS ends here, because then the verdict is about its content. */
   private peeked(client: SocketSlot, verdict: number): number {
-    if (verdict !== VERDICT.TLS || !this.peek.looks(client)) return verdict;
+    if (verdict !== VERDICT.TLS || !this.peek.applies(client)) return verdict;
     switch (this.peek.verdict(client)) {
       case PEEK.MORE:
         return VERDICT.MORE;
-      case PEEK.OURS:
+      case PEEK.TERMINATE:
         this.secure(client);
         return VERDICT.MORE;
       default:
@@ -280,7 +280,7 @@ export class Detector implements Racer {
     this.races.reset(client);
     this.state[client] = START;
     this.learned[client] = 0;
-    this.ending[client] = STAYS;
+    this.ending[client] = NO_CLOSE;
     this.since[client] = NEVER;
     if (!this.protocols.secured.open(client)) this.left(client, CLOSE.ERROR);
   }
@@ -302,7 +302,7 @@ export class Detector implements Racer {
 
   /** The outcome of the race may change what we wait for. */
   private reconsiderRace(client: SocketSlot): void {
-    const deadline = this.patience.deadline(client);
+    const deadline = this.timeouts.deadline(client);
     if (deadline !== NEVER) this.context.wheel.pull(client, deadline);
   }
 

@@ -9,10 +9,10 @@ const IPV6_BYTES = 28;
 export class Passthrough {
   private readonly used = new Uint8Array(LOCAL_DESTINATIONS);
 
-  /** `gone` is told of removed endpoints, so that connections kept to them can be closed. */
+  /** `removed` is told of removed endpoints, so that connections kept to them can be closed. */
   constructor(
     private readonly context: Context,
-    private readonly gone: (endpoint: number) => void,
+    private readonly removed: (endpoint: number) => void,
   ) {}
 
   /** Settings have changed, and with them those of each service. */
@@ -50,7 +50,7 @@ export class Passthrough {
     const endpoint = MAX_ENDPOINTS + i;
     this.context.endpoints.service[endpoint] = -1;
     this.context.balancer.setEndpoints(MAX_SERVICES + i, [], this.context.reactor.clockMs());
-    this.gone(endpoint);
+    this.removed(endpoint);
   }
 
   private name(i: number): void {

@@ -116,7 +116,7 @@ export class ProxyHeaders {
     const start = inbox.startOf(bid) + length;
     if (start < inbox.endOf(bid)) inbox.unshift(client, bid, start, inbox.endOf(bid));
     else slab.release(bid);
-    if (source !== '') connections.introduce(client, source, destination);
+    if (source !== '') connections.setProxied(client, source, destination);
     wheel.cancel(client);
     // Nothing is received until it is asked for.
     sockets.pause(client);

@@ -6,8 +6,8 @@ import { FIRST, firstFrame } from '../../http2/first-frame.js';
 import { W } from '../../metrics/layout.js';
 import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import { type Caller, type Dialer, PURPOSE } from '../connect/dialer.js';
-import type { Introductions } from '../connect/introductions.js';
 import { KNOWN, SERVICE_PROTOCOL, VERSION } from '../connect/protocols.js';
+import type { ProxyHeaderWriter } from '../connect/proxy-header-writer.js';
 import type { Context } from '../context.js';
 import { DIAL_ATTEMPTS } from '../relay/opaque.js';
 import type { SocketSlot } from '../slots.js';
@@ -19,14 +19,14 @@ export interface Racer {
   /** Whether to dial another endpoint for `client` after one has failed. */
   waits(client: SocketSlot): boolean;
   /** The connection for `client` is established. */
-  stands(client: SocketSlot): void;
+  connected(client: SocketSlot): void;
   /** The server spoke before its client: its bytes are in the connection's inbox. */
-  greeted(client: SocketSlot): void;
+  serverSpoke(client: SocketSlot): void;
   /**
    * No connection for `client` is left: the endpoints (`endpoint` was the last) did not answer, or closed without a word, for this CLOSE
    * reason.
    */
-  over(client: SocketSlot, endpoint: number, reason: number): void;
+  failed(client: SocketSlot, endpoint: number, reason: number): void;
 }
 
 export class Races implements Caller {
@@ -38,7 +38,7 @@ export class Races implements Caller {
   constructor(
     private readonly context: Context,
     private readonly dialer: Dialer,
-    private readonly introductions: Introductions,
+    private readonly proxyHeaderWriter: ProxyHeaderWriter,
   ) {
     this.dials = new Uint8Array(context.sockets.capacity);
     dialer.serve(PURPOSE.RACE, this);
@@ -78,8 +78,8 @@ export class Races implements Caller {
       return false;
     }
     // The server speaks only once it knows the client.
-    this.introductions.reset(upstream);
-    if (!this.introductions.make(client, upstream)) {
+    this.proxyHeaderWriter.reset(upstream);
+    if (!this.proxyHeaderWriter.write(client, upstream)) {
       this.context.connections.close(upstream, CLOSE.OK);
       return false;
     }
@@ -113,7 +113,7 @@ export class Races implements Caller {
     }
     sockets.kind[upstream] = SOCKET_KIND.RACE;
     sockets.resume(upstream);
-    this.racer?.stands(client as SocketSlot);
+    this.racer?.connected(client as SocketSlot);
   }
 
   /** The dialled endpoint did not answer; another one may. */
@@ -124,7 +124,7 @@ export class Races implements Caller {
     this.take(client);
     const endpoint = connections.endpoint[upstream];
     const again = this.dials[client] < DIAL_ATTEMPTS && this.racer?.waits(client) === true;
-    if (!again || !this.begin(client, endpoint)) this.racer?.over(client as SocketSlot, endpoint, reason);
+    if (!again || !this.begin(client, endpoint)) this.racer?.failed(client as SocketSlot, endpoint, reason);
   }
 
   mayHedge(): boolean {
@@ -133,7 +133,7 @@ export class Races implements Caller {
 
   hedged(upstream: SocketSlot, next: SocketSlot): boolean {
     const client = this.context.sockets.peer[upstream];
-    return client >= 0 && this.introductions.raced(client, next);
+    return client >= 0 && this.proxyHeaderWriter.writeForHedge(client, next);
   }
 
   overtaken(upstream: SocketSlot, next: SocketSlot): boolean {
@@ -142,7 +142,7 @@ export class Races implements Caller {
     sockets.peer[upstream] = NONE;
     sockets.peer[next] = client;
     sockets.moveQueue(upstream, next);
-    this.introductions.inherited(next);
+    this.proxyHeaderWriter.queueMoved(next);
     if (client >= 0) sockets.peer[client] = next;
     return true;
   }
@@ -163,7 +163,7 @@ export class Races implements Caller {
       return;
     }
     values[W.RACES_SERVER_FIRST]++;
-    this.racer?.greeted(client as SocketSlot);
+    this.racer?.serverSpoke(client as SocketSlot);
   }
 
   /** The server closed without a word, or broke: the client may still speak, on another connection. */
@@ -173,7 +173,7 @@ export class Races implements Caller {
     if (client >= 0) this.take(client as SocketSlot);
     const endpoint = connections.endpoint[upstream];
     connections.close(upstream, reason);
-    if (client >= 0) this.racer?.over(client as SocketSlot, endpoint, reason);
+    if (client >= 0) this.racer?.failed(client as SocketSlot, endpoint, reason);
   }
 
   /** HTTP/2 servers also speak first, but only to clients that sent a preface, and this client has not. */

@@ -23,7 +23,7 @@ const DEFAULT_PORT = REASONS.indexOf('default-port');
 const LOG_MS = 1000;
 
 /** What the router needs of a worker. */
-export interface Surroundings {
+export interface Shared {
   readonly connections: Pick<Context['connections'], 'listener' | 'destination' | 'abort'>;
   readonly sockets: Pick<Context['sockets'], 'fd' | 'kind'>;
   readonly wheel: Pick<Context['wheel'], 'schedule' | 'cancel'>;
@@ -61,7 +61,7 @@ export class Router {
 
   /** `opened` takes a connection whose destination is known. */
   constructor(
-    private readonly context: Surroundings,
+    private readonly context: Shared,
     private readonly passthrough: Pick<Passthrough, 'open' | 'close'>,
     private readonly opened: (client: number) => void,
     private readonly send: (message: FromWorker) => void,
@@ -95,7 +95,7 @@ export class Router {
 
   /**
    * A client of the opaque transport wants `port` on this machine, at the address it connected to. Returns a FORWARD; the client is refused
-   * unless that is GOES.
+   * unless that is OK.
    */
   forward(client: number, port: number): number {
     const { connections, destinations, native, sockets, reactor } = this.context;
@@ -118,7 +118,7 @@ export class Router {
     }
     if (destinations.isOriginal(before)) destinations.release(before, client, reactor.clock());
     this.go(client, slot);
-    return FORWARD.GOES;
+    return FORWARD.OK;
   }
 
   /** The main thread has answered question `id`. */

@@ -8,11 +8,11 @@ import type { Context } from '../context.js';
 import type { SocketSlot } from '../slots.js';
 import type { Snapshot } from '../snapshot.js';
 
-export const PEEK = { MORE: 0, OURS: 1, OTHERS: 2 } as const;
+export const PEEK = { MORE: 0, TERMINATE: 1, PASS_THROUGH: 2 } as const;
 
 /** What this needs of a worker. */
-export interface Surroundings {
-  readonly connections: Pick<Context['connections'], 'listener' | 'known'>;
+export interface Shared {
+  readonly connections: Pick<Context['connections'], 'listener' | 'identified'>;
   readonly sockets: Pick<Context['sockets'], 'capacity' | 'layer'>;
   readonly inbox: Pick<Context['inbox'], 'first' | 'following' | 'startOf' | 'endOf'>;
   readonly bytes: Uint8Array;
@@ -21,7 +21,7 @@ export interface Surroundings {
 
 export class TlsPeek {
   /** Is told of requested names that are not ours; '' for none. */
-  named: ((name: string) => void) | undefined;
+  foreignName: ((name: string) => void) | undefined;
   private readonly hellos: ClientHellos;
   /** 1 while a client's hello is being read. */
   private readonly reading: Uint8Array;
@@ -30,7 +30,7 @@ export class TlsPeek {
   private names: ReadonlySet<string> = new Set();
   private possible: PossibleNames = NO_NAMES;
 
-  constructor(private readonly context: Surroundings) {
+  constructor(private readonly context: Shared) {
     this.hellos = new ClientHellos(context.sockets.capacity);
     this.reading = new Uint8Array(context.sockets.capacity);
   }
@@ -57,7 +57,7 @@ export class TlsPeek {
   }
 
   /** Whether to examine a TLS client's hello: not inside TLS that has ended here. */
-  looks(client: SocketSlot): boolean {
+  applies(client: SocketSlot): boolean {
     return this.mesh[this.context.connections.listener[client]] === 1 && this.context.sockets.layer[client] === 0;
   }
 
@@ -77,7 +77,7 @@ export class TlsPeek {
     const none = unseen ? SEEN.SKIPPED : SEEN.NONE;
     const seen = sockets.layer[client] !== 0 ? SEEN.ENDED : verdict === VERDICT.TLS ? SEEN.PASSED : none;
     values[listenerBase(listener) + L.TLS + seen]++;
-    connections.known(client, seen);
+    connections.identified(client, seen);
   }
 
   /** Whether the hello is being read: the next bytes go to `read`. */
@@ -102,18 +102,18 @@ export class TlsPeek {
         return PEEK.MORE;
       case HELLO.NAMED:
         this.reading[client] = 0;
-        return this.isOurs(client) ? PEEK.OURS : PEEK.OTHERS;
+        return this.isOwnName(client) ? PEEK.TERMINATE : PEEK.PASS_THROUGH;
       case HELLO.NAMELESS:
-        this.named?.('');
+        this.foreignName?.('');
         break;
       default:
         this.context.values[W.HELLOS_UNREADABLE]++;
     }
     this.reading[client] = 0;
-    return PEEK.OTHERS;
+    return PEEK.PASS_THROUGH;
   }
 
-  private isOurs(client: SocketSlot): boolean {
+  private isOwnName(client: SocketSlot): boolean {
     const { hellos } = this;
     // Parse again in one go: the name was read in pieces and not kept.
     hellos.begin(hellos.spare);
@@ -121,7 +121,7 @@ export class TlsPeek {
     const name = hellos.lastName();
     // Without an identity yet, any name that may become ours is taken to mean us. The application knows no such names.
     if (this.names.size === 0 ? mayBeOurs(name, this.possible) : this.names.has(name)) return true;
-    this.named?.(name);
+    this.foreignName?.(name);
     return false;
   }
 

@@ -10,28 +10,28 @@ import { MODE } from '../snapshot.js';
 
 const LIMIT_TIME = LIMITS.indexOf('detect-time');
 /** Time for a client's header if detection waits without limit, ms. */
-const USUAL_MS = 10_000;
+const DEFAULT_TIMEOUT_MS = 10_000;
 const MODES = { [SESSION.OPAQUE]: MODE.OPAQUE, [SESSION.HTTP1]: MODE.HTTP1, [SESSION.HTTP2]: MODE.HTTP2 } as const;
 
 /** Outcome for a client that named its destination. */
-export const FORWARD = { GOES: 0, LOOP: 1, FULL: 2 } as const;
+export const FORWARD = { OK: 0, LOOP: 1, FULL: 2 } as const;
 
 export class TransportHeaders {
   private readonly header = new TransportHeaderReader();
   private readonly began: Float64Array;
   /** MODE of what follows a client's header, plus 1; 0: detection decides. */
-  readonly told: Uint8Array;
-  /** Sends a client to a port of this machine; returns a FORWARD. The client is refused unless that is GOES. */
+  readonly mode: Uint8Array;
+  /** Sends a client to a port of this machine; returns a FORWARD. The client is refused unless that is OK. */
   forward: ((client: SocketSlot, port: number) => number) | undefined;
 
   constructor(private readonly context: Context) {
     this.began = new Float64Array(context.sockets.capacity);
-    this.told = new Uint8Array(context.sockets.capacity);
+    this.mode = new Uint8Array(context.sockets.capacity);
   }
 
   /** A new client: clears the state of the previous one in this slot. */
   begin(client: SocketSlot): void {
-    this.told[client] = 0;
+    this.mode[client] = 0;
   }
 
   /** The client has negotiated the opaque transport in its handshake. */
@@ -44,7 +44,7 @@ export class TransportHeaders {
     }
     sockets.kind[client] = SOCKET_KIND.TRANSPORT_HEADER;
     // What follows the header belongs to the application.
-    if (inbox.empty(client)) this.context.connections.deferred[client] = 1;
+    if (inbox.empty(client)) this.context.connections.countingDeferred[client] = 1;
     this.began[client] = reactor.now;
     wheel.pull(client, this.deadline(client));
     if (inbox.empty(client)) sockets.receiveOnce(client);
@@ -93,15 +93,15 @@ export class TransportHeaders {
     const start = inbox.startOf(bid) + length;
     if (start < inbox.endOf(bid)) inbox.unshift(client, bid, start, inbox.endOf(bid));
     else slab.release(bid);
-    connections.count(client);
+    connections.startCounting(client);
     wheel.cancel(client);
     // Nothing is received until it is asked for.
     sockets.pause(client);
     sockets.kind[client] = SOCKET_KIND.DETECT;
     values[W.TRANSPORT_HEADERS]++;
-    this.told[client] = MODES[this.header.session as 0 | 1 | 2] + 1;
+    this.mode[client] = MODES[this.header.session as 0 | 1 | 2] + 1;
     switch (this.forward?.(client, this.header.port)) {
-      case FORWARD.GOES:
+      case FORWARD.OK:
         return;
       case FORWARD.FULL:
         this.refuse(client, CLOSE.LIMIT, REFUSED.DESTINATIONS);
@@ -115,7 +115,7 @@ export class TransportHeaders {
   private deadline(client: SocketSlot): number {
     const { destinations, connections } = this.context;
     const timeout = destinations.timeoutMs[connections.listener[client]];
-    return this.began[client] + (timeout > 0 ? timeout : USUAL_MS);
+    return this.began[client] + (timeout > 0 ? timeout : DEFAULT_TIMEOUT_MS);
   }
 
   private reject(client: SocketSlot, problem: number = HEADER_ERROR.MALFORMED): void {

@@ -41,7 +41,7 @@ export const SOCKET_KIND = {
   /** A client that must first send an opaque transport header. */
   TRANSPORT_HEADER: 13,
   /** A client whose TLS handshake is in progress. */
-  SECURING: 14,
+  TLS_HANDSHAKE: 14,
 } as const;
 export type SocketKind = (typeof SOCKET_KIND)[keyof typeof SOCKET_KIND];
 
@@ -75,7 +75,7 @@ export function closeOf(errno: number): number {
 
 const NONE = -1;
 /** After a connection is over for us: how long its peer may accept none of the last bytes, ms. */
-const LAST_BYTES_MS = 300_000;
+const SEND_TIMEOUT_MS = 300_000;
 
 /** Is told of the ends of client connections, while anybody observes them. */
 export interface ClientLog {
@@ -130,21 +130,21 @@ export class Connections {
   /** Endpoint that an opaque client was relayed to, -1 before; for the access log. */
   readonly relayedTo: Int32Array;
   /** Clients' destinations, from PROXY headers. */
-  private readonly goals = references<string | undefined>();
+  private readonly proxiedDestinations = references<string | undefined>();
   /** 1 if the connection to an endpoint carries an opaque one, and is counted as such; and the number per endpoint. */
   private readonly opaque: Uint8Array;
   private readonly opaqueOf = new Int32Array(ENDPOINT_SLOTS);
   /** How often all connections of an endpoint have been abandoned, and the value of this when a connection was dialled. */
-  private readonly eras = new Uint16Array(ENDPOINT_SLOTS);
-  private readonly era: Uint16Array;
+  private readonly endpointEpochs = new Uint16Array(ENDPOINT_SLOTS);
+  private readonly epoch: Uint16Array;
   /** 1 while the outcome of a dial is open; set by the dialer. */
-  readonly undecided: Uint8Array;
+  readonly dialPending: Uint8Array;
   /** Is told of dials that end undecided because nobody wants them any more: the dialer. */
-  unwanted: ((socket: SocketSlot) => void) | undefined;
+  dialAbandoned: ((socket: SocketSlot) => void) | undefined;
   /** 1 for clients not counted as opened yet, because their identity is not known. */
   private readonly uncounted: Uint8Array;
   /** 1 while a client's bytes are not counted: they may be TLS that ends here, or a header, rather than the application's. */
-  readonly deferred: Uint8Array;
+  readonly countingDeferred: Uint8Array;
   /** 1 once the connection is over for us. It keeps its meter, because its last bytes are still counted. */
   private readonly ended: Uint8Array;
   /** Number of open client connections. */
@@ -163,14 +163,14 @@ export class Connections {
     this.read = new Float64Array(n);
     this.written = new Float64Array(n);
     this.relayedTo = new Int32Array(n);
-    this.undecided = new Uint8Array(n);
+    this.dialPending = new Uint8Array(n);
     this.opaque = new Uint8Array(n);
-    this.era = new Uint16Array(n);
+    this.epoch = new Uint16Array(n);
     this.uncounted = new Uint8Array(n);
-    this.deferred = new Uint8Array(n);
+    this.countingDeferred = new Uint8Array(n);
     this.ended = new Uint8Array(n);
-    for (const column of [this.listener, this.endpoint, this.relayedTo]) context.sockets.emptyIs(column, NONE);
-    context.sockets.emptyIs(this.ended, 1);
+    for (const column of [this.listener, this.endpoint, this.relayedTo]) context.sockets.setDefault(column, NONE);
+    context.sockets.setDefault(this.ended, 1);
   }
 
   /** Columns by socket of which the cells of free slots may become 0. */
@@ -182,11 +182,11 @@ export class Connections {
       this.active,
       this.read,
       this.written,
-      this.undecided,
+      this.dialPending,
       this.opaque,
-      this.era,
+      this.epoch,
       this.uncounted,
-      this.deferred,
+      this.countingDeferred,
     ];
   }
 
@@ -210,11 +210,11 @@ export class Connections {
     if (this.relayedTo[slot] !== NONE) this.relayedTo[slot] = NONE;
     const peer = this.context.observed ? this.context.native.peerName(fd) : undefined;
     if (this.peers[slot] !== peer) this.peers[slot] = peer;
-    if (this.goals[slot] !== undefined) this.goals[slot] = undefined;
+    if (this.proxiedDestinations[slot] !== undefined) this.proxiedDestinations[slot] = undefined;
     this.clients++;
     if (this.context.clientSeries.waits(listener)) {
       this.uncounted[slot] = 1;
-      this.deferred[slot] = 1;
+      this.countingDeferred[slot] = 1;
     } else {
       if (this.uncounted[slot] !== 0) this.uncounted[slot] = 0;
       values[meter + L.OPEN_TOTAL]++;
@@ -227,7 +227,7 @@ export class Connections {
   }
 
   /** The TLS outcome of a client (`seen`, a SEEN) and its identity are known: it is now counted with similar clients. */
-  known(slot: number, seen: number): void {
+  identified(slot: number, seen: number): void {
     if (this.uncounted[slot] === 0 || this.ended[slot] === 1) return;
     const { values, clientSeries, peers } = this.context;
     this.uncounted[slot] = 0;
@@ -239,13 +239,13 @@ export class Connections {
       this.meter[slot] = base;
     }
     values[this.meter[slot] + L.OPEN_TOTAL]++;
-    this.count(slot);
+    this.startCounting(slot);
   }
 
   /** From now on a client's bytes are the application's, including those received and waiting for the next owner. */
-  count(slot: number): void {
-    if (this.deferred[slot] === 0) return;
-    this.deferred[slot] = 0;
+  startCounting(slot: number): void {
+    if (this.countingDeferred[slot] === 0) return;
+    this.countingDeferred[slot] = 0;
     const { values, inbox, observed } = this.context;
     const length = inbox.bytes[slot];
     values[this.meter[slot] + L.READ_BYTES] += length;
@@ -272,8 +272,8 @@ export class Connections {
     this.opened[slot] = reactor.now;
     this.active[slot] = reactor.now;
     this.ended[slot] = 0;
-    const era = this.eras[endpoint];
-    if (this.era[slot] !== era) this.era[slot] = era;
+    const era = this.endpointEpochs[endpoint];
+    if (this.epoch[slot] !== era) this.epoch[slot] = era;
     values[meter + E.OPEN_TOTAL]++;
     values[meter + E.OPEN]++;
     const layer = bare ? 0 : (reactor.transport?.dials(endpoint, slot) ?? 0);
@@ -285,24 +285,24 @@ export class Connections {
    * The endpoint is gone, has a new identity, or is dialled in another way: its current connections, and those being established, are not
    * used for anyone else.
    */
-  forsake(endpoint: number): void {
-    this.eras[endpoint]++;
+  advanceEpoch(endpoint: number): void {
+    this.endpointEpochs[endpoint]++;
   }
 
   /** Whether a connection to an endpoint is like one dialled now. */
   isCurrent(slot: number): boolean {
-    return this.era[slot] === this.eras[this.endpoint[slot]];
+    return this.epoch[slot] === this.endpointEpochs[this.endpoint[slot]];
   }
 
   /** A PROXY header has named the client of the connection and its destination. */
-  introduce(slot: number, source: string, destination: string): void {
+  setProxied(slot: number, source: string, destination: string): void {
     this.peers[slot] = source;
-    this.goals[slot] = destination;
+    this.proxiedDestinations[slot] = destination;
   }
 
   /** The client's destination from a PROXY header; '' if there was none. */
   destinationName(slot: number): string {
-    return this.goals[slot] ?? '';
+    return this.proxiedDestinations[slot] ?? '';
   }
 
   /** Marks whether a connection to an endpoint carries, or may carry, an opaque one; such a connection is not part of the pool. */
@@ -320,7 +320,7 @@ export class Connections {
   /** Closes the connection now, counted under `reason` (a CLOSE). Safe to call twice. */
   close(slot: number, reason: number): void {
     if (!this.account(slot, reason)) return;
-    if (this.context.sockets.saysGoodbye(slot)) this.leave(slot);
+    if (this.context.sockets.saysGoodbye(slot)) this.sendRestAndClose(slot);
     else this.context.sockets.close(slot);
   }
 
@@ -338,7 +338,7 @@ export class Connections {
 
   /** Closes once everything queued has been sent; nothing is received any more. */
   closeWhenSent(slot: number, reason: number): void {
-    if (this.account(slot, reason)) this.leave(slot);
+    if (this.account(slot, reason)) this.sendRestAndClose(slot);
   }
 
   /** True once the connection is over for us: only queued data is still sent. */
@@ -347,20 +347,20 @@ export class Connections {
   }
 
   /** The timer of a connection that is over: closes it unless its peer still accepts bytes. */
-  lastBytesTimer(slot: number): void {
+  closeTimer(slot: number): void {
     const { sockets, wheel, reactor } = this.context;
-    const due = this.active[slot] + LAST_BYTES_MS;
+    const due = this.active[slot] + SEND_TIMEOUT_MS;
     if (reactor.now < due) wheel.schedule(slot, due);
     else sockets.close(slot);
   }
 
   /** Closes when everything is sent. */
-  private leave(slot: number): void {
+  private sendRestAndClose(slot: number): void {
     const { sockets, wheel, reactor } = this.context;
     sockets.pause(slot);
     this.active[slot] = reactor.now;
     sockets.closeWhenSent(slot);
-    if ((sockets.flags[slot] & SOCKET.CLOSED) === 0) wheel.schedule(slot, reactor.now + LAST_BYTES_MS);
+    if ((sockets.flags[slot] & SOCKET.CLOSED) === 0) wheel.schedule(slot, reactor.now + SEND_TIMEOUT_MS);
   }
 
   private account(slot: number, reason: number): boolean {
@@ -369,7 +369,7 @@ export class Connections {
     const meter = this.meter[slot];
     const { values, loadBoard, workerId, splicer, inbox, destinations } = this.context;
     splicer.stop(slot);
-    this.count(slot);
+    this.startCounting(slot);
     inbox.clear(slot);
     if (this.listener[slot] >= 0) {
       if (this.context.observed) this.context.connectionLog.ended(slot as SocketSlot, reason);
@@ -390,11 +390,11 @@ export class Connections {
     } else {
       const endpoint = this.endpoint[slot];
       this.setOpaque(slot, false);
-      if (this.undecided[slot] === 1) {
+      if (this.dialPending[slot] === 1) {
         // Nobody wants it any more, which says nothing about the endpoint.
-        this.undecided[slot] = 0;
+        this.dialPending[slot] = 0;
         this.context.balancer.connectAbandoned(endpoint);
-        this.unwanted?.(slot as SocketSlot);
+        this.dialAbandoned?.(slot as SocketSlot);
       }
       values[meter + E.CLOSE + reason]++;
       values[meter + E.OPEN]--;

@@ -22,7 +22,7 @@ const LIMIT_FILES = LIMITS.indexOf('file-descriptors');
 const LIMIT_CONNECT = LIMITS.indexOf('connect-time');
 const CONNECT_US = ENDPOINT_HISTOGRAMS.indexOf('connect_us');
 /** Timeout for an endpoint's SETTINGS if there is no connect timeout, ms. */
-const SETTINGS_MS = 10_000;
+const SETTINGS_TIMEOUT_MS = 10_000;
 const NEVER = Number.POSITIVE_INFINITY;
 const NONE = -1;
 
@@ -79,21 +79,21 @@ export class Dialer {
   /** 1: the payload is already encrypted. */
   private readonly plain: Uint8Array;
   /** 1: it begins with an opaque transport header. */
-  private readonly headed: Uint8Array;
+  private readonly transportHeader: Uint8Array;
   private readonly callers = references<Caller>();
   private readonly hedges: Hedges;
 
   constructor(private readonly context: Context) {
     this.purpose = new Uint8Array(context.sockets.capacity);
     this.plain = new Uint8Array(context.sockets.capacity);
-    this.headed = new Uint8Array(context.sockets.capacity);
+    this.transportHeader = new Uint8Array(context.sockets.capacity);
     this.hedges = new Hedges(context.sockets.capacity);
-    context.connections.unwanted = (socket) => this.unwanted(socket);
+    context.connections.dialAbandoned = (socket) => this.abandoned(socket);
   }
 
   /** Columns by socket of which the cells of free slots may become 0. */
   columns(): readonly ArrayBufferView[] {
-    return [this.purpose, this.plain, this.headed, ...this.hedges.columns()];
+    return [this.purpose, this.plain, this.transportHeader, ...this.hedges.columns()];
   }
 
   /** Registers `caller` for connections with `purpose`. */
@@ -114,7 +114,7 @@ export class Dialer {
     // Never in plain text.
     if (!bare && (context.meshClient === 0 || context.tls === undefined) && context.ofMesh(endpoint))
       return DIAL.NO_IDENTITY;
-    if (this.full(endpoint, service, purpose)) return DIAL.LIMIT;
+    if (this.atLimit(endpoint, service, purpose)) return DIAL.LIMIT;
     if (!balancer.mayDial(endpoint, context.reactor.ms)) {
       context.values[endpoints.base[endpoint] + E.DIALS_PACED]++;
       return DIAL.PACED;
@@ -135,14 +135,14 @@ export class Dialer {
     this.purpose[socket] = purpose;
     this.plain[socket] = plain ? 1 : 0;
     if (bare) context.values[W.TLS_PASSED]++;
-    connections.undecided[socket] = 1;
+    connections.dialPending[socket] = 1;
     connections.setOpaque(socket, isOpaque(purpose));
     this.hedges.reset(socket);
     balancer.opened(endpoint);
     balancer.dials.begun(endpoint, context.reactor.ms);
     // A connection to the endpoint's proxy begins with a header that names its destination.
     const headed = !bare && endpoints.proxyPort[endpoint] > 0 && context.ofMesh(endpoint);
-    this.headed[socket] = headed ? 1 : 0;
+    this.transportHeader[socket] = headed ? 1 : 0;
     const at = headed ? endpoints.proxyAt[endpoint] : endpoints.addressAt[endpoint];
     context.sockets.connect(socket, at, endpoints.addressLength[endpoint]);
     const deadline = Math.min(this.deadline(socket), this.hedgeAt(socket));
@@ -164,21 +164,21 @@ export class Dialer {
   connected(socket: SocketSlot, result: number): void {
     const { connections, reactor, metrics, endpoints, sockets } = this.context;
     if (result < 0) {
-      if (result === -ERRNO.EPROTO) this.unsecured(socket);
-      else if (isOurs(-result)) this.failHere(socket);
+      if (result === -ERRNO.EPROTO) this.tlsFailed(socket);
+      else if (isLocalError(-result)) this.failLocally(socket);
       else this.fail(socket, result === -ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.REFUSED);
       return;
     }
-    if (this.headed[socket] === 1 && !this.head(socket)) return;
+    if (this.transportHeader[socket] === 1 && !this.queueTransportHeader(socket)) return;
     const series = endpoints.series[connections.endpoint[socket]];
     metrics.record(endpointHistogram(series, CONNECT_US), (reactor.now - connections.opened[socket]) * 1000);
-    if (this.purpose[socket] !== PURPOSE.HTTP2) this.settle(socket);
-    else if (this.agreedOnLess(socket)) this.lost(socket, CLOSE.PROTOCOL);
+    if (this.purpose[socket] !== PURPOSE.HTTP2) this.complete(socket);
+    else if (this.declinedHttp2(socket)) this.closeFailed(socket, CLOSE.PROTOCOL);
     else sockets.resume(socket);
   }
 
   /** Queues the opaque transport header before everything else. False if that failed the dial. */
-  private head(socket: SocketSlot): boolean {
+  private queueTransportHeader(socket: SocketSlot): boolean {
     const { tls, slab, sockets, connections, endpoints, refusals } = this.context;
     const endpoint = connections.endpoint[socket];
     if (tls?.alpn[socket] !== ALPN.TRANSPORT) {
@@ -188,7 +188,7 @@ export class Dialer {
     }
     const bid = slab.take();
     if (bid < 0) {
-      this.failHere(socket);
+      this.failLocally(socket);
       return false;
     }
     const at = slab.dataStart(bid);
@@ -203,11 +203,11 @@ export class Dialer {
   }
 
   /** The connection can carry payload. HTTP/2 calls this when it has received SETTINGS. */
-  settle(socket: SocketSlot): void {
+  complete(socket: SocketSlot): void {
     const { connections, balancer, reactor, wheel } = this.context;
     wheel.cancel(socket);
-    if (connections.undecided[socket] === 1) {
-      connections.undecided[socket] = 0;
+    if (connections.dialPending[socket] === 1) {
+      connections.dialPending[socket] = 0;
       const elapsedUs = Math.round((reactor.now - connections.opened[socket]) * 1000);
       const decides = this.purpose[socket] === PURPOSE.OPAQUE || this.purpose[socket] === PURPOSE.RACE;
       balancer.connected(connections.endpoint[socket], reactor.ms, elapsedUs, decides);
@@ -218,12 +218,12 @@ export class Dialer {
   }
 
   /** An established connection turned out useless: it was closed, broke, or its endpoint did not say what it had to. */
-  lost(socket: SocketSlot, reason: number): void {
+  closeFailed(socket: SocketSlot, reason: number): void {
     if (!this.replaced(socket)) this.callers[this.purpose[socket]].failed(socket, reason);
     this.context.connections.close(socket, reason);
   }
 
-  /** As `lost`, but our last bytes are still to be sent. */
+  /** As `closeFailed`, but our last bytes are still to be sent. */
   refuse(socket: SocketSlot, reason: number): void {
     this.callers[this.purpose[socket]].failed(socket, reason);
     this.context.connections.closeWhenSent(socket, reason);
@@ -244,21 +244,21 @@ export class Dialer {
   }
 
   /** The endpoint does not speak the expected protocol: as good as no connection. */
-  unusable(socket: SocketSlot): void {
+  wrongProtocol(socket: SocketSlot): void {
     this.failed(socket, HEALTH_SIGNAL.RESET);
   }
 
   private fail(socket: SocketSlot, reason: number): void {
     this.failed(socket, HEALTH_SIGNAL_OF[reason] ?? HEALTH_SIGNAL.CONNECT_REFUSED);
-    this.lost(socket, reason);
+    this.closeFailed(socket, reason);
   }
 
   /** The TLS handshake has failed: the connection is useless. */
-  private unsecured(socket: SocketSlot): void {
+  private tlsFailed(socket: SocketSlot): void {
     const { tls, connections, services, endpoints, protocols } = this.context;
     const cause = tls?.cause[socket] ?? FAILURE.INTERNAL;
     if (cause === FAILURE.INTERNAL) {
-      this.failHere(socket);
+      this.failLocally(socket);
       return;
     }
     const endpoint = connections.endpoint[socket];
@@ -269,11 +269,11 @@ export class Dialer {
     }
     // It speaks another version than offered; the HTTP/2 code records its own part.
     if (this.purpose[socket] === PURPOSE.HTTP1) protocols.learn(endpoint, VERSION.HTTP1, KNOWN.REFUSED);
-    this.lost(socket, CLOSE.PROTOCOL);
+    this.closeFailed(socket, CLOSE.PROTOCOL);
   }
 
   /** Whether HTTP/2 was offered to an endpoint that is otherwise unknown, and not agreed on. */
-  private agreedOnLess(socket: SocketSlot): boolean {
+  private declinedHttp2(socket: SocketSlot): boolean {
     const { tls, sockets, connections, services, endpoints } = this.context;
     if (tls === undefined || sockets.layer[socket] === 0 || this.context.ofMesh(connections.endpoint[socket]))
       return false;
@@ -284,23 +284,23 @@ export class Dialer {
   private failed(socket: SocketSlot, signal: number): void {
     const { balancer, reactor, values, endpoints, connections } = this.context;
     const endpoint = connections.endpoint[socket];
-    connections.undecided[socket] = 0;
+    connections.dialPending[socket] = 0;
     values[endpoints.base[endpoint] + E.CONNECT_FAILURES]++;
     balancer.connectFailed(endpoint, reactor.ms, signal);
     balancer.dials.failed(endpoint, reactor.ms);
   }
 
   /** The dial failed on our side, which says nothing about the endpoint; closing it tells the balancer so. */
-  private failHere(socket: SocketSlot): void {
+  private failLocally(socket: SocketSlot): void {
     const { values, endpoints, connections } = this.context;
     values[endpoints.base[connections.endpoint[socket]] + E.CONNECT_FAILURES]++;
-    this.lost(socket, CLOSE.ERROR);
+    this.closeFailed(socket, CLOSE.ERROR);
   }
 
   /** Starts a second dial to another endpoint, because this one is slow. */
   private hedge(socket: SocketSlot): void {
     const { balancer, connections, endpoints, reactor, values } = this.context;
-    this.hedges.ask(socket);
+    this.hedges.request(socket);
     const endpoint = connections.endpoint[socket];
     const service = endpoints.service[endpoint];
     const purpose = this.purpose[socket];
@@ -331,9 +331,9 @@ export class Dialer {
       values[W.HEDGES_WON]++;
       this.callers[this.purpose[socket]].overtaken?.(rival as SocketSlot, socket);
     }
-    this.hedges.part(socket);
-    if (connections.undecided[rival] === 1) {
-      connections.undecided[rival] = 0;
+    this.hedges.separate(socket);
+    if (connections.dialPending[rival] === 1) {
+      connections.dialPending[rival] = 0;
       const endpoint = connections.endpoint[rival];
       balancer.connectAbandoned(endpoint);
       balancer.dials.abandoned(endpoint, reactor.ms, second);
@@ -346,7 +346,7 @@ export class Dialer {
     const rival = this.hedges.rival(socket);
     if (rival < 0) return false;
     const second = this.hedges.isSecond(socket);
-    this.hedges.part(socket);
+    this.hedges.separate(socket);
     if (second) return true;
     if (this.callers[this.purpose[socket]].overtaken?.(socket, rival as SocketSlot) !== true) return false;
     const at = this.hedgeAt(rival as SocketSlot);
@@ -355,12 +355,12 @@ export class Dialer {
   }
 
   /** A dial is closed undecided, and its rival with it. */
-  private unwanted(socket: SocketSlot): void {
+  private abandoned(socket: SocketSlot): void {
     const { balancer, connections, reactor } = this.context;
     balancer.dials.abandoned(connections.endpoint[socket], reactor.ms, false);
     const rival = this.hedges.rival(socket);
     if (rival < 0) return;
-    this.hedges.part(socket);
+    this.hedges.separate(socket);
     connections.close(rival, CLOSE.OK);
   }
 
@@ -369,11 +369,11 @@ export class Dialer {
     const { connections, services, endpoints } = this.context;
     const service = endpoints.service[connections.endpoint[socket]];
     const delay = service < 0 ? 0 : services.hedgeDelayMs[service];
-    return delay > 0 && this.hedges.open(socket) ? connections.opened[socket] + delay : NEVER;
+    return delay > 0 && this.hedges.allowed(socket) ? connections.opened[socket] + delay : NEVER;
   }
 
   /** Whether the endpoint has reached its limit of this kind of connection. */
-  private full(endpoint: number, service: number, purpose: number): boolean {
+  private atLimit(endpoint: number, service: number, purpose: number): boolean {
     const { services, connections, balancer, limits } = this.context;
     const opaque = connections.opaqueTo(endpoint);
     if (isOpaque(purpose)) {
@@ -394,12 +394,12 @@ export class Dialer {
     // Do not wait for a removed endpoint.
     const timeout = service < 0 ? 1 : services.connectTimeoutMs[service];
     if (timeout > 0) return connections.opened[socket] + timeout;
-    return this.purpose[socket] === PURPOSE.HTTP2 ? connections.opened[socket] + SETTINGS_MS : NEVER;
+    return this.purpose[socket] === PURPOSE.HTTP2 ? connections.opened[socket] + SETTINGS_TIMEOUT_MS : NEVER;
   }
 }
 
 /** Whether a connect failed because of a shortage on our side: ports, memory, descriptors. */
-function isOurs(errno: number): boolean {
+function isLocalError(errno: number): boolean {
   switch (errno) {
     case ERRNO.EADDRNOTAVAIL:
     case ERRNO.EAGAIN:

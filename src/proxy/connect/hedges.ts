@@ -9,33 +9,33 @@ export class Hedges {
   private readonly other: Int32Array;
   private readonly role: Uint8Array;
   /** 1 once a second dial was requested, whether or not there was one. */
-  private readonly asked: Uint8Array;
+  private readonly requested: Uint8Array;
 
   constructor(sockets: number) {
     this.other = new Int32Array(sockets);
     this.role = new Uint8Array(sockets);
-    this.asked = new Uint8Array(sockets);
+    this.requested = new Uint8Array(sockets);
   }
 
   /** Columns by socket of which the cells of free slots may become 0. */
   columns(): readonly ArrayBufferView[] {
-    return [this.other, this.role, this.asked];
+    return [this.other, this.role, this.requested];
   }
 
   /** A dial begins. */
   reset(socket: SocketSlot): void {
     this.other[socket] = 0;
     this.role[socket] = ROLE.ALONE;
-    this.asked[socket] = 0;
+    this.requested[socket] = 0;
   }
 
   /** Whether a second dial may still be requested. */
-  open(socket: SocketSlot): boolean {
-    return this.asked[socket] === 0;
+  allowed(socket: SocketSlot): boolean {
+    return this.requested[socket] === 0;
   }
 
-  ask(socket: SocketSlot): void {
-    this.asked[socket] = 1;
+  request(socket: SocketSlot): void {
+    this.requested[socket] = 1;
   }
 
   join(first: SocketSlot, second: SocketSlot): void {
@@ -44,7 +44,7 @@ export class Hedges {
     this.role[first] = ROLE.FIRST;
     this.role[second] = ROLE.SECOND;
     // Once alone, it has a deadline of its own.
-    this.asked[second] = 1;
+    this.requested[second] = 1;
   }
 
   /** The dial racing this one, or -1. */
@@ -57,13 +57,13 @@ export class Hedges {
   }
 
   /** Ends the race: each is on its own. */
-  part(socket: SocketSlot): void {
+  separate(socket: SocketSlot): void {
     const other = this.other[socket] - 1;
     this.other[socket] = 0;
     this.role[socket] = ROLE.ALONE;
     if (other < 0) return;
     this.other[other] = 0;
     this.role[other] = ROLE.ALONE;
-    this.asked[other] = 0;
+    this.requested[other] = 0;
   }
 }

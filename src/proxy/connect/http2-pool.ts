@@ -1,5 +1,5 @@
 // HTTP/2 connections to endpoints: as few as possible, each with as many streams as it may have. Another one is dialled when they are full,
-// and old ones are replaced. Requests wait in line for a connection being established.
+// and old ones are replaced. Requests are queued for a connection being established.
 import { type Connection, GOING } from '../../http2/connection.js';
 import { MAX_STREAM_ID } from '../../http2/frame.js';
 import { Paged } from '../../io/paged.js';
@@ -19,7 +19,7 @@ export class Http2Pool {
   /** The values that the endpoint's gauges were last set to; several endpoints may share the gauges. */
   private readonly shownConnections = new Int32Array(ENDPOINT_SLOTS);
   private readonly shownCapacity = new Int32Array(ENDPOINT_SLOTS);
-  /** First and last exchange in line for an endpoint, plus 1; 0 for none. */
+  /** First and last exchange queued for an endpoint, plus 1; 0 for none. */
   private readonly head = new Int32Array(ENDPOINT_SLOTS);
   private readonly tail = new Int32Array(ENDPOINT_SLOTS);
 
@@ -38,7 +38,7 @@ export class Http2Pool {
 
   /** How many streams a connection could take now. */
   open(connection: Connection): number {
-    if (!connection.settingsSeen || connection.going !== GOING.OPEN || connection.congested || connection.crowded)
+    if (!connection.settingsSeen || connection.going !== GOING.OPEN || connection.congested || connection.overBuffered)
       return 0;
     if (connection.nextId >= MAX_STREAM_ID - 2) return 0;
     return this.capacity(connection) - connection.active;
@@ -52,8 +52,8 @@ export class Http2Pool {
     return Math.min(own, connection.peerStreams);
   }
 
-  /** Puts an exchange in line for `endpoint`, and dials if no dial is in progress. Returns 0, or a DIAL code if there is no hope. */
-  wait(x: ExchangeSlot, endpoint: number): number {
+  /** Queues an exchange for `endpoint`, and dials if no dial is in progress. Returns 0, or a DIAL code if there is no hope. */
+  enqueue(x: ExchangeSlot, endpoint: number): number {
     const { exchanges } = this;
     const tail = this.tail[endpoint];
     exchanges.kind[x] = LEG.LINE;
@@ -66,14 +66,14 @@ export class Http2Pool {
     this.tail[endpoint] = x + 1;
     const result = this.ensure(endpoint);
     if (result < 0 && this.connections.get(endpoint).length === 0) {
-      this.leave(x);
+      this.dequeue(x);
       return result;
     }
     return 0;
   }
 
-  /** Removes it from the line. */
-  leave(x: ExchangeSlot): void {
+  /** Removes it from the queue. */
+  dequeue(x: ExchangeSlot): void {
     const { exchanges } = this;
     if (exchanges.kind[x] !== LEG.LINE) return;
     exchanges.kind[x] = LEG.NONE;
@@ -86,12 +86,12 @@ export class Http2Pool {
     else this.head[endpoint] = next;
   }
 
-  /** The first in line for `endpoint`, or -1. */
+  /** The first in the queue for `endpoint`, or -1. */
   first(endpoint: number): ExchangeSlot | -1 {
     return (this.head[endpoint] - 1) as ExchangeSlot | -1;
   }
 
-  /** The last in line for `endpoint`, or -1. */
+  /** The last in the queue for `endpoint`, or -1. */
   last(endpoint: number): ExchangeSlot | -1 {
     return (this.tail[endpoint] - 1) as ExchangeSlot | -1;
   }
@@ -184,7 +184,7 @@ export class Http2Pool {
     const list = this.connections.get(endpoint);
     for (let i = 0; i < list.length; i++) {
       if (list[i].going !== GOING.OPEN) continue;
-      if (list[i].crowded) crowded++;
+      if (list[i].overBuffered) crowded++;
       else count++;
     }
     return count + (crowded >> 1);

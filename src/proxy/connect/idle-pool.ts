@@ -94,8 +94,8 @@ export class IdlePool {
   }
 
   /** Closes every idle connection of `endpoint`, and keeps its busy and unfinished ones from joining the pool. */
-  leave(endpoint: number): void {
-    this.context.connections.forsake(endpoint);
+  retire(endpoint: number): void {
+    this.context.connections.advanceEpoch(endpoint);
     this.closeOf(endpoint);
   }
 

@@ -123,7 +123,7 @@ export class Legs {
     const connection = connections.pool.ready(endpoint);
     if (connection !== null) return this.open(x, connection);
     if (!this.kept.secure(x)) return LEASE.MEMORY;
-    const result = connections.pool.wait(x, endpoint);
+    const result = connections.pool.enqueue(x, endpoint);
     return result < 0 ? result : LEASE.WAITS;
   }
 
@@ -132,7 +132,7 @@ export class Legs {
     const { pool } = this.connections;
     const connection = pool.ready(this.exchanges.endpoint[x]);
     if (connection === null) return LEASE.WAITS;
-    pool.leave(x);
+    pool.dequeue(x);
     return this.open(x, connection);
   }
 
@@ -177,7 +177,7 @@ export class Legs {
     const { exchanges, context } = this;
     const { http1, endpoints } = this;
     const socket = exchanges.kind[x] === LEG.HTTP1 ? exchanges.endpointSocket(x) : NONE;
-    if (socket === NONE) this.connections.pool.leave(x);
+    if (socket === NONE) this.connections.pool.dequeue(x);
     else endpoints.part(x, socket as SocketSlot);
     if (!exchanges.isStream(x)) {
       // The reader that the client was paused for will not report any more; a next slow reader pauses it again.
@@ -199,7 +199,7 @@ export class Legs {
       case LEG.HTTP2:
         return this.streams.leave(x, code);
       case LEG.LINE:
-        this.connections.pool.leave(x);
+        this.connections.pool.dequeue(x);
         return null;
       case LEG.NONE:
         return null;

@@ -233,7 +233,7 @@ export class Http1Clients {
 
   /** The timer of a client between requests. Rearmed unless its time is over. */
   timer(client: SocketSlot): void {
-    const { reactor, connections, inbox, limits, wheel, crowded } = this.context;
+    const { reactor, connections, inbox, limits, wheel, atCapacity: crowded } = this.context;
     const { http1 } = limits;
     const leaves = this.context.leaves(client);
     let deadline: number;
@@ -284,7 +284,7 @@ export class Http1Clients {
   /** Arms the idle deadline; a later one is discovered when the timer fires. */
   private armIdle(client: SocketSlot): void {
     const { wheel, reactor, limits } = this.context;
-    const idle = this.context.leaves(client) || this.context.crowded ? DRAIN_IDLE_MS : limits.http1.idleTimeoutMs;
+    const idle = this.context.leaves(client) || this.context.atCapacity ? DRAIN_IDLE_MS : limits.http1.idleTimeoutMs;
     if (idle > 0) wheel.pull(client, reactor.now + idle);
   }
 }

@@ -174,7 +174,7 @@ export class Http1Endpoints implements Caller {
     this.idle.remove(socket);
     this.http1.openEndpoint(next);
     // It is still being established and joins the pool later.
-    if (connections.undecided[next] === 1) return false;
+    if (connections.dialPending[next] === 1) return false;
     this.ready(next);
     if (x >= 0) this.reports.control.undialled(x as ExchangeSlot, WHY.CONNECT_TIMEOUT);
     return true;

@@ -15,14 +15,14 @@ import { h2Base, WORKER_HISTOGRAMS, workerHistogram } from '../../metrics/layout
 import { CLOSE, closeOf, SOCKET_KIND } from '../connect/connections.js';
 import { type Caller, type Dialer, PURPOSE } from '../connect/dialer.js';
 import { Http2Pool } from '../connect/http2-pool.js';
+import { PendingRequests } from '../connect/pending-requests.js';
 import { KNOWN, VERSION } from '../connect/protocols.js';
-import { WaitingLine } from '../connect/waiting-line.js';
 import type { Context } from '../context.js';
 import { type Exchanges, STATE } from '../exchange/exchange.js';
 import { WHY } from '../exchange/reasons.js';
 import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, SocketSlot, StreamSlot } from '../slots.js';
-import { Crowded } from './crowded.js';
+import { ReadPauses } from './read-pauses.js';
 import type { ConnectionEvents, Http2Streams } from './streams.js';
 import { ConnectionTimers } from './timers.js';
 
@@ -32,12 +32,12 @@ const CONNECTION_STREAMS = workerHistogram(WORKER_HISTOGRAMS.indexOf('h2_connect
 export class Http2Connections implements Caller, ConnectionEvents {
   readonly pool: Http2Pool;
   readonly timers: ConnectionTimers;
-  private readonly line: WaitingLine;
-  private readonly crowded: Crowded;
+  private readonly pending: PendingRequests;
+  private readonly readPauses: ReadPauses;
   /** The connection that a socket carries. */
   private readonly bySocket = references<Connection | undefined>();
   /** One always exists: V8 discards code compiled for connections once it has collected the last of them. */
-  specimen: Connection;
+  shapeAnchor: Connection;
 
   constructor(
     private readonly context: Context,
@@ -50,10 +50,10 @@ export class Http2Connections implements Caller, ConnectionEvents {
     /** Keeps reading from a client whose connection has failed, so that it gets our last frames. */
     private readonly linger: (client: SocketSlot, reason: number) => void,
   ) {
-    this.specimen = this.connection(0, ROLE.SERVER);
+    this.shapeAnchor = this.connection(0, ROLE.SERVER);
     this.pool = new Http2Pool(context, exchanges, (endpoint) => this.dial(endpoint));
-    this.line = new WaitingLine(context, this.pool, dialer, reports);
-    this.crowded = new Crowded(context, (socket) => this.bySocket[socket]);
+    this.pending = new PendingRequests(context, this.pool, dialer, reports);
+    this.readPauses = new ReadPauses(context, (socket) => this.bySocket[socket]);
     this.timers = new ConnectionTimers(context, core, machine, exchanges, streams, this.pool, reports, this);
     dialer.serve(PURPOSE.HTTP2, this);
   }
@@ -92,24 +92,24 @@ export class Http2Connections implements Caller, ConnectionEvents {
       this.machine.receive(connection, at, at + length);
       // An incomplete header block or frame has its own deadline.
       if (connection.role === ROLE.SERVER && connection.partial) this.timers.start(connection);
-      this.crowded.look(connection);
+      this.readPauses.check(connection);
     }
     slab.release(bid);
   }
 
   eof(socket: SocketSlot): void {
-    this.brokenOff(socket);
-    this.gone(socket, CLOSE.OK);
+    this.reportReset(socket);
+    this.closed(socket, CLOSE.OK);
   }
 
   broken(socket: SocketSlot, errno: number): void {
-    this.brokenOff(socket);
-    this.gone(socket, closeOf(errno));
+    this.reportReset(socket);
+    this.closed(socket, closeOf(errno));
   }
 
   /** A client that was not read, because it accepts nothing, has closed. If it is being read, reading finds the close. */
   hungUp(socket: SocketSlot, broken: boolean): void {
-    if (!this.context.sockets.receiving(socket)) this.gone(socket, broken ? CLOSE.RESET : CLOSE.OK);
+    if (!this.context.sockets.receiving(socket)) this.closed(socket, broken ? CLOSE.RESET : CLOSE.OK);
   }
 
   /**
@@ -139,7 +139,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     connection.congested = false;
     if ((sockets.flags[socket] & SOCKET.PAUSED) !== 0) sockets.resume(socket);
     this.machine.sender.pump(connection);
-    if (connection.role === ROLE.CLIENT) this.line.serve(connections.endpoint[socket]);
+    if (connection.role === ROLE.CLIENT) this.pending.serve(connections.endpoint[socket]);
   }
 
   timer(socket: SocketSlot): void {
@@ -153,18 +153,18 @@ export class Http2Connections implements Caller, ConnectionEvents {
     while (lost.length > 0) {
       const connection = lost.pop();
       if (connection !== undefined && this.bySocket[connection.socket] === connection)
-        this.gone(connection.socket as SocketSlot, CLOSE.LIMIT);
+        this.closed(connection.socket as SocketSlot, CLOSE.LIMIT);
     }
     while (excessive.length > 0) {
       const connection = excessive.pop();
-      if (connection !== undefined && this.bySocket[connection.socket] === connection) this.shun(connection);
+      if (connection !== undefined && this.bySocket[connection.socket] === connection) this.drain(connection);
     }
     while (stalled.length > 0) {
       const connection = stalled.pop();
       if (connection !== undefined && this.bySocket[connection.socket] === connection) this.timers.stalled(connection);
     }
     output.commit();
-    this.crowded.turn();
+    this.readPauses.turn();
     this.core.blocks.trim();
   }
 
@@ -188,7 +188,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     this.context.protocols.learn(endpoint, VERSION.HTTP2, KNOWN.SPOKEN);
     connection.timerAt = 0;
     this.timers.start(connection);
-    this.line.takes(endpoint);
+    this.pending.capacityChanged(endpoint);
   }
 
   /** The connection could not be established, or its endpoint does not speak HTTP/2: nothing sent on it was processed. */
@@ -201,20 +201,20 @@ export class Http2Connections implements Caller, ConnectionEvents {
     let why: number = reason === CLOSE.TIMEOUT ? WHY.CONNECT_TIMEOUT : WHY.CONNECT_FAILED;
     if (stood && (reason === CLOSE.OK || reason === CLOSE.RESET || reason === CLOSE.PROTOCOL)) {
       why = reason === CLOSE.PROTOCOL ? WHY.UPSTREAM_PROTOCOL : WHY.UPSTREAM_RESET;
-      if (this.line.unspoken(socket, reason === CLOSE.PROTOCOL && this.saysSo(socket, connection))) {
-        this.line.overHttp1(endpoint);
+      if (this.pending.learnNotHttp2(socket, reason === CLOSE.PROTOCOL && this.rejectsHttp2(socket, connection))) {
+        this.pending.sendOverHttp1(endpoint);
         return;
       }
     }
-    // Requests in line wait for another dial if there is one; otherwise they go elsewhere.
-    if (!this.pool.of(endpoint).some((other) => other.going === GOING.OPEN)) this.line.disband(endpoint, why);
+    // Queued requests wait for another dial if there is one; otherwise they go elsewhere.
+    if (!this.pool.of(endpoint).some((other) => other.going === GOING.OPEN)) this.pending.failover(endpoint, why);
   }
 
   /** Whether the endpoint has shown that it does not speak HTTP/2: by HTTP/1 bytes, or in its TLS handshake. */
-  private saysSo(socket: SocketSlot, connection: Connection | undefined): boolean {
+  private rejectsHttp2(socket: SocketSlot, connection: Connection | undefined): boolean {
     const { tls, sockets } = this.context;
     const agreed = tls === undefined || sockets.layer[socket] === 0 || !tls.withoutHttp2(socket);
-    return !agreed || (connection !== undefined && saysHttp1(connection));
+    return !agreed || (connection !== undefined && isHttp1Response(connection));
   }
 
   // Protocol events of connections.
@@ -224,15 +224,15 @@ export class Http2Connections implements Caller, ConnectionEvents {
     if (connection.role === ROLE.SERVER) {
       // A connection that begins during a drain is told after a moment.
       if (this.context.leaves(socket)) this.timers.start(connection);
-    } else if (this.context.sockets.kind[socket] === SOCKET_KIND.DIALLING) this.dialer.settle(socket);
-    else this.line.takes(this.context.connections.endpoint[socket]);
+    } else if (this.context.sockets.kind[socket] === SOCKET_KIND.DIALLING) this.dialer.complete(socket);
+    else this.pending.capacityChanged(this.context.connections.endpoint[socket]);
   }
 
   reuse(connection: Connection): void {
     const endpoint = this.context.connections.endpoint[connection.socket];
-    if (this.pool.first(endpoint) >= 0) this.line.serve(endpoint);
+    if (this.pool.first(endpoint) >= 0) this.pending.serve(endpoint);
     if (connection.active === 0) {
-      if (connection.closing) this.leaveIfDone(connection);
+      if (connection.closing) this.closeIfDrained(connection);
       else if (this.context.draining) this.retire(connection);
       else this.timers.idle(connection);
     }
@@ -255,7 +255,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     // The second step of leaving: everything the client sent before it saw the first has arrived.
     if (connection.role === ROLE.SERVER && connection.going === GOING.SHUTTING_DOWN) {
       this.machine.sender.leave(connection);
-      this.leaveIfDone(connection);
+      this.closeIfDrained(connection);
     }
   }
 
@@ -264,7 +264,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     if (connection.role === ROLE.SERVER) {
       // The client opens no more streams; it is gone when the current ones end.
       this.machine.sender.leave(connection);
-      this.leaveIfDone(connection);
+      this.closeIfDrained(connection);
       return;
     }
     const { streams } = this.core;
@@ -283,8 +283,8 @@ export class Http2Connections implements Caller, ConnectionEvents {
       // Anything may have ended meanwhile: start over.
       slot = streams.first(connection);
     }
-    this.line.takes(this.context.connections.endpoint[connection.socket]);
-    this.leaveIfDone(connection);
+    this.pending.capacityChanged(this.context.connections.endpoint[connection.socket]);
+    this.closeIfDrained(connection);
   }
 
   /** The peer has violated the protocol: GOAWAY is queued; the streams are still on the connection. */
@@ -310,7 +310,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     else {
       this.machine.sender.leave(connection);
       this.pool.gauge(this.context.connections.endpoint[connection.socket]);
-      this.leaveIfDone(connection);
+      this.closeIfDrained(connection);
     }
   }
 
@@ -318,7 +318,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
    * An endpoint keeps the connection window shut, like one that answers uploads early and never returns their window. The connection gets
    * no more streams, and requests that have sent none of their body on it move to another.
    */
-  forsake(connection: Connection): void {
+  retireStalled(connection: Connection): void {
     const { streams } = this.core;
     this.machine.sender.leave(connection);
     for (let slot = streams.first(connection); slot !== NONE; ) {
@@ -328,22 +328,22 @@ export class Http2Connections implements Caller, ConnectionEvents {
       // Anything may have ended meanwhile: start over.
       slot = moved ? streams.first(connection) : next;
     }
-    this.line.takes(this.context.connections.endpoint[connection.socket]);
-    this.leaveIfDone(connection);
+    this.pending.capacityChanged(this.context.connections.endpoint[connection.socket]);
+    this.closeIfDrained(connection);
   }
 
   /**
    * An endpoint's connection gets no more streams. It gets a GOAWAY when its streams are over; until then violations may still cut it off.
    */
-  private shun(connection: Connection): void {
+  private drain(connection: Connection): void {
     if (connection.going !== GOING.OPEN) return;
     connection.going = GOING.LEAVING;
-    this.line.takes(this.context.connections.endpoint[connection.socket]);
-    this.leaveIfDone(connection);
+    this.pending.capacityChanged(this.context.connections.endpoint[connection.socket]);
+    this.closeIfDrained(connection);
   }
 
   /** Closes a connection that accepts no new streams and has none left. */
-  leaveIfDone(connection: Connection): void {
+  closeIfDrained(connection: Connection): void {
     if (connection.going !== GOING.LEAVING || connection.active > 0) return;
     const { connections } = this.context;
     const { socket } = connection;
@@ -355,7 +355,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
   }
 
   /** The endpoint was removed: its connections end with their streams, and waiting requests go elsewhere. */
-  endpointGone(endpoint: number): void {
+  endpointRemoved(endpoint: number): void {
     for (const connection of [...this.pool.of(endpoint)]) {
       if (connection.settingsSeen) this.retire(connection);
       else {
@@ -364,11 +364,11 @@ export class Http2Connections implements Caller, ConnectionEvents {
         this.context.connections.close(socket, CLOSE.OK);
       }
     }
-    this.line.disband(endpoint, WHY.CONNECT_FAILED);
+    this.pending.failover(endpoint, WHY.CONNECT_FAILED);
   }
 
   /** The connection has ended or broken, and with it its streams. */
-  gone(socket: SocketSlot, reason: number): void {
+  closed(socket: SocketSlot, reason: number): void {
     const connection = this.bySocket[socket];
     if (connection !== undefined) this.release(connection, reason);
     this.context.connections.close(socket, reason);
@@ -386,9 +386,9 @@ export class Http2Connections implements Caller, ConnectionEvents {
     return connection;
   }
 
-  /** Call this when the shape of connections may have changed: the specimen still has the old one. */
-  renewSpecimen(): void {
-    this.specimen = this.connection(0, ROLE.SERVER);
+  /** Call this when the shape of connections may have changed: the anchor still has the old one. */
+  renewShapeAnchor(): void {
+    this.shapeAnchor = this.connection(0, ROLE.SERVER);
   }
 
   private connection(socket: number, role: number): Connection {
@@ -407,7 +407,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
   }
 
   /** The peer has ended the connection. An endpoint that owed responses has failed: once, however many there were. */
-  private brokenOff(socket: SocketSlot): void {
+  private reportReset(socket: SocketSlot): void {
     const connection = this.bySocket[socket];
     if (connection === undefined || connection.role === ROLE.SERVER || connection.complained) return;
     const { streams } = this.core;
@@ -454,11 +454,11 @@ export class Http2Connections implements Caller, ConnectionEvents {
     // `failed` handles requests waiting for a connection that was never established; dialled from here, it would be dialled again and
     // again.
     if (connection.role === ROLE.CLIENT && connection.settingsSeen && this.pool.first(endpoint) >= 0)
-      this.line.serve(endpoint);
+      this.pending.serve(endpoint);
   }
 }
 
 /** Whether the bytes in place of the first frame header were the beginning of `HTTP/1.x`. */
-function saysHttp1(connection: Connection): boolean {
+function isHttp1Response(connection: Connection): boolean {
   return connection.length === 0x485454 && connection.type === 0x50 && connection.flags === 0x2f;
 }

@@ -37,7 +37,7 @@ export interface ConnectionEvents {
   /** An endpoint's connection has room again. */
   reuse(connection: Connection): void;
   /** Closes the connection if nothing is left on it. */
-  leaveIfDone(connection: Connection): void;
+  closeIfDrained(connection: Connection): void;
   /** An endpoint's connection has got a stream. */
   used(connection: Connection): void;
   /** A client's connection has got a stream, for `service`. */
@@ -330,7 +330,7 @@ export class Http2Streams implements Http2Events {
     this.exchanges.state[x] = STATE.FREE;
     this.discardsSince[slot] = 0;
     streams.release(slot);
-    if (connection !== null) this.connections.leaveIfDone(connection);
+    if (connection !== null) this.connections.closeIfDrained(connection);
   }
 
   /**

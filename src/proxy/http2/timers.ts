@@ -21,13 +21,13 @@ import { DISCARD_SILENCES, type Http2Streams } from './streams.js';
 const NONE = -1;
 const NEVER = Number.POSITIVE_INFINITY;
 /** Interval for checking a connection's streams, ms: the precision of their deadlines. */
-const LOOK_MS = 100;
+const CHECK_INTERVAL_MS = 100;
 /** Endpoints treat PINGs on silent connections more often than this as flooding: gRPC's limit (gRFC A8), ms. */
 const ENDPOINT_PING_MS = 300_000;
 /** The second GOAWAY follows when the PING is answered, or after this, ms. */
-const SHUTDOWN_MS = 1000;
+const SHUTDOWN_TIMEOUT_MS = 1000;
 /** How often to check a discarded stream within one silence. */
-const DISCARD_LOOKS = 5;
+const DISCARD_CHECKS = 5;
 /**
  * While draining, a connection without streams is closed after this time, ms. A new connection gets this time before its GOAWAY: libraries
  * cancel the requests they have not sent when a GOAWAY arrives, so a client told before its first request would never get any through.
@@ -47,9 +47,9 @@ const LIMIT = {
 interface Owner {
   of(socket: number): Connection | undefined;
   retire(connection: Connection): void;
-  forsake(connection: Connection): void;
-  gone(socket: SocketSlot, reason: number): void;
-  leaveIfDone(connection: Connection): void;
+  retireStalled(connection: Connection): void;
+  closed(socket: SocketSlot, reason: number): void;
+  closeIfDrained(connection: Connection): void;
   reuse(connection: Connection): void;
 }
 
@@ -145,7 +145,7 @@ export class ConnectionTimers {
     if (connection.reading === READING.PREFACE || !connection.settingsSeen) {
       if (now < connection.since + limits.headerTimeoutMs) return false;
       context.limited(LIMIT.HEADER_TIME);
-      this.owner.gone(socket as SocketSlot, CLOSE.TIMEOUT);
+      this.owner.closed(socket as SocketSlot, CLOSE.TIMEOUT);
       return true;
     }
     if (connection.partial && now >= connection.blockSince + limits.headerTimeoutMs) {
@@ -153,7 +153,7 @@ export class ConnectionTimers {
       machine.sender.fail(connection, H2_ERROR.ENHANCE_YOUR_CALM);
       return true;
     }
-    if (connection.going === GOING.SHUTTING_DOWN && now >= connection.pingSentAt + SHUTDOWN_MS) {
+    if (connection.going === GOING.SHUTTING_DOWN && now >= connection.pingSentAt + SHUTDOWN_TIMEOUT_MS) {
       machine.sender.leave(connection);
     }
     if (connection.going === GOING.OPEN) {
@@ -171,10 +171,10 @@ export class ConnectionTimers {
       now >= connection.since + limits.maxAgeMs + limits.ageGraceMs &&
       connection.active > 0
     ) {
-      this.owner.gone(socket as SocketSlot, CLOSE.TIMEOUT);
+      this.owner.closed(socket as SocketSlot, CLOSE.TIMEOUT);
       return true;
     }
-    this.owner.leaveIfDone(connection);
+    this.owner.closeIfDrained(connection);
     return this.owner.of(socket) !== connection;
   }
 
@@ -186,9 +186,9 @@ export class ConnectionTimers {
       const idle = connection.active === 0 && reactor.now >= connection.idleSince + this.idleMs(connection);
       if (idle && !this.pool.isSpare(connection)) this.owner.retire(connection);
       else if (reactor.now >= this.pool.expires(connection)) this.owner.retire(connection);
-      else if (reactor.now >= this.shutUntil(connection)) {
+      else if (reactor.now >= this.windowDeadline(connection)) {
         this.context.limited(LIMIT.WINDOW);
-        this.owner.forsake(connection);
+        this.owner.retireStalled(connection);
       }
     }
     return this.owner.of(socket) !== connection;
@@ -206,7 +206,7 @@ export class ConnectionTimers {
       const asked = Math.max(heard, connection.pingSentAt);
       if (now < asked + limits.keepAliveTimeoutMs || connection.going === GOING.SHUTTING_DOWN) return false;
       context.limited(LIMIT.KEEPALIVE);
-      this.owner.gone(socket as SocketSlot, CLOSE.TIMEOUT);
+      this.owner.closed(socket as SocketSlot, CLOSE.TIMEOUT);
       return true;
     }
     if (connection.active > 0 && now >= heard + this.pingMs(connection)) machine.sender.ping(connection);
@@ -263,7 +263,7 @@ export class ConnectionTimers {
   }
 
   /** When to leave an endpoint's connection because its window stays shut while data waits, ms; Infinity for never. */
-  private shutUntil(connection: Connection): number {
+  private windowDeadline(connection: Connection): number {
     const { windowTimeoutMs } = connection.limits;
     if (windowTimeoutMs === 0 || connection.stalledSince === 0 || connection.going !== GOING.OPEN) return NEVER;
     return connection.emptySince + windowTimeoutMs;
@@ -293,7 +293,7 @@ export class ConnectionTimers {
       if (connection.reading === READING.PREFACE || !connection.settingsSeen)
         return connection.since + limits.headerTimeoutMs;
       if (connection.partial) at = connection.blockSince + limits.headerTimeoutMs;
-      if (connection.going === GOING.SHUTTING_DOWN) at = Math.min(at, connection.pingSentAt + SHUTDOWN_MS);
+      if (connection.going === GOING.SHUTTING_DOWN) at = Math.min(at, connection.pingSentAt + SHUTDOWN_TIMEOUT_MS);
       if (connection.active === 0) at = Math.min(at, heard + limits.idleTimeoutMs);
       if (connection.going === GOING.OPEN && context.leaves(socket))
         at = Math.min(at, connection.since + DRAIN_IDLE_MS);
@@ -302,12 +302,12 @@ export class ConnectionTimers {
         at = Math.min(at, now < age ? age : age + limits.ageGraceMs);
       }
     } else {
-      at = Math.min(pool.expires(connection), this.shutUntil(connection));
+      at = Math.min(pool.expires(connection), this.windowDeadline(connection));
       if (connection.active === 0) at = Math.min(at, connection.idleSince + this.idleMs(connection));
     }
     if (connection.active > 0) {
       at = Math.min(at, now + this.streamMs(connection));
-      if (connection.discardsUntil > now) at = Math.min(at, now + limits.discardTimeoutMs / DISCARD_LOOKS);
+      if (connection.discardsUntil > now) at = Math.min(at, now + limits.discardTimeoutMs / DISCARD_CHECKS);
       if (limits.keepAliveMs > 0) {
         const ping = connection.pingPending
           ? Math.max(heard, connection.pingSentAt) + limits.keepAliveTimeoutMs
@@ -315,7 +315,7 @@ export class ConnectionTimers {
         at = Math.min(at, ping);
       }
     }
-    return Math.max(at, now + LOOK_MS);
+    return Math.max(at, now + CHECK_INTERVAL_MS);
   }
 
   /** Interval for checking the streams of a connection: a tenth of the shortest timeout. */

@@ -10,7 +10,7 @@ import { PUMP } from '../../io/splice.js';
 import { L, LIMITS, W } from '../../metrics/layout.js';
 import { CLOSE, closeOf, SOCKET_KIND } from '../connect/connections.js';
 import { type Caller, DIAL, type Dialer, PURPOSE } from '../connect/dialer.js';
-import type { Introductions } from '../connect/introductions.js';
+import type { ProxyHeaderWriter } from '../connect/proxy-header-writer.js';
 import type { Context } from '../context.js';
 import { undialled, WHY } from '../exchange/reasons.js';
 import { FLOW } from '../http1/sockets.js';
@@ -49,7 +49,7 @@ export class OpaqueRelay implements Caller {
   constructor(
     private readonly context: Context,
     private readonly dialer: Dialer,
-    private readonly introductions: Introductions,
+    private readonly proxyHeaderWriter: ProxyHeaderWriter,
   ) {
     const n = context.sockets.capacity;
     this.flow = new Uint8Array(n);
@@ -152,7 +152,7 @@ export class OpaqueRelay implements Caller {
 
   hedged(upstream: SocketSlot, next: SocketSlot): boolean {
     const client = this.context.sockets.peer[upstream];
-    return client >= 0 && this.introductions.raced(client, next);
+    return client >= 0 && this.proxyHeaderWriter.writeForHedge(client, next);
   }
 
   /** Another endpoint was faster: it gets everything the client has sent so far. */
@@ -163,7 +163,7 @@ export class OpaqueRelay implements Caller {
     sockets.peer[upstream] = NONE;
     // Before the client's FIN, which may already be here.
     sockets.moveQueue(upstream, next);
-    this.introductions.inherited(next);
+    this.proxyHeaderWriter.queueMoved(next);
     this.join(client, next);
     this.throttle(client, next);
     return true;
@@ -361,9 +361,9 @@ export class OpaqueRelay implements Caller {
       if (endpoint < 0) break;
       const upstream = this.dialer.dial(endpoint, PURPOSE.OPAQUE, this.plain[client] === 1);
       if (upstream >= 0) {
-        if (inherits) this.introductions.inherited(upstream);
-        else this.introductions.reset(upstream);
-        if (!this.introductions.make(client, upstream)) {
+        if (inherits) this.proxyHeaderWriter.queueMoved(upstream);
+        else this.proxyHeaderWriter.reset(upstream);
+        if (!this.proxyHeaderWriter.write(client, upstream)) {
           connections.close(upstream, CLOSE.OK);
           why = CLOSE.LIMIT;
           break;

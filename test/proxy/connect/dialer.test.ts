@@ -96,7 +96,7 @@ class World {
           this.kind[this.room] = kind;
           return this.room;
         },
-        emptyIs: (column: Int16Array | Int32Array, empty: number) => column.fill(empty),
+        setDefault: (column: Int16Array | Int32Array, empty: number) => column.fill(empty),
         ...recording<object>(calls, 'sockets', {
           connect: nothing,
           resume: nothing,
@@ -148,7 +148,7 @@ describe('a dial', () => {
       `wheel.pull(${socket}, ${100 + TIMEOUT_MS})`,
     ]);
     assert.equal(world.kind[socket], SOCKET_KIND.DIALLING);
-    assert.equal(world.connections.undecided[socket], 1);
+    assert.equal(world.connections.dialPending[socket], 1);
     assert.equal(world.values[E.OPEN], 1);
     world.endpoints.family[ENDPOINT] = 6;
     world.dialer.dial(ENDPOINT, PURPOSE.HTTP1);
@@ -166,7 +166,7 @@ describe('a dial', () => {
       `balancer.connected(${ENDPOINT}, 107, 7000, true)`,
       `OPAQUE.ready(${socket})`,
     ]);
-    assert.equal(world.connections.undecided[socket], 0);
+    assert.equal(world.connections.dialPending[socket], 0);
     taken(world.calls);
     world.connections.close(socket, CLOSE.OK);
     assert.deepEqual(world.learned(), []);
@@ -344,7 +344,7 @@ describe('a dial for HTTP/2', () => {
     world.dialer.connected(socket, 0);
     assert.deepEqual(world.learned(), []);
     assert.equal(taken(world.calls).at(-1), `sockets.resume(${socket})`);
-    world.dialer.settle(socket);
+    world.dialer.complete(socket);
     assert.deepEqual(world.calls, [
       `wheel.cancel(${socket})`,
       `balancer.connected(${ENDPOINT}, 100, 0, false)`,
@@ -356,7 +356,7 @@ describe('a dial for HTTP/2', () => {
     const lost = new World();
     const one = lost.dial(PURPOSE.HTTP2);
     lost.dialer.connected(one, 0);
-    lost.dialer.lost(one, CLOSE.RESET);
+    lost.dialer.closeFailed(one, CLOSE.RESET);
     assert.deepEqual(lost.told(), [`HTTP2.failed(${one}, reset)`]);
     assert.ok(lost.calls.includes(`sockets.close(${one})`));
     assert.equal(lost.open, 0);

@@ -3,45 +3,45 @@ import { parseName } from '../../proxy-protocol/addresses.js';
 import { writeHeader } from '../../proxy-protocol/write.js';
 import type { Context } from '../context.js';
 
-export class Introductions {
+export class ProxyHeaderWriter {
   /** 1 if the connection to an endpoint has sent or queued its header. */
-  private readonly made: Uint8Array;
+  private readonly written: Uint8Array;
 
   constructor(private readonly context: Context) {
-    this.made = new Uint8Array(context.sockets.capacity);
+    this.written = new Uint8Array(context.sockets.capacity);
   }
 
   /** A connection to an endpoint begins. */
   reset(upstream: number): void {
-    this.made[upstream] = 0;
+    this.written[upstream] = 0;
   }
 
   /** `upstream` takes over everything queued for another connection, including the header unless that goes before TLS. */
-  inherited(upstream: number): void {
-    this.made[upstream] = this.aheadOfTls(upstream) ? 0 : 1;
+  queueMoved(upstream: number): void {
+    this.written[upstream] = this.aheadOfTls(upstream) ? 0 : 1;
   }
 
-  /** `upstream`, another dial for the same client, is to race the one whose queue it will take over. False as for `make`. */
-  raced(client: number, upstream: number): boolean {
+  /** `upstream`, another dial for the same client, is to race the one whose queue it will take over. False as for `write`. */
+  writeForHedge(client: number, upstream: number): boolean {
     this.reset(upstream);
-    return !this.aheadOfTls(upstream) || this.make(client, upstream);
+    return !this.aheadOfTls(upstream) || this.write(client, upstream);
   }
 
   /**
    * Queues the header before everything else if the service wants one. It goes before the service's TLS, because its reader wants to know
    * the client first. False if there is no memory for it.
    */
-  make(client: number, upstream: number): boolean {
+  write(client: number, upstream: number): boolean {
     const { endpoints, services, connections, slab, sockets } = this.context;
     const service = endpoints.service[connections.endpoint[upstream]];
     const version = service < 0 ? 0 : services.proxyProtocol[service];
-    if (version === 0 || this.made[upstream] === 1) return true;
+    if (version === 0 || this.written[upstream] === 1) return true;
     const bid = slab.take();
     if (bid < 0) return false;
     const at = slab.dataStart(bid);
     const source = connections.peerName(client);
     const length = writeHeader(version === 1 ? 1 : 2, source, this.destination(client), slab.bytes, at);
-    this.made[upstream] = 1;
+    this.written[upstream] = 1;
     if (this.aheadOfTls(upstream)) sockets.layered?.precede(upstream, at, length, bid);
     else sockets.queue(upstream, at, length, bid);
     return true;
@@ -57,8 +57,8 @@ export class Introductions {
   /** The client's destination: from a header, from netfilter, or the address where it was accepted. */
   private destination(client: number): string {
     const { connections, destinations, native, sockets } = this.context;
-    const said = connections.destinationName(client);
-    if (said !== '') return said;
+    const proxied = connections.destinationName(client);
+    if (proxied !== '') return proxied;
     const fd = sockets.fd[client];
     const original = destinations.isOriginal(connections.destination[client]) ? native.originalDestination(fd) : '';
     return parseName(original) === null ? native.localName(fd) : original;

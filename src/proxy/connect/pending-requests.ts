@@ -1,5 +1,5 @@
-// Requests in line for an HTTP/2 connection to an endpoint: they leave it for a connection, for another endpoint, or for the other version
-// of HTTP.
+// Requests queued for an HTTP/2 connection to an endpoint: they leave the queue for a connection, for another endpoint, or for the other
+// version of HTTP.
 import type { Context } from '../context.js';
 import { WHY } from '../exchange/reasons.js';
 import type { Reports } from '../exchange/reports.js';
@@ -8,7 +8,7 @@ import type { Dialer } from './dialer.js';
 import type { Http2Pool } from './http2-pool.js';
 import { KNOWN, SERVICE_PROTOCOL, VERSION } from './protocols.js';
 
-export class WaitingLine {
+export class PendingRequests {
   constructor(
     private readonly context: Context,
     private readonly pool: Http2Pool,
@@ -16,48 +16,48 @@ export class WaitingLine {
     private readonly reports: Reports,
   ) {}
 
-  /** Gives streams in line for `endpoint` a connection, as far as possible. */
+  /** Gives streams queued for `endpoint` a connection, as far as possible. */
   serve(endpoint: number): void {
     for (;;) {
       const x = this.pool.first(endpoint);
       if (x < 0) return;
       if (this.pool.ready(endpoint) === null) {
         const result = this.pool.ensure(endpoint);
-        if (result < 0 && this.pool.of(endpoint).length === 0) this.disband(endpoint, WHY.CONNECT_FAILED);
+        if (result < 0 && this.pool.of(endpoint).length === 0) this.failover(endpoint, WHY.CONNECT_FAILED);
         return;
       }
       this.reports.control.ready(x as ExchangeSlot);
     }
   }
 
-  /** The capacity of `endpoint` has changed: requests in line may find room, or need another connection. */
-  takes(endpoint: number): void {
+  /** The capacity of `endpoint` has changed: queued requests may find room, or need another connection. */
+  capacityChanged(endpoint: number): void {
     this.pool.gauge(endpoint);
     this.serve(endpoint);
     this.pool.spare(endpoint);
   }
 
   /**
-   * The endpoint of `socket` closed, or `said` something in HTTP/1, before its SETTINGS. True if it is now taken not to speak HTTP/2 and
+   * The endpoint of `socket` closed, or spoke HTTP/1 (`spokeHttp1`), before its SETTINGS. True if it is now taken not to speak HTTP/2 and
    * may be asked with HTTP/1.
    */
-  unspoken(socket: SocketSlot, said: boolean): boolean {
+  learnNotHttp2(socket: SocketSlot, spokeHttp1: boolean): boolean {
     const { services, endpoints, protocols, connections } = this.context;
     const endpoint = connections.endpoint[socket];
     const service = endpoints.service[endpoint];
     if (service < 0) return false;
     if (services.protocol[service] !== SERVICE_PROTOCOL.AUTO) {
-      this.dialer.unusable(socket);
+      this.dialer.wrongProtocol(socket);
       return false;
     }
     // An endpoint that spoke HTTP/2 before may only be shutting down; try again.
-    const leaving = !said && protocols.spoken(endpoint, VERSION.HTTP2);
-    protocols.learn(endpoint, VERSION.HTTP2, leaving ? KNOWN.UNKNOWN : KNOWN.REFUSED, !said);
-    return !leaving;
+    const restarting = !spokeHttp1 && protocols.spoken(endpoint, VERSION.HTTP2);
+    protocols.learn(endpoint, VERSION.HTTP2, restarting ? KNOWN.UNKNOWN : KNOWN.REFUSED, !spokeHttp1);
+    return !restarting;
   }
 
-  /** Sends the requests in line for `endpoint` there with HTTP/1. */
-  overHttp1(endpoint: number): void {
+  /** Sends the queued requests for `endpoint` there with HTTP/1. */
+  sendOverHttp1(endpoint: number): void {
     const last = this.pool.last(endpoint);
     for (let x = this.pool.first(endpoint); x >= 0; x = this.pool.first(endpoint)) {
       this.reports.control.misunderstood(x as ExchangeSlot);
@@ -66,8 +66,8 @@ export class WaitingLine {
     }
   }
 
-  /** Sends the requests in line for `endpoint` to another endpoint. */
-  disband(endpoint: number, why: number): void {
+  /** Sends the queued requests for `endpoint` to another endpoint. */
+  failover(endpoint: number, why: number): void {
     // Without another endpoint they return to the end of this line and wait for the next dial.
     const last = this.pool.last(endpoint);
     for (let x = this.pool.first(endpoint); x >= 0; x = this.pool.first(endpoint)) {

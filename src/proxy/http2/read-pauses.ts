@@ -5,9 +5,9 @@ import type { Connection } from '../../http2/connection.js';
 import { SOCKET } from '../../io/sockets.js';
 import type { Context } from '../context.js';
 
-export class Crowded {
+export class ReadPauses {
   /** Connections that are paused. */
-  private readonly stopped = references<Connection>();
+  private readonly paused = references<Connection>();
 
   constructor(
     private readonly context: Context,
@@ -15,25 +15,25 @@ export class Crowded {
   ) {}
 
   /** After something was received on a connection. */
-  look(connection: Connection): void {
-    if (!connection.crowded || this.context.slab.share > 0) return;
+  check(connection: Connection): void {
+    if (!connection.overBuffered || this.context.slab.share > 0) return;
     const { sockets, pressure } = this.context;
     if ((sockets.flags[connection.socket] & SOCKET.PAUSED) !== 0) return;
     pressure.count();
     sockets.pause(connection.socket);
-    this.stopped.push(connection);
+    this.paused.push(connection);
   }
 
   /** Once per loop turn. */
   turn(): void {
-    const { stopped } = this;
+    const { paused: stopped } = this;
     if (stopped.length === 0) return;
     const { slab, sockets } = this.context;
     for (let i = stopped.length - 1; i >= 0; i--) {
       const connection = stopped[i];
       const { socket } = connection;
       const there = this.of(socket) === connection;
-      if (there && slab.share === 0 && connection.crowded) continue;
+      if (there && slab.share === 0 && connection.overBuffered) continue;
       stopped.splice(i, 1);
       if (there) sockets.resumeSlowly(socket);
     }

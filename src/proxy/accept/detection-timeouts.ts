@@ -11,36 +11,36 @@ export const DRAIN_SILENT_MS = 1000;
 const UNLIKELY_MS = 50;
 /** Silence after bytes that may become HTTP, ms: longer than the gap between segments of one request line. */
 const POSSIBLE_MS = 250;
-/** Value of `ending`: nothing ends. */
-export const STAYS = -1;
+/** Value of `closeReason`: none. */
+export const NO_CLOSE = -1;
 const NONE = -1;
 export const NEVER = Number.POSITIVE_INFINITY;
 
-export class Patience {
+export class DetectionTimeouts {
   /** State of the matcher. */
   readonly state: Int32Array;
   /** When detection began, ms after the connection was accepted: at once, or inside TLS. Only written if not 0. */
   readonly began: Float64Array;
   /** When the client fell silent, ms: its transport became ready, or it last sent something. NEVER: it could not speak yet. */
   readonly since: Float64Array;
-  /** CLOSE reason for a client that stays silent because its server, which speaks first, is unreachable. STAYS otherwise. */
-  readonly ending: Int8Array;
+  /** CLOSE reason for a client that stays silent because its server, which speaks first, is unreachable. NO_CLOSE otherwise. */
+  readonly closeReason: Int8Array;
 
   constructor(
     private readonly context: Context,
     private readonly races: Pick<Races, 'begun' | 'dialling'>,
-    private readonly peek: Pick<TlsPeek, 'looks' | 'isReading' | 'helloMs'>,
+    private readonly peek: Pick<TlsPeek, 'applies' | 'isReading' | 'helloMs'>,
   ) {
     const n = context.sockets.capacity;
     this.state = new Int32Array(n);
     this.began = new Float64Array(n);
     this.since = new Float64Array(n);
-    this.ending = new Int8Array(n);
+    this.closeReason = new Int8Array(n);
   }
 
   /** Columns by socket of which the cells of free slots may become 0. */
   columns(): readonly ArrayBufferView[] {
-    return [this.state, this.began, this.since, this.ending];
+    return [this.state, this.began, this.since, this.closeReason];
   }
 
   /** Whether the client has sent nothing that is likely to become HTTP. */
@@ -53,7 +53,7 @@ export class Patience {
     const { connections, destinations, authorization } = this.context;
     if (authorization.active && !authorization.wouldPermitBytes(client)) return NONE;
     const race = destinations.raceMs[connections.destination[client]];
-    if (race < 0 || !this.peek.looks(client)) return race;
+    if (race < 0 || !this.peek.applies(client)) return race;
     if (this.peek.isReading(client)) return NONE;
     return this.context.inbox.empty(client) ? Math.max(race, this.peek.helloMs(client)) : race;
   }
@@ -65,7 +65,7 @@ export class Patience {
   }
 
   /** When detection gives up, ms. */
-  lastCall(client: SocketSlot): number {
+  detectDeadline(client: SocketSlot): number {
     const { connections, destinations } = this.context;
     const timeout = destinations.timeoutMs[connections.destination[client]];
     // The transport between the client and its bytes has a timeout of its own.
@@ -75,14 +75,14 @@ export class Patience {
   }
 
   /** When a client whose bytes do not look like HTTP has been silent long enough to be relayed, ms. */
-  settled(client: SocketSlot): number {
+  opaqueDeadline(client: SocketSlot): number {
     const { inbox } = this.context;
     if (inbox.empty(client)) return NEVER;
-    const hope = httpLikelihood(this.state[client]);
+    const likelihood = httpLikelihood(this.state[client]);
     // If nothing accepts opaque traffic, relaying would mean closing.
-    if (hope === HTTP_LIKELIHOOD.LIKELY || this.context.serviceFor(client, VERDICT.OPAQUE) < 0) return NEVER;
+    if (likelihood === HTTP_LIKELIHOOD.LIKELY || this.context.serviceFor(client, VERDICT.OPAQUE) < 0) return NEVER;
     const race = this.raceMs(client);
-    if (hope === HTTP_LIKELIHOOD.POSSIBLE) return this.since[client] + Math.max(race, POSSIBLE_MS);
+    if (likelihood === HTTP_LIKELIHOOD.POSSIBLE) return this.since[client] + Math.max(race, POSSIBLE_MS);
     // The race is decided once the connection is established, or none can be.
     return this.races.dialling(client) ? NEVER : this.since[client] + (race >= 0 ? race : UNLIKELY_MS);
   }
@@ -90,10 +90,10 @@ export class Patience {
   /** When the timer of `client` is due next, ms; an integer, because fractions would be allocated. */
   deadline(client: SocketSlot): number {
     const { connections, inbox } = this.context;
-    let deadline = Math.min(this.lastCall(client), this.settled(client));
+    let deadline = Math.min(this.detectDeadline(client), this.opaqueDeadline(client));
     const race = this.raceMs(client);
-    const ending = this.ending[client] !== STAYS && inbox.empty(client);
-    if (race >= 0 && (ending || (!this.races.begun(client) && this.waits(client))))
+    const closing = this.closeReason[client] !== NO_CLOSE && inbox.empty(client);
+    if (race >= 0 && (closing || (!this.races.begun(client) && this.waits(client))))
       deadline = Math.min(deadline, this.since[client] + race);
     if (inbox.empty(client) && this.context.leaves(client))
       deadline = Math.min(deadline, connections.opened[client] + DRAIN_SILENT_MS);

@@ -12,7 +12,7 @@ import type { Snapshot } from '../snapshot.js';
 const DRAIN_MS = 1000;
 const WITHOUT_IDENTITY = RESPONSE_REASONS.indexOf('no-identity');
 
-export class Securing {
+export class ClientHandshakes {
   /** Takes a client that is ready: the router. */
   declare opened: (client: SocketSlot) => void;
   /** Takes a client that was routed before it turned out to use TLS with us, and asks for its data: the detector. */
@@ -88,7 +88,7 @@ export class Securing {
   }
 
   private wait(client: SocketSlot): void {
-    this.context.sockets.kind[client] = SOCKET_KIND.SECURING;
+    this.context.sockets.kind[client] = SOCKET_KIND.TLS_HANDSHAKE;
     if (this.context.leaves(client)) this.reconsider(client);
   }
 
@@ -107,7 +107,7 @@ export class Securing {
       const at = inbox.startOf(bid);
       const length = inbox.endOf(bid) - at;
       // They were counted as the client's data. (The metrics keep the count, because a counter that decreases means a restart.)
-      if (this.context.observed && connections.deferred[client] === 0) connections.read[client] -= length;
+      if (this.context.observed && connections.countingDeferred[client] === 0) connections.read[client] -= length;
       layered.received(client, bid, at, length);
     }
     if ((sockets.flags[client] & SOCKET.EOF) === 0) return;

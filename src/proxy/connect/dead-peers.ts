@@ -9,19 +9,19 @@ import type { Context } from '../context.js';
  * Maximum number of sockets to query at a time. A query is a system call; a thousand readers that stall together would otherwise be queried
  * together, which takes a millisecond. This fraction of all, or this number.
  */
-const PART_SHIFT = 4;
-const FEW = 64;
+const QUERIES_SHIFT = 4;
+const MIN_QUERIES = 64;
 /** How often to query a socket within its timeout, if there is time. */
-const LOOKS = 4;
+const QUERIES_PER_TIMEOUT = 4;
 const LIMIT_USER_TIMEOUT = LIMITS.indexOf('user-timeout');
 
-export class SilentPeers {
+export class DeadPeers {
   /** Since when nothing has been acknowledged although data was sent, ms; 0: not observed. */
   private readonly since: Float64Array;
   /** When to query next, ms. */
   private readonly next: Float64Array;
   /** The slot's generation at the last query: another one means another socket. */
-  private readonly asked: Uint16Array;
+  private readonly queried: Uint16Array;
   private cursor = 0;
 
   constructor(
@@ -30,20 +30,20 @@ export class SilentPeers {
   ) {
     this.since = new Float64Array(context.sockets.capacity);
     this.next = new Float64Array(context.sockets.capacity);
-    this.asked = new Uint16Array(context.sockets.capacity);
+    this.queried = new Uint16Array(context.sockets.capacity);
   }
 
   /** Columns by socket of which the cells of free slots may become 0. */
   columns(): readonly ArrayBufferView[] {
-    return [this.since, this.next, this.asked];
+    return [this.since, this.next, this.queried];
   }
 
   /** Checks the sockets that data was sent to. Called now and then. Returns the latest time for the next call. */
-  look(now: number): number {
+  check(now: number): number {
     const { sockets } = this.context;
-    const { owes } = sockets;
+    const { unacknowledged: owes } = sockets;
     const n = sockets.used;
-    const most = Math.max(FEW, n >> PART_SHIFT);
+    const most = Math.max(MIN_QUERIES, n >> QUERIES_SHIFT);
     let asked = 0;
     let again = Number.POSITIVE_INFINITY;
     for (let i = 0; i < n; i++) {
@@ -51,31 +51,31 @@ export class SilentPeers {
       if (this.cursor >= n) this.cursor = 0;
       const slot = this.cursor++;
       if (owes[slot] === 0) continue;
-      if (now >= this.next[slot] && this.ask(slot, now)) asked++;
+      if (now >= this.next[slot] && this.query(slot, now)) asked++;
       if (owes[slot] !== 0) again = Math.min(again, this.next[slot]);
     }
     return again;
   }
 
   /** False if there was nothing to query. */
-  private ask(slot: number, now: number): boolean {
+  private query(slot: number, now: number): boolean {
     const { sockets, native } = this.context;
     const timeout = this.timeout(slot);
     if (timeout === 0 || sockets.kind[slot] === FREE || (sockets.flags[slot] & SOCKET.CLOSED) !== 0) {
-      sockets.owes[slot] = 0;
-      this.heard(slot);
+      sockets.unacknowledged[slot] = 0;
+      this.clear(slot);
       return false;
     }
-    this.next[slot] = now + timeout / LOOKS;
-    if (this.asked[slot] !== sockets.generation[slot]) {
-      this.asked[slot] = sockets.generation[slot];
-      this.heard(slot);
+    this.next[slot] = now + timeout / QUERIES_PER_TIMEOUT;
+    if (this.queried[slot] !== sockets.generation[slot]) {
+      this.queried[slot] = sockets.generation[slot];
+      this.clear(slot);
     }
     const silent = native.unanswered(sockets.fd[slot]);
     if (silent < 0) {
-      this.heard(slot);
+      this.clear(slot);
       // With a closed window, something waits that the kernel will probe for.
-      if (silent === NOTHING && (sockets.flags[slot] & SOCKET.SENDING) === 0) sockets.owes[slot] = 0;
+      if (silent === ALL_ACKNOWLEDGED && (sockets.flags[slot] & SOCKET.SENDING) === 0) sockets.unacknowledged[slot] = 0;
       return true;
     }
     // Earlier contact does not count: it may have been long before anything was sent.
@@ -94,7 +94,7 @@ export class SilentPeers {
    * The data was acknowledged, or the socket is another one. Only written if necessary: writing takes memory, and most sockets are never
    * silent.
    */
-  private heard(slot: number): void {
+  private clear(slot: number): void {
     if (this.since[slot] !== 0) this.since[slot] = 0;
   }
 
@@ -109,4 +109,4 @@ export class SilentPeers {
 }
 
 /** `Native.unanswered` for a peer that has acknowledged everything. */
-const NOTHING = -1;
+const ALL_ACKNOWLEDGED = -1;
