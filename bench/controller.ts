@@ -19,7 +19,7 @@ const DESTINATIONS = 20;
 const POPULAR = 20;
 const OF_POPULAR = 4;
 const SETTLE_MS = 3000;
-const PATIENCE_MS = 120_000;
+const TIMEOUT_MS = 120_000;
 const MAIN = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
 const SERVER = 'sluice-destination.sluice.serviceaccount.identity.sluice.cluster.local';
 
@@ -51,7 +51,7 @@ function told<T extends { readonly kind: string }, K extends T['kind']>(
   kind: K,
 ): Promise<T & { kind: K }> {
   return new Promise((resolve, reject) => {
-    const late = setTimeout(() => reject(new Error(`${kind} did not come`)), PATIENCE_MS);
+    const late = setTimeout(() => reject(new Error(`${kind} did not come`)), TIMEOUT_MS);
     const take = (message: T): void => {
       if (message.kind !== kind) return;
       clearTimeout(late);
@@ -156,7 +156,7 @@ const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(
 async function ready(controller: Controller): Promise<number> {
   const began = performance.now();
   while (!(await controller.page('/ready')).ok) {
-    if (performance.now() - began > PATIENCE_MS) throw new Error('the controller is not ready');
+    if (performance.now() - began > TIMEOUT_MS) throw new Error('the controller is not ready');
     await wait(50);
   }
   return (performance.now() - began) / 1000;

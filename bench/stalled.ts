@@ -30,7 +30,7 @@ const APART_MS = 4;
 const MESSAGE = Buffer.alloc(200, 'm');
 /** Connections are made, and code that has been idle is compiled once more, before anything is measured: ms. */
 const WARM_MS = 1500;
-const PATIENCE_MS = 5000;
+const TIMEOUT_MS = 5000;
 /** Fills the kernel's buffers on the way, which small messages would take minutes for. */
 const FLOOD = Buffer.alloc(160 * 1024, 'f');
 const INSIDE = 'STALLED_INSIDE';
@@ -103,7 +103,7 @@ async function fill(subscribers: ReadonlySet<Socket>): Promise<void> {
 /** No garbage that lives on: the pauses of this process are measured as well. */
 function answered(socket: Socket): Promise<boolean> {
   return new Promise((resolve) => {
-    const late = setTimeout(() => resolve(false), PATIENCE_MS);
+    const late = setTimeout(() => resolve(false), TIMEOUT_MS);
     socket.once('data', () => {
       clearTimeout(late);
       resolve(true);

@@ -6,7 +6,7 @@ import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PatternCheck, patternAt, WrongBytes } from '../pattern.js';
-import { KIB, MIB, PATIENCE_MS } from './limits.js';
+import { KIB, MIB, TIMEOUT_MS } from './limits.js';
 import type { Listener } from './listeners.js';
 import type { Actor, Stage } from './stage.js';
 import { ECHO_FIRST_BYTE, SMALL_BODY, STREAM_REQUEST } from './upstreams.js';
@@ -14,7 +14,7 @@ import { ECHO_FIRST_BYTE, SMALL_BODY, STREAM_REQUEST } from './upstreams.js';
 function dial(port: number, allowHalfOpen = false): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen, noDelay: true });
-    socket.setTimeout(PATIENCE_MS, () => socket.destroy(new Error(`silence of ${PATIENCE_MS} ms`)));
+    socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error(`silence of ${TIMEOUT_MS} ms`)));
     socket.once('error', reject);
     socket.once('connect', () => {
       socket.off('error', reject);
@@ -37,11 +37,11 @@ export function response(
       host: '127.0.0.1',
       path,
       method: body ? 'POST' : 'GET',
-      timeout: PATIENCE_MS,
+      timeout: TIMEOUT_MS,
     };
     const request = httpRequest(options, resolve);
     request.once('error', reject);
-    request.once('timeout', () => request.destroy(new Error(`no answer to ${path} in ${PATIENCE_MS} ms`)));
+    request.once('timeout', () => request.destroy(new Error(`no answer to ${path} in ${TIMEOUT_MS} ms`)));
     for (let at = 0; body && at < body.size; ) {
       const chunk = patternAt(at, Math.min(body.chunk, body.size - at));
       request.write(chunk);

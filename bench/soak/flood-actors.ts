@@ -2,7 +2,7 @@
 // else goes on notices nothing. Written by hand, as no client library would do it.
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { PATIENCE_MS } from './limits.js';
+import { TIMEOUT_MS } from './limits.js';
 import type { Actor, Stage } from './stage.js';
 
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
@@ -17,7 +17,7 @@ const REQUEST = Buffer.concat([
 ]);
 const CANCEL = Buffer.from([0, 0, 0, 8]);
 /** Far more than anybody allows. */
-const MOST = 50_000;
+const MAX_FRAMES = 50_000;
 const BATCH = 100;
 
 function frame(type: number, flags: number, stream: number, payload: Uint8Array = Buffer.alloc(0)): Buffer {
@@ -42,14 +42,14 @@ async function flood(stage: Stage, batch: (at: number) => Buffer): Promise<void>
     watchForGoodbye(socket, now);
   });
   socket.write(Buffer.concat([PREFACE, frame(FRAME.SETTINGS, 0, 0)]));
-  for (let at = 0; at < MOST && !ended && !socket.destroyed; at += BATCH) {
+  for (let at = 0; at < MAX_FRAMES && !ended && !socket.destroyed; at += BATCH) {
     if (socket.write(batch(at))) await new Promise(setImmediate);
     else await new Promise<void>((resolve) => socket.once('drain', resolve).once('close', resolve));
   }
   // All of it may lie in the kernel's buffers before the first of it is read.
-  await Promise.race([end, delay(PATIENCE_MS, undefined, { ref: false })]);
+  await Promise.race([end, delay(TIMEOUT_MS, undefined, { ref: false })]);
   socket.destroy();
-  if (!ended) throw new Error(`a flood of ${MOST} was tolerated`);
+  if (!ended) throw new Error(`a flood of ${MAX_FRAMES} was tolerated`);
   // Hundreds of requests came through to the endpoint, and a Node.js server accepts one connection a turn of its loop.
   await delay(stage.random.integer(3000, 9000));
 }

@@ -16,7 +16,7 @@ import {
 import { PatternCheck, patternAt, WrongBytes } from '../pattern.js';
 import { echo } from './actors.js';
 import { LARGE, METHODS, same } from './grpc.js';
-import { KIB, MIB, PATIENCE_MS, REPLAYED_BYTES } from './limits.js';
+import { KIB, MIB, TIMEOUT_MS, REPLAYED_BYTES } from './limits.js';
 import type { Listener } from './listeners.js';
 import type { Actor, Stage } from './stage.js';
 import { pour } from './upstreams.js';
@@ -45,7 +45,7 @@ const HONEST: ReadonlySet<number> = new Set([
   status.UNAVAILABLE,
 ]);
 
-const patience = (): CallOptions => ({ deadline: Date.now() + PATIENCE_MS });
+const patience = (): CallOptions => ({ deadline: Date.now() + TIMEOUT_MS });
 
 /** Feeds messages to `check`. Resolves when the call has ended and, if it went well, all was read. */
 function judge(call: Call, check: PatternCheck, size: number): Started['outcome'] {

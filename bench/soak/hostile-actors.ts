@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { patternAt } from '../pattern.js';
 import { echoOnce, expectPattern } from './actors.js';
 import { expectOk, open, openSession, outcome } from './http2-client.js';
-import { KIB, MIB, PATIENCE_MS } from './limits.js';
+import { KIB, MIB, TIMEOUT_MS } from './limits.js';
 import type { Listener } from './listeners.js';
 import type { Actor, Stage } from './stage.js';
 import { SMALL_BODY } from './upstreams.js';
@@ -120,7 +120,7 @@ async function leaver(stage: Stage): Promise<void> {
 /** A stream of the same connection that is to notice nothing. */
 async function stranger(session: ClientHttp2Session, until: () => boolean, size = 100, pause = 20): Promise<void> {
   const stream = session.request({ ':path': '/echo', ':method': 'POST' }, { endStream: false });
-  stream.setTimeout(PATIENCE_MS, () => stream.destroy(new Error(`silence of ${PATIENCE_MS} ms`)));
+  stream.setTimeout(TIMEOUT_MS, () => stream.destroy(new Error(`silence of ${TIMEOUT_MS} ms`)));
   expectOk(stream);
   while (!until()) {
     await echoOnce(stream, size);

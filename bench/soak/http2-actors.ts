@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { PatternCheck, WrongBytes } from '../pattern.js';
 import { echo, expectPattern, response } from './actors.js';
 import { type Body, expectOk, open, openSession, outcome } from './http2-client.js';
-import { KIB, MIB, PATIENCE_MS, REPLAYED_BYTES } from './limits.js';
+import { KIB, MIB, TIMEOUT_MS, REPLAYED_BYTES } from './limits.js';
 import type { Listener } from './listeners.js';
 import type { Actor, Stage } from './stage.js';
 
@@ -84,7 +84,7 @@ const chat = (listener: Listener) => async (stage: Stage) => {
   const counted = listener === 'h2';
   if (counted) stage.asked.requests++;
   const stream = stage.sessions.any(listener).request({ ':path': '/echo', ':method': 'POST' }, { endStream: false });
-  stream.setTimeout(PATIENCE_MS, () => stream.destroy(new Error(`silence of ${PATIENCE_MS} ms`)));
+  stream.setTimeout(TIMEOUT_MS, () => stream.destroy(new Error(`silence of ${TIMEOUT_MS} ms`)));
   expectOk(stream);
   const check = new PatternCheck();
   const rounds = stage.random.integer(1, 30);

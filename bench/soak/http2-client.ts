@@ -3,7 +3,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } f
 import { connect as dial, type Socket } from 'node:net';
 import { PatternCheck } from '../pattern.js';
 import type { Random } from '../random.js';
-import { PATIENCE_MS } from './limits.js';
+import { TIMEOUT_MS } from './limits.js';
 import type { Listener } from './listeners.js';
 import { pour } from './upstreams.js';
 
@@ -86,8 +86,8 @@ export function outcome(stream: ClientHttp2Stream, pause?: () => number): Promis
       reject(error instanceof Error ? error : new Error(String(error)));
       stream.close(constants.NGHTTP2_CANCEL);
     };
-    stream.setTimeout(PATIENCE_MS, () =>
-      wrong(new Error(`silence of ${PATIENCE_MS} ms after ${check.received} bytes`)),
+    stream.setTimeout(TIMEOUT_MS, () =>
+      wrong(new Error(`silence of ${TIMEOUT_MS} ms after ${check.received} bytes`)),
     );
     stream.once('response', (fields) => {
       status = Number(fields[':status']);

@@ -1,7 +1,7 @@
 // How long actors wait, and how much they send.
 
 /** Longer than any pause that the proxy is put through; shorter than a hang. */
-export const PATIENCE_MS = 30_000;
+export const TIMEOUT_MS = 30_000;
 /** `retry.replayBytes`, less what a head may take: a longer request that an endpoint refuses can't be sent again. */
 export const REPLAYED_BYTES = 60 * 1024;
 export const KIB = 1024;

@@ -6,7 +6,7 @@ import { Random } from '../random.js';
 import { startEndpoints } from './endpoints.js';
 import { Channels } from './grpc.js';
 import { Sessions } from './http2-client.js';
-import { PATIENCE_MS } from './limits.js';
+import { TIMEOUT_MS } from './limits.js';
 import type { ClientsRole, EndpointsRole, Order, Report, Tally } from './messages.js';
 import type { Actor, Stage } from './stage.js';
 import { ALL_ACTORS } from './troupes.js';
@@ -81,7 +81,7 @@ async function clients({ actors, ports, seed }: ClientsRole): Promise<void> {
   const progress = (): Report => ({ kind: 'progress', progress: { tallies, clean, asked } });
   const telling = setInterval(() => say(progress()), PROGRESS_MS);
   await stopped;
-  await Promise.race([Promise.all(performing), delay(2 * PATIENCE_MS)]);
+  await Promise.race([Promise.all(performing), delay(2 * TIMEOUT_MS)]);
   clearInterval(telling);
   agent.destroy();
   sessions.close();

@@ -4,7 +4,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { residentSize } from '../../src/harness/cpu.js';
-import { PATIENCE_MS } from './limits.js';
+import { TIMEOUT_MS } from './limits.js';
 import type { Complaint, Order, Progress, Report, Role } from './messages.js';
 
 const PART = fileURLToPath(new URL('./part.js', import.meta.url));
@@ -13,7 +13,7 @@ const READY_MS = 30_000;
 const BEFORE_MS = 1000;
 const AFTER_MS = 3000;
 /** Node's HTTP/2 has gone on allocating for ever. */
-const MOST_BYTES = 1.5 * 2 ** 30;
+const MAX_BYTES = 1.5 * 2 ** 30;
 
 export interface Death {
   readonly part: string;
@@ -119,8 +119,8 @@ export class Parts {
   /** Ends those that have taken more memory than any of their work needs. Called every now and then. */
   watch(): void {
     for (const part of this.#parts) {
-      if (part.pid !== 0 && !part.gone && residentSize(part.pid) > MOST_BYTES) {
-        process.stdout.write(`  harness: ${part.name} has taken ${(MOST_BYTES / 2 ** 30).toFixed(1)} GiB\n`);
+      if (part.pid !== 0 && !part.gone && residentSize(part.pid) > MAX_BYTES) {
+        process.stdout.write(`  harness: ${part.name} has taken ${(MAX_BYTES / 2 ** 30).toFixed(1)} GiB\n`);
         part.kill();
       }
     }
@@ -130,7 +130,7 @@ export class Parts {
   async stop(start: string): Promise<string[]> {
     const parts = this.#parts.filter(({ name }) => name.startsWith(start));
     for (const part of parts) part.stop();
-    const deadline = Date.now() + 2 * PATIENCE_MS + 10_000;
+    const deadline = Date.now() + 2 * TIMEOUT_MS + 10_000;
     while (parts.some(({ gone }) => !gone) && Date.now() < deadline) await delay(100);
     const late = parts.filter(({ gone }) => !gone);
     for (const part of late) part.kill();

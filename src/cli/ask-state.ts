@@ -6,8 +6,8 @@ import type { Arguments } from './usage.js';
 import { UsageError } from './usage.js';
 
 /** How long the proxy may take beyond the interval, ms. */
-const PATIENCE_MS = 10_000;
-const MOST_BYTES = 256 * 1024 * 1024;
+const TIMEOUT_MS = 10_000;
+const MAX_BYTES = 256 * 1024 * 1024;
 const DEFAULT_WINDOW = '2s';
 /** More than any proxy has of a kind: all of them. */
 const ALL = 100_000;
@@ -102,7 +102,7 @@ function get({ from, host, port, windowMs }: StateOptions, path: string): Promis
       let length = 0;
       response.on('data', (chunk: Buffer) => {
         length += chunk.length;
-        if (length > MOST_BYTES) asked.destroy(new Error('the answer does not end'));
+        if (length > MAX_BYTES) asked.destroy(new Error('the answer does not end'));
         else chunks.push(chunk);
       });
       response.once('error', failed);
@@ -110,7 +110,7 @@ function get({ from, host, port, windowMs }: StateOptions, path: string): Promis
         resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') }),
       );
     });
-    const late = setTimeout(() => asked.destroy(new Error('no answer in time')), windowMs + PATIENCE_MS);
+    const late = setTimeout(() => asked.destroy(new Error('no answer in time')), windowMs + TIMEOUT_MS);
     asked.once('close', () => clearTimeout(late));
     asked.once('error', failed).end();
   });

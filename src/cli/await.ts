@@ -6,7 +6,7 @@ import type { Arguments, Command } from './usage.js';
 import { complain, FAILURE, parseArguments, print, UsageError } from './usage.js';
 
 const BETWEEN_MS = 100;
-const MOST_TEXT = 4096;
+const MAX_TEXT_LENGTH = 4096;
 
 interface Asked {
   readonly ready: boolean;
@@ -23,7 +23,7 @@ function ask(host: string, port: number, timeoutMs: number): Promise<Asked> {
     const asked = request({ host, port, path: '/ready', agent: false }, (response) => {
       let said = '';
       response.setEncoding('utf8').on('data', (text: string) => {
-        if (said.length < MOST_TEXT) said += text;
+        if (said.length < MAX_TEXT_LENGTH) said += text;
       });
       response.once('error', failed);
       response.once('end', () => resolve({ ready: response.statusCode === 200, said: said.trim() }));

@@ -14,7 +14,7 @@ const OPTIONS = {
 } as const;
 
 const THRESHOLD = '2';
-const MOST_THRESHOLD = 1000;
+const MAX_THRESHOLD = 1000;
 const PERCENT = 100;
 
 const figure = (value: number): string => (Math.abs(value) >= PERCENT ? value.toFixed(0) : value.toPrecision(3));
@@ -84,7 +84,7 @@ Exit codes: 0 nothing got worse, 1 something did, 2 the files can't be compared.
       const value = Number(text.replace(/\s*%$/, ''));
       if (text.trim() === '' || Number.isNaN(value))
         throw new ValueError(`${JSON.stringify(text)} is not a percentage`);
-      return parseNumber(value, 0, MOST_THRESHOLD) / PERCENT;
+      return parseNumber(value, 0, MAX_THRESHOLD) / PERCENT;
     });
     const [was, is] = [read(before), read(after)];
     const relativeTo = given.optional('relative-to');

@@ -26,7 +26,7 @@ const OPTIONS = { ...MEASURING, rounds: text, base: text, limit: text, strict: {
 const SCENARIOS = ['h1', 'h2', 'tcp'];
 const ROUNDS = 7;
 const LIMIT = '1.03';
-const MOST_LIMIT = 100;
+const MAX_LIMIT = 100;
 const NOW = 'sluice';
 const BEFORE = 'base';
 
@@ -114,7 +114,7 @@ Exit codes: 0 not more expensive, or not clear; 1 more expensive, or one could n
     const { values } = parseArguments(args, OPTIONS, 0);
     const given: MeasuringOptions = new Given(values);
     const limit = new Given<'limit'>(values).parsed('limit', LIMIT, (value) =>
-      parseNumber(value.trim() === '' || Number.isNaN(Number(value)) ? value : Number(value), 1, MOST_LIMIT),
+      parseNumber(value.trim() === '' || Number.isNaN(Number(value)) ? value : Number(value), 1, MAX_LIMIT),
     );
     const base = new Given<'base'>(values).optional('base');
     const strict = values.strict === true;

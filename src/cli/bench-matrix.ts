@@ -1,6 +1,6 @@
 // `sluice bench matrix`: proxies under the same load, in turns.
 import { runMatrix } from '../harness/matrix.js';
-import { SCENARIOS, USUAL } from '../harness/scenarios.js';
+import { SCENARIOS, DEFAULT_SCENARIOS } from '../harness/scenarios.js';
 import { subjects } from '../harness/subjects/all.js';
 import {
   MEASURING_HELP,
@@ -46,7 +46,7 @@ is the kernel's accounting of all its processes. Subjects that are not installed
 what has been measured.
 
 Options:
-      --scenarios LIST   the work, by name (default ${USUAL.join(',')})
+      --scenarios LIST   the work, by name (default ${DEFAULT_SCENARIOS.join(',')})
       --subjects LIST    the proxies, by name (default all)
       --rounds N         how often (default ${ROUNDS}); fewer than 5 allow no verdict
       --seconds S        seconds of each load (default 3)
@@ -80,7 +80,7 @@ Exit codes: 0 measured, 1 a subject failed or nothing could be measured, 2 wrong
       );
     const options = {
       reference,
-      scenarios: scenariosOf(given, USUAL),
+      scenarios: scenariosOf(given, DEFAULT_SCENARIOS),
       subjects: wanted,
       rounds: roundsOf(given, ROUNDS),
       seconds: secondsOf(given, 'seconds', '3'),

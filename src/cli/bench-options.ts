@@ -40,9 +40,9 @@ export const MEASURING_HELP = `      --workers N        workers of each subject,
       --out DIRECTORY    where results go (default sluice-bench-DATE-TIME)
       --force            overwrite existing results`;
 
-const MOST_ROUNDS = 1000;
-const MOST_WORKERS = 256;
-const MOST_PORT = 64_500;
+const MAX_ROUNDS = 1000;
+const MAX_WORKERS = 256;
+const MAX_PORT = 64_500;
 const FIRST_PORT = 21_000;
 
 export type MeasuringOptions = Given<keyof typeof MEASURING_OPTIONS | 'rounds' | 'cold'>;
@@ -77,7 +77,7 @@ export const secondsOf = (given: MeasuringOptions, name: 'seconds' | 'cold', fal
   });
 
 export const roundsOf = (given: MeasuringOptions, fallback: number): number =>
-  given.integer('rounds', fallback, MOST_ROUNDS);
+  given.integer('rounds', fallback, MAX_ROUNDS);
 
 /** What `work` runs with; it gets all but what to measure. */
 export type Setting = Pick<
@@ -125,11 +125,11 @@ export async function measured(
   work: (setting: Setting) => Promise<HarnessResult>,
   judge: (result: HarnessResult) => number = codeOf,
 ): Promise<number> {
-  const workers = given.integer('workers', 1, MOST_WORKERS);
+  const workers = given.integer('workers', 1, MAX_WORKERS);
   const io = given.parsed('io', 'auto', (value) => parseChoice(value, ['auto', 'uring', 'epoll']));
   const firstPort = given.parsed('first-port', String(FIRST_PORT), (value) => {
     if (!/^\d+$/.test(value)) throw new ValueError(`${JSON.stringify(value)} is not a port`);
-    return parseNumber(Number(value), 1024, MOST_PORT);
+    return parseNumber(Number(value), 1024, MAX_PORT);
   });
   const directory = directoryOf(given);
   // Tests run beside each other, and look at no figures.

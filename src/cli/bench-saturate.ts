@@ -25,8 +25,8 @@ const OPTIONS = {
 } as const;
 
 const SCENARIOS = ['h1'];
-const LEAST = 100;
-const MOST_RATE = 10_000_000;
+const MIN_RATE = 100;
+const MAX_RATE = 10_000_000;
 const COLD_S = 2;
 const PERCENTILES = { 50: 'p50', 99: 'p99', 99.9: 'p999' } as const;
 
@@ -65,8 +65,8 @@ Exit codes: 0 measured, 1 a subject failed or nothing could be measured, 2 wrong
       parseDuration(value, { in: 'us', step: 0, min: '10us', max: '60s' }),
     );
     const percentile = own.parsed('percentile', '99', (value) => parseChoice(value, ['50', '99', '99.9']));
-    const most = own.integer('most', 1_000_000, MOST_RATE);
-    const from = own.optional('from') === null ? null : own.integer('from', 1, MOST_RATE);
+    const most = own.integer('most', 1_000_000, MAX_RATE);
+    const from = own.optional('from') === null ? null : own.integer('from', 1, MAX_RATE);
     if (from !== null && from > most) throw new UsageError(`--from: ${from} is above --most ${most}`);
     const precision = own.integer('precision', 5, 50) / 100;
     const seconds = secondsOf(given, 'seconds', '2');
@@ -75,7 +75,7 @@ Exit codes: 0 measured, 1 a subject failed or nothing could be measured, 2 wrong
       subjects: subjectsOf(given),
       seconds,
       coldSeconds: Math.min(seconds, COLD_S),
-      search: { from, most, least: Math.min(LEAST, from ?? LEAST, most), precision },
+      search: { from, most, least: Math.min(MIN_RATE, from ?? MIN_RATE, most), precision },
       percentile: PERCENTILES[percentile],
       limitUs,
     };

@@ -4,13 +4,13 @@ import { at, textOf } from '../inject/plain.js';
 import { messageOf } from './usage.js';
 
 const TIMEOUT_MS = 10_000;
-const MOST_BYTES = 1 << 20;
+const MAX_BYTES = 1 << 20;
 
 export const isPem = (text: string): boolean => text.includes('-----BEGIN CERTIFICATE-----');
 
 function kubectl(args: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    const options = { encoding: 'utf8', timeout: TIMEOUT_MS, maxBuffer: MOST_BYTES } as const;
+    const options = { encoding: 'utf8', timeout: TIMEOUT_MS, maxBuffer: MAX_BYTES } as const;
     execFile('kubectl', args, options, (error, stdout, stderr) => {
       if (error === null) resolve(stdout);
       else if (error.code === 'ENOENT') reject(new Error('there is no kubectl to ask the cluster with'));

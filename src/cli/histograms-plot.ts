@@ -16,7 +16,7 @@ import { parseArguments, UsageError } from './usage.js';
 
 const UNITS = ['ns', 'us', 'ms', 's', 'none'];
 /** Curves that can be told apart. */
-const MOST = 16;
+const MAX_FILES = 16;
 
 export const histogramsPlotCommand: Command = {
   help: `Usage: sluice histograms plot [--out FILE.svg|FILE.html] [--title TEXT] [--unit UNIT] [--id ID] FILE…
@@ -58,8 +58,8 @@ Exit codes: 0 done, 1 a file can't be read, 2 wrong usage.`,
     const curves = positionals.flatMap((file) =>
       curvesOf(file, values.unit === undefined ? null : unit, patterns, positionals.length > 1),
     );
-    if (curves.length > MOST)
-      throw new UsageError(`${curves.length} curves can't be told apart; pick up to ${MOST} with --id`);
+    if (curves.length > MAX_FILES)
+      throw new UsageError(`${curves.length} curves can't be told apart; pick up to ${MAX_FILES} with --id`);
     const title = typeof values.title === 'string' ? values.title : 'Latency by percentile';
     const svg = percentilePlot(curves, {
       title,

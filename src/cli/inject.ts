@@ -16,7 +16,7 @@ import { manifestsFrom } from './manifest-sources.js';
 import type { Arguments, Command } from './usage.js';
 import { complain, FAILURE, messageOf, parseArguments, UsageError } from './usage.js';
 
-const MOST_SOURCES = 1000;
+const MAX_SOURCES = 1000;
 
 const options = {
   ...injectOptions,
@@ -133,7 +133,7 @@ function namespacesIn(manifests: readonly Manifest[]): Map<string, Readonly<Reco
 }
 
 async function inject(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseArguments(switched(args), options, MOST_SOURCES);
+  const { values, positionals } = parseArguments(switched(args), options, MAX_SOURCES);
   const format = formatOf(values);
   const manual = values.manual === true;
   const annotations = flagAnnotations(values);

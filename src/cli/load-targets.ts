@@ -52,7 +52,7 @@ export function parseTarget(url: string): AskedTarget {
 }
 
 /** How long an address of several has time to take a connection. */
-const PATIENCE_MS = 1000;
+const TIMEOUT_MS = 1000;
 
 /** Looks the names up; of several addresses of a name takes the first that lets itself be connected to. Throws an Error that names what does not resolve. */
 export async function resolveTargets(
@@ -87,7 +87,7 @@ export async function firstListening(addresses: readonly string[], port: number)
 
 const listens = (host: string, port: number): Promise<boolean> =>
   new Promise((resolve) => {
-    const socket = connect({ host, port, timeout: PATIENCE_MS });
+    const socket = connect({ host, port, timeout: TIMEOUT_MS });
     const end = (listening: boolean): void => {
       socket.destroy();
       resolve(listening);

@@ -2,12 +2,12 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { type Manifest, ManifestProblem, MOST_BYTES, readManifest } from '../inject/manifests.js';
+import { type Manifest, ManifestProblem, MAX_BYTES, readManifest } from '../inject/manifests.js';
 import { messageOf } from './usage.js';
 
 const EXTENSIONS = /\.(ya?ml|json)$/i;
 /** Files of a folder. */
-const MOST_FILES = 10_000;
+const MAX_FILES = 10_000;
 const URL_TIMEOUT_MS = 30_000;
 const STDIN = 'standard input';
 
@@ -19,7 +19,7 @@ async function collected(stream: AsyncIterable<Uint8Array>, file: string): Promi
   let size = 0;
   for await (const chunk of stream) {
     size += chunk.length;
-    if (size > MOST_BYTES) throw problem(file, `is larger than ${MOST_BYTES >> 20} MiB`);
+    if (size > MAX_BYTES) throw problem(file, `is larger than ${MAX_BYTES >> 20} MiB`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
@@ -85,7 +85,7 @@ async function fromFile(file: string): Promise<Manifest> {
   let bytes: Buffer;
   try {
     ({ size } = await stat(file));
-    if (size > MOST_BYTES) throw problem(file, `is larger than ${MOST_BYTES >> 20} MiB`);
+    if (size > MAX_BYTES) throw problem(file, `is larger than ${MAX_BYTES >> 20} MiB`);
     bytes = await readFile(file);
   } catch (error) {
     if (error instanceof ManifestProblem) throw error;
@@ -108,7 +108,7 @@ async function fromFolder(folder: string): Promise<Manifest[]> {
   });
   const names = all.filter((name) => EXTENSIONS.test(name)).sort();
   if (names.length === 0) throw problem(folder, 'has no files that end in .yaml, .yml or .json');
-  if (names.length > MOST_FILES) throw problem(folder, `has more than ${MOST_FILES} manifests`);
+  if (names.length > MAX_FILES) throw problem(folder, `has more than ${MAX_FILES} manifests`);
   const manifests: Manifest[] = [];
   for (const name of names) {
     const file = join(folder, name);

@@ -3,7 +3,7 @@ import { octets, paint, shown, span } from './shown.js';
 import type { TapRecord } from './tap-options.js';
 
 /** Characters of a path that are shown, unless all is asked for. */
-const MOST_PATH = 120;
+const MAX_PATH_LENGTH = 120;
 
 const text = (record: TapRecord, name: string): string => {
   const value = record[name];
@@ -46,7 +46,7 @@ function requestLine(record: TapRecord, { wide, colours }: LineStyle): string {
   const parts = [
     paint(`${status}${grpc}`, colour, colours),
     shown(text(record, 'method'), 32),
-    shown(target, wide ? undefined : MOST_PATH),
+    shown(target, wide ? undefined : MAX_PATH_LENGTH),
     latency(record),
     sides(record),
   ];

@@ -8,8 +8,8 @@ import { type Arguments, UsageError } from './usage.js';
 /** What `/tap` answers. */
 const RECORDS = 'application/x-ndjson';
 /** Longest line that is waited for: a record has 4 KiB. */
-const MOST_LINE = 64 * 1024;
-const MOST_RPS = 1_000_000;
+const MAX_LINE_LENGTH = 64 * 1024;
+const MAX_RPS = 1_000_000;
 /** For the head of the answer, which comes at once. */
 const ANSWER_MS = 10_000;
 
@@ -52,7 +52,7 @@ export function tapCall(values: Arguments['values']): TapCall {
     if (name !== 'from' && name !== 'address' && typeof value === 'string') query.set(PARAMETERS[name] ?? name, value);
   }
   try {
-    parseTap(query, 0, MOST_RPS);
+    parseTap(query, 0, MAX_RPS);
   } catch (error) {
     if (error instanceof ValueError) throw new UsageError(`--${error.message.replace(/^(\w+):/, optionOf)}`);
     throw error;
@@ -123,7 +123,7 @@ export function follow(
           const record = parsed(line);
           if (record !== null) seen(record);
         }
-        if (rest.length > MOST_LINE) asked.destroy(new Error('a line does not end: this is not Sluice'));
+        if (rest.length > MAX_LINE_LENGTH) asked.destroy(new Error('a line does not end: this is not Sluice'));
       });
       response.once('end', () => {
         if (response.statusCode === 200) resolve();

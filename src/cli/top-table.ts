@@ -5,10 +5,10 @@ import { succeeded } from './tap-line.js';
 import type { TapRecord } from './tap-options.js';
 
 /** Paths that are told apart; what comes later counts together. */
-export const MOST_ROWS = 1000;
+export const MAX_ROWS = 1000;
 /** Characters of a path that are shown, unless all are asked for. */
-const MOST_PATH = 60;
-const MOST_KEY = 1024;
+const MAX_PATH_LENGTH = 60;
+const MAX_KEY_LENGTH = 1024;
 
 export interface TopRow {
   readonly method: string;
@@ -56,12 +56,12 @@ export class TopTable {
     const method = String(record.method ?? '');
     const path = String(record.path ?? '')
       .replace(/\?.*$/s, '')
-      .slice(0, MOST_KEY);
+      .slice(0, MAX_KEY_LENGTH);
     const service = String(record.service ?? '');
     const key = JSON.stringify([method, path, service]);
     let row = this.#rows.get(key);
     if (row === undefined) {
-      if (this.#rows.size >= MOST_ROWS) return null;
+      if (this.#rows.size >= MAX_ROWS) return null;
       row = { method, path, service, count: 0, failed: 0, bestMs: 0, worstMs: 0, lastMs: 0 };
       this.#rows.set(key, row);
     }
@@ -70,7 +70,7 @@ export class TopTable {
 }
 
 export const topColumns = (wide: boolean): readonly Column<TopRow>[] => [
-  { head: 'PATH', left: true, cell: ({ path }) => shown(path, wide ? undefined : MOST_PATH) || '-' },
+  { head: 'PATH', left: true, cell: ({ path }) => shown(path, wide ? undefined : MAX_PATH_LENGTH) || '-' },
   { head: 'METHOD', left: true, cell: ({ method }) => shown(method, 16) },
   { head: 'SERVICE', left: true, cell: ({ service }) => shown(service, 40) || '-' },
   { head: 'COUNT', cell: ({ count }) => String(count) },

@@ -7,9 +7,9 @@ const THREADS = '/proc/self/task';
 /** Their names in newer versions of Node.js: `V8Worker`, `node-V8Worker`. */
 const NAME = /V8Worker$/;
 /** Their default number. */
-const USUAL = 4;
+const DEFAULT_POOL_SIZE = 4;
 /** Thread ids are below this, and wrap around. */
-const MOST_TIDS = 1 << 22;
+const PID_LIMIT = 1 << 22;
 /**
  * They get what a worker leaves, and at least a tenth of the core each. With less, a worker that is saturated from the start has to wait
  * for its optimised code: at nice 19 it needed twice the CPU time per request for some seconds.
@@ -24,7 +24,7 @@ export interface Thread {
 /** Their number, from Node.js's options; 0 if that depends on the machine, or there are none. */
 export function poolSize(flags: readonly string[], options: string): number {
   const words = [...options.split(/\s+/), ...flags];
-  let size = USUAL;
+  let size = DEFAULT_POOL_SIZE;
   words.forEach((word, index) => {
     if (word.startsWith('--single-threaded')) size = 0;
     const [name, value = words[index + 1] ?? ''] = word.split('=', 2);
@@ -37,10 +37,10 @@ export function poolSize(flags: readonly string[], options: string): number {
  * Finds them among the threads of process `pid`. Older versions of Node.js give them no name: they are `unnamed`, and follow the thread for
  * delayed tasks, before all others.
  */
-export function backgroundThreads(threads: readonly Thread[], pid: number, unnamed = USUAL): number[] {
+export function backgroundThreads(threads: readonly Thread[], pid: number, unnamed = DEFAULT_POOL_SIZE): number[] {
   const named = threads.filter(({ name }) => NAME.test(name)).map(({ tid }) => tid);
   if (named.length > 0) return named;
-  const age = ({ tid }: Thread): number => (tid - pid + MOST_TIDS) % MOST_TIDS;
+  const age = ({ tid }: Thread): number => (tid - pid + PID_LIMIT) % PID_LIMIT;
   const others = threads.filter(({ tid }) => tid !== pid).sort((a, b) => age(a) - age(b));
   return others.slice(1, 1 + unnamed).map(({ tid }) => tid);
 }

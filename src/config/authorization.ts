@@ -14,7 +14,7 @@ export const MAX_RULES = 64;
 /** Default networks of clusters: private ones, those of carriers (RFC 6598), and unique local ones of IPv6. */
 export const CLUSTER_NETWORKS = ['10.0.0.0/8', '100.64.0.0/10', '172.16.0.0/12', '192.168.0.0/16', 'fd00::/8'];
 
-const MOST_PATH = 1024;
+const MAX_PATH_LENGTH = 1024;
 /** tchar of RFC 9110 section 5.6.2. */
 const METHOD = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$/;
 const LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/;
@@ -59,7 +59,7 @@ export function parsePath(input: unknown): string {
   const what = describe(input);
   if (typeof input !== 'string' || !input.startsWith('/'))
     throw new ValueError(`found ${what}; write a path that begins with a slash, such as "/api"`);
-  if (input.length > MOST_PATH) throw new ValueError(`${what} is too long; write at most ${MOST_PATH} characters`);
+  if (input.length > MAX_PATH_LENGTH) throw new ValueError(`${what} is too long; write at most ${MAX_PATH_LENGTH} characters`);
   if (input === '/') return input;
   const segments = (input.endsWith('/') ? input.slice(1, -1) : input.slice(1)).split('/');
   for (const segment of segments) {

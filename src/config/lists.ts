@@ -6,7 +6,7 @@ import { parseNetwork } from './networks.js';
 import { describe, parsePort, parsePorts, ValueError } from './values.js';
 
 /** Half of the rules of a listener. */
-export const MOST_PROBES = MAX_RULES / 2;
+export const MAX_PROBES = MAX_RULES / 2;
 
 /** An HTTP probe of the pod's own kubelet. */
 export interface Probe {
@@ -42,9 +42,9 @@ export function parseProbeList(input: unknown): Probe[] {
       throw new ValueError(`${describe(item)} has no path; write a port and a path, such as "8080/healthz"`);
     return { port: parsePort(item.slice(0, slash), 1), path: parsePath(item.slice(slash).replace(/\?.*$/, '')) };
   });
-  if (probes.length > MOST_PROBES)
+  if (probes.length > MAX_PROBES)
     throw new ValueError(
-      `has ${probes.length} probes; write at most ${MOST_PROBES}, as each is a rule of the listener`,
+      `has ${probes.length} probes; write at most ${MAX_PROBES}, as each is a rule of the listener`,
     );
   return probes;
 }

@@ -3,7 +3,7 @@
 import * as v from 'valibot';
 import { MOST_ENDPOINTS, MOST_IDENTITIES, MOST_SERVICES } from '../metrics/layout.js';
 import { DEFAULT_DESTINATIONS, LOCAL_DESTINATIONS, MOST_PSEUDONYM } from '../proxy/capacity.js';
-import { MOST_TAPS } from '../tap/request.js';
+import { MAX_TAPS } from '../tap/request.js';
 import { authorization } from './authorization.js';
 import { usableCores } from './cores.js';
 import { destination } from './destination.js';
@@ -265,7 +265,7 @@ export const configSchema = section({
     errors: v.optional(integer(0, 4096), 64),
   }),
   tap: optionalSection({
-    listeners: v.optional(integer(0, MOST_TAPS), 4),
+    listeners: v.optional(integer(0, MAX_TAPS), 4),
     maxRps: v.optional(integer(1, 10_000), 1000),
     maxBuffered: v.optional(size(16 * KiB, 16 * MiB), '256KiB'),
   }),

@@ -38,11 +38,11 @@ export function nearest(word: string, known: Iterable<string>): string | undefin
 }
 
 /** Maximum number of words in a message. */
-const MOST_LISTED = 20;
+const MAX_LISTED = 20;
 
 function listed(known: readonly string[]): string {
-  if (known.length <= 2 * MOST_LISTED) return known.join(', ');
-  return `${known.slice(0, MOST_LISTED).join(', ')} and ${known.length - MOST_LISTED} more`;
+  if (known.length <= 2 * MAX_LISTED) return known.join(', ');
+  return `${known.slice(0, MAX_LISTED).join(', ')} and ${known.length - MAX_LISTED} more`;
 }
 
 /** `did you mean "x"?`, or else the known words, or else that there are none. */

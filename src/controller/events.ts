@@ -32,14 +32,14 @@ export interface EventsDeps {
 
 /** The same event on the same object is repeated after this time. */
 const REPEAT_MS = 600_000;
-const MOST_REMEMBERED = 1000;
-const MOST_WAITING = 100;
+const MAX_REMEMBERED = 1000;
+const MAX_WAITING = 100;
 /** Share of the API server's budget: a burst, and then this many per second. */
 const BURST = 25;
 const RATE = 2;
 /** The API server's limit. */
-const MOST_MESSAGE = 1024;
-const MOST_NAME = 253;
+const MAX_MESSAGE_LENGTH = 1024;
+const MAX_NAME_LENGTH = 253;
 
 export class Events {
   /** When each was written, by key, in order of time. */
@@ -63,7 +63,7 @@ export class Events {
     const before = this.#told.get(key);
     if (before !== undefined && now - before < REPEAT_MS) this.deps.done('repeated');
     else if (!isNamespaceName(namespace)) this.deps.done('dropped');
-    else if (this.#waiting.length >= MOST_WAITING || !this.#affordable(now)) this.deps.done('dropped');
+    else if (this.#waiting.length >= MAX_WAITING || !this.#affordable(now)) this.deps.done('dropped');
     else {
       this.#remember(key, now);
       this.#waiting.push({ key, event });
@@ -75,7 +75,7 @@ export class Events {
     this.#told.delete(key);
     this.#told.set(key, now);
     for (const oldest of this.#told.keys()) {
-      if (this.#told.size <= MOST_REMEMBERED) break;
+      if (this.#told.size <= MAX_REMEMBERED) break;
       this.#told.delete(oldest);
     }
   }
@@ -117,12 +117,12 @@ export class Events {
     return {
       apiVersion: 'v1',
       kind: 'Event',
-      metadata: { name: object.name.slice(0, MOST_NAME - suffix.length) + suffix, namespace },
+      metadata: { name: object.name.slice(0, MAX_NAME_LENGTH - suffix.length) + suffix, namespace },
       // A namespace is not in a namespace.
       involvedObject: { ...whom, ...(whom.kind === 'Namespace' ? {} : { namespace }), ...(uid === '' ? {} : { uid }) },
       type,
       reason,
-      message: message.slice(0, MOST_MESSAGE),
+      message: message.slice(0, MAX_MESSAGE_LENGTH),
       source: { component: this.component },
       firstTimestamp: at,
       lastTimestamp: at,

@@ -5,7 +5,7 @@ import { connect as connectTcp } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 
 /** Addresses to try before it counts as a failure. */
-const MOST_TRIES = 3;
+const MAX_ATTEMPTS = 3;
 
 export interface ConnectionOptions {
   readonly host: string;
@@ -45,7 +45,7 @@ export async function openConnection(
 ): Promise<ClientHttp2Session> {
   const addresses = await within(options, lookup(options.host, { all: true }), `looking up ${options.host}`);
   let failure: unknown = new Error(`${options.host} has no address`);
-  for (const { address } of shuffled(addresses, options.random).slice(0, MOST_TRIES)) {
+  for (const { address } of shuffled(addresses, options.random).slice(0, MAX_ATTEMPTS)) {
     try {
       return await openTo(address, options, tls);
     } catch (error) {

@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { which } from './paths.js';
 
 const PORTS = 1000;
-const PATIENCE_MS = 15_000;
+const TIMEOUT_MS = 15_000;
 const POLL_MS = 20;
 /** Time from SIGTERM to SIGKILL. */
 const GRACE_MS = 2000;
@@ -111,12 +111,12 @@ export class Processes {
 
   /** Polls `condition`; rejects if the program ends first or after 15 s. */
   async until(started: Started, what: string, condition: () => Promise<boolean>): Promise<void> {
-    const deadline = Date.now() + PATIENCE_MS;
+    const deadline = Date.now() + TIMEOUT_MS;
     for (;;) {
       if (!alive(started)) throw new Error(`${started.name} ended before it could ${what}${said(started)}`);
       if (await condition()) return;
       if (Date.now() > deadline)
-        throw new Error(`${started.name} did not ${what} in ${PATIENCE_MS / 1000} s${said(started)}`);
+        throw new Error(`${started.name} did not ${what} in ${TIMEOUT_MS / 1000} s${said(started)}`);
       await delay(POLL_MS);
     }
   }

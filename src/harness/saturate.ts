@@ -19,7 +19,7 @@ export interface SaturationOptions extends Omit<MatrixOptions, 'rounds' | 'refer
 /** Minimum share of the requested rate that must be achieved: unsent requests have no latency. */
 const ENOUGH = 0.97;
 /** Maximum share of errors. */
-const MOST_ERRORS = 0.001;
+const MAX_ERROR_RATE = 0.001;
 /** If the subject's cores are less busy than this, something else was the bottleneck. */
 const BUSY = 0.8;
 /** Share of cores that others may use. Above it a rate that does not hold says nothing of the subject. */
@@ -39,7 +39,7 @@ export function pointOf(
   const errors = Object.values(kinds).reduce((sum, count) => sum + count, 0);
   const { p50, p99, p999 } = percentilesOf(latency);
   const rate = done / seconds;
-  const right = done > 0 && errors <= (done + errors) * MOST_ERRORS;
+  const right = done > 0 && errors <= (done + errors) * MAX_ERROR_RATE;
   const held = right && rate >= wantedRate * ENOUGH && { p50, p99, p999 }[percentile] <= limitUs;
   return { wantedRate, rate, cpuUs: sample.cpuUs, p50, p99, p999, errors, held };
 }

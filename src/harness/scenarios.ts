@@ -196,7 +196,7 @@ export const SCENARIOS: readonly Scenario[] = [
 ];
 
 /** Default selection: one of each kind. */
-export const USUAL: readonly string[] = ['h1', 'h1-rate', 'connect', 'h2', 'grpc', 'tcp'];
+export const DEFAULT_SCENARIOS: readonly string[] = ['h1', 'h1-rate', 'connect', 'h2', 'grpc', 'tcp'];
 
 const GIGA = 1e9;
 

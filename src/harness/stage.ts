@@ -32,7 +32,7 @@ export interface StageOptions {
 }
 
 /** Share of wrong or missing answers from which on a subject counts as failed. */
-const MOST_ERRORS = 0.01;
+const MAX_ERROR_RATE = 0.01;
 /** Minimum part of an interrupted load that still counts as a sample. */
 const ENOUGH = 0.5;
 /** Before a load whose latency is judged: the generator compiles its code in the first requests of each load, which would be late for it. */
@@ -92,7 +92,7 @@ export function trouble({ done, errors, statuses, interrupted }: LoadResult): st
   const said = list(Object.fromEntries(Object.entries(statuses).filter(([status]) => !/^(2..|0)$/.test(status))));
   const what = `${list(errors)}${said === '' ? '' : ` (answers ${said})`}`;
   if (right <= 0) return `no answer was right: ${what}`;
-  return wrong / all <= MOST_ERRORS ? null : `${wrong} of ${all} requests failed: ${what}`;
+  return wrong / all <= MAX_ERROR_RATE ? null : `${wrong} of ${all} requests failed: ${what}`;
 }
 
 function runningOf({ name, running }: Contestant): Running {

@@ -6,7 +6,7 @@ import { otlpUrl } from '../otlp/target.js';
 import type { Rendering } from './rendering.js';
 
 /** Of one message: a collector takes 4 MiB by default. */
-const MOST_AT_ONCE = 1000;
+const MAX_BATCH = 1000;
 const CLOSE_MS = 15_000;
 
 export function otlpRendering(target: string, delta: boolean): Rendering {
@@ -24,9 +24,9 @@ export function otlpRendering(target: string, delta: boolean): Rendering {
   return {
     async next(recording) {
       const { histograms } = recording;
-      for (let from = 0; from < histograms.length; from += MOST_AT_ONCE)
+      for (let from = 0; from < histograms.length; from += MAX_BATCH)
         exporter.offer(
-          otlpMetrics({ ...recording, histograms: histograms.slice(from, from + MOST_AT_ONCE) }, resource, delta),
+          otlpMetrics({ ...recording, histograms: histograms.slice(from, from + MAX_BATCH) }, resource, delta),
         );
       // Totals are sent once; an interval must not hold back the next one.
       if (!delta) await exporter.idle();

@@ -17,12 +17,12 @@ export interface Offer {
 export const part = (from: string, text: string): Part => ({ file: from, bytes: Buffer.from(text, 'latin1') });
 
 /** Maximum length of a reported problem. */
-const MOST_TEXT = 1000;
+const MAX_TEXT_LENGTH = 1000;
 
 /** Messages contain text from others: they stay on one line, and of readable length. */
 function oneLine(text: string): string {
   const line = text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ');
-  return line.length <= MOST_TEXT ? line : `${line.slice(0, MOST_TEXT)}...`;
+  return line.length <= MAX_TEXT_LENGTH ? line : `${line.slice(0, MAX_TEXT_LENGTH)}...`;
 }
 
 export class IdentityProblem extends Error {

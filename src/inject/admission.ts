@@ -42,8 +42,8 @@ export type Reviewed =
 
 const VERSION = 'admission.k8s.io/v1';
 /** Longer warnings may be cut off by API servers (120 characters are recommended, 256 the limit). */
-const MOST_WARNING = 256;
-const MOST_WARNINGS = 20;
+const MAX_WARNING_LENGTH = 256;
+const MAX_WARNINGS = 20;
 
 /** RFC 6902 as a review carries it. */
 const encoded = (patch: readonly unknown[]): string => Buffer.from(JSON.stringify(patch)).toString('base64');
@@ -78,8 +78,8 @@ function misfit(review: unknown): string | null {
 const warningsOf = (problems: readonly InjectProblem[]): readonly string[] =>
   problems
     .filter(({ severity }) => severity === 'warning')
-    .slice(0, MOST_WARNINGS)
-    .map((problem) => `sluice: ${problemText(problem)}`.slice(0, MOST_WARNING));
+    .slice(0, MAX_WARNINGS)
+    .map((problem) => `sluice: ${problemText(problem)}`.slice(0, MAX_WARNING_LENGTH));
 
 function ownerOf(object: PlainMap): Outcome['owner'] {
   const references = asMap(object.metadata).ownerReferences;

@@ -26,12 +26,12 @@ interface Found {
 export type PortNames = ReadonlyMap<string, readonly number[]>;
 
 /** Longer texts are not valid values; annotations have 256 KiB together, and a variable 128 (execve(2)). */
-const MOST_TEXT = 4096;
-const MOST_VARIABLES_TEXT = 64 * 1024;
+const MAX_TEXT_LENGTH = 4096;
+const MAX_VARIABLES_TEXT_LENGTH = 64 * 1024;
 /** Maximum entries of a list: netfilter rules take 15 ports each. */
-const MOST_ENTRIES = 1000;
+const MAX_ENTRIES = 1000;
 /** Maximum number of problems to report for one pod. */
-const MOST_PROBLEMS = 100;
+const MAX_PROBLEMS = 100;
 
 /** Reads settings from layers, the most important first; collects problems with them. */
 export class Layers {
@@ -54,8 +54,8 @@ export class Layers {
   }
 
   #warn({ object, annotation }: Found, entry: string, message: string): void {
-    if (this.problems.length >= MOST_PROBLEMS) return;
-    const shown = entry.length > MOST_TEXT ? `${entry.slice(0, MOST_TEXT)}…` : entry;
+    if (this.problems.length >= MAX_PROBLEMS) return;
+    const shown = entry.length > MAX_TEXT_LENGTH ? `${entry.slice(0, MAX_TEXT_LENGTH)}…` : entry;
     this.problems.push({ object, annotation, entry: shown, message, severity: 'warning' });
   }
 
@@ -63,8 +63,8 @@ export class Layers {
   value<T>(name: Setting | OwnSetting, read: (text: string) => Read<T>): T | null {
     for (const found of this.#all(name)) {
       if (found.text === '') continue;
-      const isLong = found.text.length > MOST_TEXT;
-      const result = isLong ? { problem: `has more than ${MOST_TEXT} characters` } : read(found.text);
+      const isLong = found.text.length > MAX_TEXT_LENGTH;
+      const result = isLong ? { problem: `has more than ${MAX_TEXT_LENGTH} characters` } : read(found.text);
       if ('value' in result) {
         this.#counted.set(name, found);
         return result.value;
@@ -91,9 +91,9 @@ export class Layers {
         .filter((entry) => entry !== '');
       if (entries.length === 0 && found.text !== '' && !adds)
         this.#warn(found, found.text, `${JSON.stringify(found.text)} has no entries; for an empty list write ""`);
-      if (entries.length > MOST_ENTRIES)
-        this.#warn(found, entries[MOST_ENTRIES], `has more than ${MOST_ENTRIES} entries; only the first ones are used`);
-      const own = entries.slice(0, MOST_ENTRIES).flatMap((entry) => read(entry, found));
+      if (entries.length > MAX_ENTRIES)
+        this.#warn(found, entries[MAX_ENTRIES], `has more than ${MAX_ENTRIES} entries; only the first ones are used`);
+      const own = entries.slice(0, MAX_ENTRIES).flatMap((entry) => read(entry, found));
       items = adds ? [...items, ...own] : own;
     }
     return items;
@@ -143,8 +143,8 @@ export class Layers {
   ): T[] {
     const [found] = this.#all(name);
     if (found === undefined || found.text === '') return [];
-    if (found.text.length > MOST_VARIABLES_TEXT) {
-      this.#warn(found, found.text, `has more than ${MOST_VARIABLES_TEXT} characters`);
+    if (found.text.length > MAX_VARIABLES_TEXT_LENGTH) {
+      this.#warn(found, found.text, `has more than ${MAX_VARIABLES_TEXT_LENGTH} characters`);
       return [];
     }
     const { variables, problems } = read(found.text);
@@ -158,7 +158,7 @@ export class Layers {
       for (const [annotation, entry] of Object.entries(annotations)) {
         const name = named(annotation);
         const why = name === null ? null : withoutMeaning(name);
-        if (why === null || this.problems.length >= MOST_PROBLEMS) continue;
+        if (why === null || this.problems.length >= MAX_PROBLEMS) continue;
         const known = typeof why !== 'string';
         const message = known ? `has no meaning here: ${why.instead}` : why;
         const severity = known && why.matters !== true ? 'note' : 'warning';

@@ -8,11 +8,11 @@ import { hiddenKey } from './merges.js';
 import { isMap, type PlainMap, textOf } from './plain.js';
 import { type Splice, spliced, TextEdits } from './text-edits.js';
 import { isFlow, Places, Unchangeable } from './text-places.js';
-import { documentsOf, duplicateKey, MOST_ALIASES, type Style, type YamlDocument } from './yaml-text.js';
+import { documentsOf, duplicateKey, MAX_ALIASES, type Style, type YamlDocument } from './yaml-text.js';
 
 /** Maximum size of a file, and of all documents in it. */
-export const MOST_BYTES = 8 << 20;
-export const MOST_DOCUMENTS = 10_000;
+export const MAX_BYTES = 8 << 20;
+export const MAX_DOCUMENTS = 10_000;
 
 /** A manifest that can't be used, with its place. */
 export class ManifestProblem extends Error {
@@ -91,7 +91,7 @@ function objectIn(
     );
   let value: unknown;
   try {
-    value = source.toJS({ maxAliasCount: MOST_ALIASES });
+    value = source.toJS({ maxAliasCount: MAX_ALIASES });
   } catch (problem) {
     if (problem instanceof RangeError) throw problem;
     throw wrong(problem instanceof ReferenceError ? 'has too many aliases' : String(problem));
@@ -101,7 +101,7 @@ function objectIn(
 
 /** Throws a ManifestProblem if the text is invalid. */
 export function readManifest(text: string, file: string): Manifest {
-  if (text.length > MOST_BYTES) throw new ManifestProblem(file, 0, 0, `is larger than ${MOST_BYTES >> 20} MiB`);
+  if (text.length > MAX_BYTES) throw new ManifestProblem(file, 0, 0, `is larger than ${MAX_BYTES >> 20} MiB`);
   const json = jsonTexts(text);
   if (json !== null) {
     const parts = json.map(({ line, value }, index) => {
@@ -124,8 +124,8 @@ function partsOf(text: string, file: string): Part[] {
   const parts: Part[] = [];
   const isTemplate = text.includes('{{') || text.includes('{%');
   for (const source of documentsOf(text, lines)) {
-    if (parts.length === MOST_DOCUMENTS)
-      throw new ManifestProblem(file, 0, 0, `has more than ${MOST_DOCUMENTS} documents`);
+    if (parts.length === MAX_DOCUMENTS)
+      throw new ManifestProblem(file, 0, 0, `has more than ${MAX_DOCUMENTS} documents`);
     const begin = source.contents?.range?.[0] ?? source.range[0];
     const number = parts.length + 1;
     const lineOf = (offset: number): number => Math.max(1, lines.linePos(offset).line);
@@ -204,7 +204,7 @@ function isRight(text: string, wanted: Values): boolean {
   for (const source of documentsOf(text)) {
     const value = wanted[index++];
     if (value === undefined || source.errors.length > 0 || duplicateKey(source) !== null) return false;
-    if (!same(source.toJS({ maxAliasCount: MOST_ALIASES }) ?? null, value)) return false;
+    if (!same(source.toJS({ maxAliasCount: MAX_ALIASES }) ?? null, value)) return false;
   }
   return index === wanted.length;
 }

@@ -1,5 +1,5 @@
 // The properties of a pod that matter to the injector.
-import { MOST_PROBES, parseProbeList } from '../config/lists.js';
+import { MAX_PROBES, parseProbeList } from '../config/lists.js';
 import { attempt } from '../config/values.js';
 import { asMap, at, isMap, mapsIn, type PlainMap, textOf, textsOf } from './plain.js';
 
@@ -80,7 +80,7 @@ export function probes(pod: PodView): string[] {
       if (text !== null) found.add(text);
     }
   }
-  return [...found].slice(0, MOST_PROBES);
+  return [...found].slice(0, MAX_PROBES);
 }
 
 /** Its service account; `serviceAccount` is the older name of the field. */

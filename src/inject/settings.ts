@@ -22,7 +22,7 @@ import {
 
 export const ADMIN_PORT = 4191;
 export const PROXY_USER = 2102;
-const MOST_ID = 2 ** 31 - 1;
+const MAX_ID = 2 ** 31 - 1;
 
 export interface Ports {
   readonly inbound: number;
@@ -162,8 +162,8 @@ export function readSettings(layers: Layers): Settings {
     resources,
     workers: workersOf(layers, resources),
     // Root's connections must not bypass the proxy.
-    uid: layers.value('proxy-uid', (id) => whole(id, 1, MOST_ID)) ?? PROXY_USER,
-    gid: layers.value('proxy-gid', (id) => whole(id, 1, MOST_ID)),
+    uid: layers.value('proxy-uid', (id) => whole(id, 1, MAX_ID)) ?? PROXY_USER,
+    gid: layers.value('proxy-gid', (id) => whole(id, 1, MAX_ID)),
     logLevel: layers.value('proxy-log-level', logLevel),
     accessLog: layers.value('access-log', accessLog),
     adminShutdown: layers.value('proxy-admin-shutdown', onOff) ?? false,

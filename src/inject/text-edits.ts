@@ -18,7 +18,7 @@ import {
 import { lastMerge } from './merges.js';
 import { isMap, type PlainMap } from './plain.js';
 import { type Hold, isFlow, Places, rangeOf, TOP, Unchangeable } from './text-places.js';
-import { block, flow, json, MOST_ALIASES, type Style, scalarText } from './yaml-text.js';
+import { block, flow, json, MAX_ALIASES, type Style, scalarText } from './yaml-text.js';
 
 export interface Splice {
   readonly start: number;
@@ -331,7 +331,7 @@ export class TextEdits {
   }
 
   #writeOut(alias: Alias, source: Node, path: readonly unknown[]): void {
-    const value: unknown = source.toJS(this.document, { maxAliasCount: MOST_ALIASES });
+    const value: unknown = source.toJS(this.document, { maxAliasCount: MAX_ALIASES });
     const parent = path.at(-1);
     const above = path.at(-2);
     if (isPair(parent) && isYamlMap(above)) {

@@ -91,7 +91,7 @@ const UNITS: Readonly<Record<string, number>> = {
 /** Both signs for micro, as in Go. */
 const PART = /(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|μs|ns)/g;
 /** Maximum of our timers, 596 hours. */
-const MOST_MS = 2 ** 31 - 1;
+const MAX_MS = 2 ** 31 - 1;
 
 /** Milliseconds of a duration in Go's notation: `90s`, `1m30s`. */
 export function duration(text: string): Read<number> {
@@ -100,7 +100,7 @@ export function duration(text: string): Read<number> {
   if (whole) for (const [, number, unit] of text.matchAll(PART)) value += Number(number) * UNITS[unit];
   value = Math.round(value);
   if (!whole) return { problem: `${quoted(text)} is not a duration such as 500ms, 90s or 1m30s` };
-  return value >= 1 && value <= MOST_MS ? { value } : { problem: `${quoted(text)} is not from 1ms to 596h` };
+  return value >= 1 && value <= MAX_MS ? { value } : { problem: `${quoted(text)} is not from 1ms to 596h` };
 }
 
 /** A duration as the configuration has them. */

@@ -2,7 +2,7 @@
 import { Composer, type Document, isScalar, LineCounter, type ParsedNode, Parser, stringify, visit } from 'yaml';
 
 /** Limit on uses of an anchor times uses within it: more is an attack. */
-export const MOST_ALIASES = 1000;
+export const MAX_ALIASES = 1000;
 
 /** kubectl's reader is YAML 1.1: `yes` is true, 0644 is octal, and `<<` merges. But times and base-60 numbers are text. */
 const READ = {

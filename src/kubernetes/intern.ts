@@ -1,6 +1,6 @@
 // Interns texts shared by many objects (names of namespaces, nodes, zones, accounts), and small objects within them.
 
-const MOST = 50_000;
+const MAX_TEXTS = 50_000;
 
 export class Texts {
   readonly #known = new Map<string, string>();
@@ -11,7 +11,7 @@ export class Texts {
     const known = this.#known.get(text);
     if (known !== undefined) return known;
     // Existing users keep their text; later ones get another copy.
-    if (this.#known.size >= MOST) this.#known.clear();
+    if (this.#known.size >= MAX_TEXTS) this.#known.clear();
     this.#known.set(text, text);
     return text;
   }
@@ -22,7 +22,7 @@ export class Texts {
     const known = this.#objects.get(key);
     // Objects of a kind are of one type.
     if (known !== undefined) return known as T;
-    if (this.#objects.size >= MOST) this.#objects.clear();
+    if (this.#objects.size >= MAX_TEXTS) this.#objects.clear();
     this.#objects.set(key, object);
     return object;
   }

@@ -15,7 +15,7 @@ export const spansOf = (ports: Iterable<number>): PortSpan[] => [...ports].map((
 
 /** Many objects have the same text. */
 const known = new Map<string, PortAnnotation>();
-const MOST_KNOWN = 1000;
+const MAX_KNOWN = 1000;
 
 export function readPortAnnotation(text: string): PortAnnotation {
   const found = known.get(text);
@@ -23,7 +23,7 @@ export function readPortAnnotation(text: string): PortAnnotation {
   const trimmed = text.trim();
   const adds = trimmed.startsWith('+');
   const read = { adds, ...parsePortList(adds ? trimmed.slice(1) : trimmed) };
-  if (known.size >= MOST_KNOWN) known.clear();
+  if (known.size >= MAX_KNOWN) known.clear();
   known.set(text, read);
   return read;
 }

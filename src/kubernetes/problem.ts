@@ -4,12 +4,12 @@ import { isObject, type JsonObject, textIn } from './json.js';
 /** Kinds of failures without a status; the metrics count by these and by status. */
 export type Failure = 'status' | 'unreachable' | 'timeout' | 'too-large' | 'garbage' | 'credentials' | 'closed';
 
-const MOST_TEXT = 400;
+const MAX_TEXT_LENGTH = 400;
 
 /** Messages contain text from others: they stay on one line, and of readable length. */
 export function oneLine(text: string): string {
   const line = text.replace(/[\p{Cc}\p{Z}]+/gu, ' ').trim();
-  return line.length <= MOST_TEXT ? line : `${line.slice(0, MOST_TEXT)}...`;
+  return line.length <= MAX_TEXT_LENGTH ? line : `${line.slice(0, MAX_TEXT_LENGTH)}...`;
 }
 
 export interface Call {
@@ -58,7 +58,7 @@ export function problemOfAnswer(call: Call, status: number, body: string, retryA
   } catch {
     // A proxy in between may answer in its own words.
   }
-  const message = textIn(said, 'message') || body.slice(0, MOST_TEXT);
+  const message = textIn(said, 'message') || body.slice(0, MAX_TEXT_LENGTH);
   const what = `status ${status}${message === '' ? '' : ` (${oneLine(message)})`}`;
   return new ApiProblem(call, 'status', status, textIn(said, 'reason'), what, waitOf(retryAfter, said));
 }

@@ -66,7 +66,7 @@ const TOO_MANY = 429;
 const INTERNAL = 500;
 const AWAY: readonly Failure[] = ['unreachable', 'timeout', 'credentials'];
 /** After this many refusals of what was asked, start over. */
-const MOST_REFUSALS = 3;
+const MAX_REFUSALS = 3;
 const LARGEST_PAGE = 10_000;
 /** Maximum wait that a server may request. */
 const LONGEST_ASKED_MS = 120_000;
@@ -174,7 +174,7 @@ export class Reflector<T> {
     status.problem = error instanceof Error ? error.message : String(error);
     if (problem?.failure === 'too-large') this.#page = Math.max(1, Math.floor(this.#page / 2));
     // A refused watch may be due to its version; an unavailable server says nothing about that.
-    if (this.#version !== '' && !isAway(problem) && ++this.#refusals >= MOST_REFUSALS) this.#version = '';
+    if (this.#version !== '' && !isAway(problem) && ++this.#refusals >= MAX_REFUSALS) this.#version = '';
     this.#options.told?.(status);
     // Others were told the same wait: they should not all return at once.
     const asked = Math.min(problem?.retryAfterMs ?? 0, LONGEST_ASKED_MS) * (1 + this.deps.random() / 10);

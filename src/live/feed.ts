@@ -9,7 +9,7 @@ import type { LiveState } from './state.js';
 /** Between two events, ms. */
 export const TICK_MS = 1000;
 /** Where there is so much to tell that it takes long, events come less often: it is to cost no more than this share of a core, but no later than this, ms. */
-const MOST_SHARE = 0.02;
+const MAX_CPU_SHARE = 0.02;
 const LATEST_TICK_MS = 3000;
 /** The first one comes sooner: a page has something to show then. */
 const FIRST_MS = 200;
@@ -114,7 +114,7 @@ export class LiveFeed {
     this.#tell(assemble(this.#before, now, LIVE_LIMITS, this.facts));
     if (this.#listeners.size === 0) return;
     this.#before = now;
-    const worth = (this.clock.now() - begun) / MOST_SHARE;
+    const worth = (this.clock.now() - begun) / MAX_CPU_SHARE;
     this.#cancel = this.clock.later(() => this.#tick(), Math.min(Math.max(TICK_MS, worth), LATEST_TICK_MS));
   }
 

@@ -11,7 +11,7 @@ import { type Between, keyOf } from './moment.js';
 import type { LiveEndpoint, LiveLatency, LiveRoute, LiveService } from './state.js';
 
 /** Services, and endpoints, whose distributions are told, the busiest: one is a few hundred octets. */
-const MOST_DISTRIBUTIONS = 50;
+const MAX_DISTRIBUTIONS = 50;
 
 const ENDPOINT_LATENCY = ENDPOINT_HISTOGRAMS.indexOf('response_latency_us');
 
@@ -148,7 +148,7 @@ function routesOf(between: Between, { cells }: MetricsSnapshot['services'][numbe
 /** Those whose distributions are told. */
 function busiestOf<Series>(all: readonly Series[], requests: (series: Series) => number): ReadonlySet<Series> {
   const counted = all.map((series) => ({ series, requests: requests(series) })).filter((one) => one.requests > 0);
-  const busiest = counted.toSorted((a, b) => b.requests - a.requests).slice(0, MOST_DISTRIBUTIONS);
+  const busiest = counted.toSorted((a, b) => b.requests - a.requests).slice(0, MAX_DISTRIBUTIONS);
   return new Set(busiest.map(({ series }) => series));
 }
 

@@ -4,7 +4,7 @@ const NEVER = Number.POSITIVE_INFINITY;
 /** Pause before redialling a connection that has failed twice in a row; doubled with each further failure. */
 const MIN_PAUSE_US = 10_000;
 const MAX_PAUSE_US = 1_000_000;
-const MOST_FAILURES = 20;
+const MAX_FAILURES = 20;
 
 export class Retries {
   /** Connections to redial this turn: not where one is dropped, because its slot may be in use there. */
@@ -28,7 +28,7 @@ export class Retries {
 
   /** The connection has ended. Returns the pause before redialling, µs. */
   pause(connection: number, inOrder: boolean): number {
-    const failures = inOrder ? 0 : Math.min(this.failures[connection] + 1, MOST_FAILURES);
+    const failures = inOrder ? 0 : Math.min(this.failures[connection] + 1, MAX_FAILURES);
     this.failures[connection] = failures;
     return failures <= 1 ? 0 : Math.min(MAX_PAUSE_US, MIN_PAUSE_US * 2 ** (failures - 2));
   }

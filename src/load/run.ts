@@ -12,7 +12,7 @@ import { type LoadTask, ORDER } from './task.js';
 
 const THREAD_FILE = fileURLToPath(new URL('../../workers/load.js', import.meta.url));
 /** Interval for watching threads before they begin and after the measured time; ms. */
-const LOOK_MS = 5;
+const POLL_MS = 5;
 const INTERVAL_MS = 1000;
 /** Time from the order to the start, so that all threads have seen it. */
 const LEAD_US = 60_000;
@@ -107,7 +107,7 @@ class Crew {
   /** Waits until all connections are established, as far as possible. */
   async prepare(signal: AbortSignal): Promise<void> {
     const { measured, count } = this;
-    while (measured.least(AT.PHASE) < PHASE.PREPARED && !signal.aborted) await sleep(LOOK_MS);
+    while (measured.least(AT.PHASE) < PHASE.PREPARED && !signal.aborted) await sleep(POLL_MS);
     const failed = measured.sum(AT.FAILED);
     if (failed < count) return;
     const errors = measured.errors();
@@ -136,7 +136,7 @@ class Crew {
       left = true;
     });
     // The threads close what they opened. A hanging one is not awaited.
-    for (const until = performance.now() + 2000; !left && performance.now() < until; ) await sleep(LOOK_MS);
+    for (const until = performance.now() + 2000; !left && performance.now() < until; ) await sleep(POLL_MS);
     await Promise.all(this.threads.map((thread) => thread.terminate()));
   }
 }
@@ -192,7 +192,7 @@ class Watch {
         next = this.after(now, from);
       }
       // After the planned end it may be over at any time.
-      await sleep(now >= until - 1000 ? LOOK_MS : Math.max(1, Math.min(20, (next - now) / 1000)));
+      await sleep(now >= until - 1000 ? POLL_MS : Math.max(1, Math.min(20, (next - now) / 1000)));
     }
     signal.removeEventListener('abort', stop);
     this.look(monotonic(), from);

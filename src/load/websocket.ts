@@ -17,9 +17,9 @@ const OPCODE = { CONTINUATION: 0, TEXT: 1, BINARY: 2, CLOSE: 8, PING: 9, PONG: 1
 const FIN = 0x80;
 const MASKED = 0x80;
 const MASK_BYTES = 4;
-const MOST_HEADER = 10;
+const MAX_HEADER = 10;
 /** Octets of the payload of a control frame. */
-const MOST_CONTROL = 125;
+const MAX_CONTROL = 125;
 
 const opcodeOf = (octet: number): number => octet & 15;
 
@@ -76,7 +76,7 @@ export class WebSocketTalk implements Talk {
     const n = shareOf.length;
     this.waits = new Uint8Array(n);
     this.got = new Uint8Array(n);
-    this.header = new Uint8Array(n * MOST_HEADER);
+    this.header = new Uint8Array(n * MAX_HEADER);
     this.left = new Float64Array(n);
   }
 
@@ -156,7 +156,7 @@ export class WebSocketTalk implements Talk {
   /** Reads frames in [start, end). */
   private read(connection: number, socket: number, bytes: Uint8Array, start: number, end: number): void {
     const { got, left, header } = this;
-    const first = connection * MOST_HEADER;
+    const first = connection * MAX_HEADER;
     let at = start;
     while (at < end) {
       const opcode = opcodeOf(header[first]);
@@ -171,7 +171,7 @@ export class WebSocketTalk implements Talk {
         if (got[connection] < this.headerLength(first)) continue;
         left[connection] = this.payloadLength(first);
         // RFC 6455, section 5.5: what is to be sent back is short.
-        if (opcodeOf(header[first]) >= OPCODE.CLOSE && left[connection] > MOST_CONTROL) {
+        if (opcodeOf(header[first]) >= OPCODE.CLOSE && left[connection] > MAX_CONTROL) {
           this.line.tally.unexpected(header, first, got[connection]);
           this.line.lost(connection, ERROR.protocol);
           return;
@@ -218,7 +218,7 @@ export class WebSocketTalk implements Talk {
   /** Length of the header that begins at `first`, as far as known. */
   private headerLength(first: number): number {
     const length = this.header[first + 1] & 127;
-    return this.got[first / MOST_HEADER] < 2 || length < 126 ? 2 : length === 126 ? 4 : 10;
+    return this.got[first / MAX_HEADER] < 2 || length < 126 ? 2 : length === 126 ? 4 : 10;
   }
 
   private payloadLength(first: number): number {

@@ -10,7 +10,7 @@ import { encodeMetrics, type OtlpMetric, type OtlpResource } from './metrics.js'
 import { otlpPoints } from './points.js';
 
 /** Points of one message: encoding so many histograms takes a few milliseconds. */
-export const MOST_POINTS = 100;
+export const MAX_POINTS = 100;
 
 export interface PushDeps {
   readonly reader: Pick<MetricsReader, 'snapshot' | 'hold'>;
@@ -95,7 +95,7 @@ export class MetricsPush {
     try {
       const snapshot = reader.snapshot();
       const span = { startMs: startedMs, endMs: snapshot.atMs, delta: false };
-      for (const metrics of messages(otlpPoints(snapshot), MOST_POINTS)) {
+      for (const metrics of messages(otlpPoints(snapshot), MAX_POINTS)) {
         const points = metrics.reduce((sum, metric) => sum + metric.points.length, 0);
         counts.points += points;
         if (!this.#exporter.offer(encodeMetrics(metrics, span, this.#resource))) counts.dropped.queue += points;

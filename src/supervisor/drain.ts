@@ -5,7 +5,7 @@ import type { Config, ListenerConfig } from '../config/model.js';
 import type { DrainMessage } from '../proxy/snapshot.js';
 
 /** How often to check whether the application is still there, ms. */
-const LOOK_MS = 250;
+const POLL_MS = 250;
 /** Time for unused connections to end after that, ms. */
 const ENDING_MS = 1000;
 
@@ -42,7 +42,7 @@ async function applicationGone(deps: DrainDeps, late: Promise<boolean>): Promise
     const there = deps.neighbours();
     if (there === null) deps.logger.warn('drain: cannot tell whether the application has ended; not waiting for it');
     if (there !== true) return;
-    await Promise.race([sleep(LOOK_MS), late]);
+    await Promise.race([sleep(POLL_MS), late]);
   }
 }
 

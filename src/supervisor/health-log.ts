@@ -9,7 +9,7 @@ import type { HealthChange } from '../proxy/health-changes.js';
 const AGAIN_MS = 5000;
 const keyOf = (service: string, address: string): string => `${service} ${address}`;
 /** Maximum lines per second. */
-const MOST = 20;
+const MAX_LINES_PER_SECOND = 20;
 const SECOND_MS = 1000;
 
 interface Endpoint {
@@ -141,7 +141,7 @@ export class HealthLog {
       this.second = now;
       this.lines = 0;
     }
-    if (this.lines < MOST) {
+    if (this.lines < MAX_LINES_PER_SECOND) {
       this.lines++;
       return true;
     }

@@ -6,7 +6,7 @@ import type { TapRequest } from './request.js';
 
 /** Records a second where nobody says how many. */
 export const DEFAULT_RPS = 100;
-const MOST_TEXT = 1024;
+const MAX_TEXT_LENGTH = 1024;
 const KEYS = ['method', 'path', 'authority', 'service', 'peer', 'status', 'latencyAbove', 'maxRps'] as const;
 type Key = (typeof KEYS)[number];
 
@@ -44,7 +44,7 @@ function named<T>(key: Key, query: URLSearchParams, parse: (text: string) => T):
 
 function parseText(text: string): string {
   if (text === '') throw new ValueError('is empty; leave it out to have all');
-  if (Buffer.byteLength(text) > MOST_TEXT) throw new ValueError(`is longer than ${MOST_TEXT} octets`);
+  if (Buffer.byteLength(text) > MAX_TEXT_LENGTH) throw new ValueError(`is longer than ${MAX_TEXT_LENGTH} octets`);
   return text;
 }
 

@@ -22,7 +22,7 @@ export interface TapRequest {
 }
 
 /** Taps that there may be at once: a bit of a number for each. */
-export const MOST_TAPS = 16;
+export const MAX_TAPS = 16;
 
 /** Whether a request has to be remembered until its end before it is known whether it is one of those that are asked for. */
 export const asksForAnswer = ({ statusTo, latencyAboveMs }: TapRequest): boolean => statusTo > 0 || latencyAboveMs >= 0;

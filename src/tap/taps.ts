@@ -3,7 +3,7 @@
 import type { TapConfig } from '../config/model.js';
 import { Bucket } from './bucket.js';
 import type { TapCounts } from './counts.js';
-import { MOST_TAPS, type TapRecords, type TapRequest } from './request.js';
+import { MAX_TAPS, type TapRecords, type TapRequest } from './request.js';
 
 /** How often somebody who taps is told how it stands, if that has changed, ms. */
 const REPORT_MS = 1000;
@@ -77,7 +77,7 @@ export class Taps {
   /** Begins; returns what ends it, or null where as many listen as may. */
   open(request: TapRequest, reader: TapReader): (() => void) | null {
     const { counts } = this.#deps;
-    if (this.#taps.size >= Math.min(MOST_TAPS, this.#deps.config().listeners)) {
+    if (this.#taps.size >= Math.min(MAX_TAPS, this.#deps.config().listeners)) {
       counts.refused++;
       return null;
     }

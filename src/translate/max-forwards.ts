@@ -10,7 +10,7 @@ import type { Head } from '../http1/head.js';
 
 const MAX_FORWARDS = ascii('max-forwards');
 /** The largest number to forward: larger ones are reduced to this (it "SHOULD" be the lesser of the two). */
-const MOST = 2 ** 31 - 1;
+const MAX_VALUE = 2 ** 31 - 1;
 /** Length of MOST. */
 export const MAX_FORWARDS_BYTES = 10;
 const ZERO = 0x30;
@@ -34,7 +34,7 @@ export function spendForward(bytes: Uint8Array, head: Head): number {
   const end = fields[found + 3];
   let left = forwards(bytes, fields[found + 2], end);
   if (left <= 0) return left < 0 ? MESSAGE_ERROR.MAX_FORWARDS : last(head.method);
-  left = Math.min(left - 1, MOST);
+  left = Math.min(left - 1, MAX_VALUE);
   // From the end, because the existing number is at least as long.
   let at = end;
   do {
@@ -59,7 +59,7 @@ export function spendListed(bytes: Uint8Array, list: FieldList, at: number): num
   const start = list.valueAt[found];
   const left = forwards(bytes, start, start + list.valueLength[found]);
   if (left <= 0) return left < 0 ? MESSAGE_ERROR.MAX_FORWARDS : last(list.facts.method);
-  const end = putDecimal(bytes, Math.min(left - 1, MOST), at, at + MAX_FORWARDS_BYTES);
+  const end = putDecimal(bytes, Math.min(left - 1, MAX_VALUE), at, at + MAX_FORWARDS_BYTES);
   list.replace(found, at, end - at);
   return 0;
 }
@@ -71,7 +71,7 @@ function forwards(bytes: Uint8Array, start: number, end: number): number {
   for (let p = start; p < end; p++) {
     const digit = bytes[p] - ZERO;
     if (digit < 0 || digit > 9) return -1;
-    value = Math.min(value * 10 + digit, MOST + 1);
+    value = Math.min(value * 10 + digit, MAX_VALUE + 1);
   }
   return value;
 }

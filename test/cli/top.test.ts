@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { table } from '../../src/cli/tables.js';
-import { MOST_ROWS, TopTable, topColumns } from '../../src/cli/top-table.js';
+import { MAX_ROWS, TopTable, topColumns } from '../../src/cli/top-table.js';
 import { inherited } from '../support/sluice.js';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
@@ -40,8 +40,8 @@ describe('the table of sluice top', () => {
 
   it('is bounded, whatever paths there are, and harmless', () => {
     const top = new TopTable();
-    for (let i = 0; i < MOST_ROWS + 50; i++) top.note({ ...request, path: `/${i}\u001b[2J${'x'.repeat(3000)}` });
-    assert.deepEqual([top.count, top.others, top.rows().length], [MOST_ROWS + 50, 50, MOST_ROWS]);
+    for (let i = 0; i < MAX_ROWS + 50; i++) top.note({ ...request, path: `/${i}\u001b[2J${'x'.repeat(3000)}` });
+    assert.deepEqual([top.count, top.others, top.rows().length], [MAX_ROWS + 50, 50, MAX_ROWS]);
     const text = table(topColumns(true), top.rows(), { width: Number.POSITIVE_INFINITY, wide: true, none: '' }).join(
       '',
     );

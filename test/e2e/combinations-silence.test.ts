@@ -8,7 +8,7 @@ import type { Arrived, Call, Leg } from './combinations-legs.js';
 import { type Cell, COMBINATIONS, Stage, title } from './combinations-support.js';
 
 /** How long the tests wait for what a limit of at most 4 s must do. */
-const PATIENCE_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 const LIMITS = [
   'limits:',
   '  slab: 8MiB',
@@ -34,14 +34,14 @@ async function talk([call, arrived]: readonly [Leg, Leg]): Promise<void> {
 
 /** Talks until `done`. */
 async function converse(tunnel: readonly [Leg, Leg], done: () => boolean): Promise<void> {
-  for (const end = performance.now() + PATIENCE_MS; !done(); await wait(20)) {
+  for (const end = performance.now() + TIMEOUT_MS; !done(); await wait(20)) {
     assert.ok(performance.now() < end, 'it goes on and on');
     await talk(tunnel);
   }
 }
 
 async function over(leg: Leg, what: string): Promise<void> {
-  await eventually(() => leg.over !== null, what, PATIENCE_MS);
+  await eventually(() => leg.over !== null, what, TIMEOUT_MS);
 }
 
 function tunnels(cell: () => Cell): void {

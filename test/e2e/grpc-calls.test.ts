@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
 import { content, digestOf } from '../support/content.js';
 import { quiet, startGateway, tearDown } from '../support/gateway.js';
-import { GrpcClient, type GrpcEndpoint, grpcEndpoint, type Outcome, send, USUAL } from '../support/grpc.js';
+import { GrpcClient, type GrpcEndpoint, grpcEndpoint, type Outcome, send, DEFAULT_HANDLERS } from '../support/grpc.js';
 import { Http2Client, http2Endpoint } from '../support/http2.js';
 import { availableExecutors, type Sluice } from '../support/sluice.js';
 
@@ -52,7 +52,7 @@ for (const io of await availableExecutors()) {
       endpoint = await grpcEndpoint({
         unary: (call, answer) => {
           const [wanted] = call.metadata.get('fail');
-          if (wanted === undefined) return USUAL.unary(call, answer);
+          if (wanted === undefined) return DEFAULT_HANDLERS.unary(call, answer);
           const late = new Metadata();
           late.set('x-why', 'because');
           if (call.metadata.get('early').length > 0) call.sendMetadata(new Metadata());
@@ -60,7 +60,7 @@ for (const io of await availableExecutors()) {
         },
         expand: (call) => {
           const [wanted] = call.metadata.get('fail');
-          if (wanted === undefined) return USUAL.expand(call);
+          if (wanted === undefined) return DEFAULT_HANDLERS.expand(call);
           for (const byte of call.request) call.write(Buffer.of(byte));
           const failure: Partial<StatusObject> = { code: Number(wanted), details: 'half way' };
           return call.emit('error', failure);

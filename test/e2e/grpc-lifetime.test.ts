@@ -6,7 +6,7 @@ import { after, afterEach, describe, it } from 'node:test';
 import { Metadata, type ServerDuplexStream, type ServerWritableStream, status } from '@grpc/grpc-js';
 import { content, digestOf } from '../support/content.js';
 import { type Gateway, quiet, startGateway, tearDown } from '../support/gateway.js';
-import { GrpcClient, type GrpcEndpoint, grpcEndpoint, type Handlers, send, USUAL } from '../support/grpc.js';
+import { GrpcClient, type GrpcEndpoint, grpcEndpoint, type Handlers, send, DEFAULT_HANDLERS } from '../support/grpc.js';
 import { http2Endpoint } from '../support/http2.js';
 import { availableExecutors, type Executor, eventually, type Sluice } from '../support/sluice.js';
 import { deadPort } from '../support/tcp.js';
@@ -380,7 +380,7 @@ for (const io of await availableExecutors()) {
 
   describe(`gRPC answers of Sluice on ${io}`, () => {
     it('are gRPC: DEADLINE_EXCEEDED for a timeout, UNAVAILABLE where nobody may answer', async () => {
-      const server = await endpoint({ unary: () => undefined, expand: USUAL.expand });
+      const server = await endpoint({ unary: () => undefined, expand: DEFAULT_HANDLERS.expand });
       const sluice = await start([server.address], { service: '    responseTimeout: 200ms' });
       const client = clientOf(sluice);
       const { status: end } = await client.unary(content(1));

@@ -16,7 +16,7 @@ import { accessLines, ask } from './pods-support.js';
 const why = enterLab(import.meta.url);
 const SERVICE = ['10.96.0.80', 'fd96::80'] as const;
 const TWO_HOURS_MS = 2 * 3_600_000;
-const MOST_MS = 120_000;
+const TIMEOUT_MS = 120_000;
 
 /** Issues what volumes ask for. */
 class Driver extends GivenObjects {
@@ -99,7 +99,7 @@ describe('certificates from a csi-driver', { skip: why === '' ? false : why }, (
       assert.equal(status, 200);
       return accessLines(web).some((line) => line.path === path && line.identity === nameOf('client'));
     };
-    await eventually(asked, `${path} of ${nameOf('client')}`, MOST_MS);
+    await eventually(asked, `${path} of ${nameOf('client')}`, TIMEOUT_MS);
   }
 
   const leftSeconds = (pod: RunningPod): Promise<number> => pod.metric('sluice_identity_expires_in_seconds');
@@ -118,7 +118,7 @@ describe('certificates from a csi-driver', { skip: why === '' ? false : why }, (
       await eventually(
         async () => (await leftSeconds(pod)) > TWO_HOURS_MS / 1000,
         `${pod.name} has the next one`,
-        MOST_MS,
+        TIMEOUT_MS,
       );
       await known(`/renewed-${pod.name}`);
     }

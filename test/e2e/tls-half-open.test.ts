@@ -15,7 +15,7 @@ const FILES = 40_000;
 /** By what they have said: how many. */
 const WANTED = { nothing: 6_800, half: 1_600, hello: 1_600 } as const;
 const AT_ONCE = 500;
-const PATIENCE_MS = 60_000;
+const TIMEOUT_MS = 60_000;
 /** Of the default limits.tls.maxHandshakes, and of all others, KiB (docs/tls.md), as far as they go; and what allocators keep of it. */
 const HELD_KIB = 1024 * 57 + 10_000 * 2;
 const SLACK_KIB = 100 << 10;
@@ -119,7 +119,7 @@ services:
       await eventually(
         async () => (await gauge('sluice_tls_open_connections')) === count.nothing + 1,
         'all have been accepted',
-        PATIENCE_MS,
+        TIMEOUT_MS,
       );
       await begin(count.half, hello.subarray(0, hello.length >> 1));
       await begin(count.hello, hello);
@@ -147,14 +147,14 @@ services:
         (await gauge('sluice_tls_open_connections')) === 1 &&
         (await gauge('sluice_tls_open_handshakes')) === 0 &&
         (await gauge('sluice_tls_handshakes_waiting')) === 0;
-      await eventually(over, 'none is left', PATIENCE_MS);
+      await eventually(over, 'none is left', TIMEOUT_MS);
       await ask();
       await eventually(
         async () => (await gauge('sluice_slab_buffers')) === (await gauge('sluice_slab_free_buffers')),
         'all buffers are free',
-        PATIENCE_MS,
+        TIMEOUT_MS,
       );
-      await eventually(() => files() <= filesBefore, 'all descriptors are closed', PATIENCE_MS);
+      await eventually(() => files() <= filesBefore, 'all descriptors are closed', TIMEOUT_MS);
     });
   });
 }

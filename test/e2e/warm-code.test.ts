@@ -15,9 +15,9 @@ const BATCH = 50;
  * Functions that may be compiled anew, by name, of which there are several of one name. Where the code of a rehearsal is lost there are more
  * than a hundred.
  */
-const MOST = 40;
+const MAX_COMPILED = 40;
 /** What is discarded under traffic: code for what no rehearsal shows, of which little is in a simple request. Where shapes differ it is 30. */
-const MOST_BAILOUTS = 20;
+const MAX_BAILOUTS = 20;
 
 const names = (log: string): string[] =>
   [...log.matchAll(/^\[completed optimizing \S+ <JSFunction ([^ >]+)/gm)].map(([, name]) => name);
@@ -52,7 +52,7 @@ services: { one: { protocol: http1, endpoints: ["${endpoint.address}"] } }
   const after = readFileSync(file, 'latin1').slice(before.length);
   const known = new Set(names(before));
   const again = names(after).filter((name) => known.has(name));
-  assert.ok(again.length <= MOST, `${again.length} functions were compiled again: ${again}`);
+  assert.ok(again.length <= MAX_COMPILED, `${again.length} functions were compiled again: ${again}`);
   const bailouts = [...after.matchAll(/^\[bailout \(kind: [^,]+, reason: ([^)]*)\).* <JSFunction ([^ >]+)/gm)];
-  assert.ok(bailouts.length <= MOST_BAILOUTS, bailouts.map(([line]) => line.slice(0, 160)).join('\n'));
+  assert.ok(bailouts.length <= MAX_BAILOUTS, bailouts.map(([line]) => line.slice(0, 160)).join('\n'));
 });

@@ -67,7 +67,7 @@ const choice: fc.Arbitrary<Choice> = fc.record({
   huffmanName: fc.boolean(),
   huffmanValue: fc.boolean(),
 });
-const USUAL: Choice[] = [{ kind: 1, indexed: true, namedByIndex: true, huffmanName: true, huffmanValue: true }];
+const COMMON: Choice[] = [{ kind: 1, indexed: true, namedByIndex: true, huffmanName: true, huffmanValue: true }];
 const TABLE_SIZES = [0, 31, 33, 64, 100, 200, 1000, 4096];
 
 /** A block that one of three connections sends: one of a few messages, so that things repeat. */
@@ -80,7 +80,7 @@ interface Step {
 const step: fc.Arbitrary<Step> = fc.record({
   connection: fc.nat({ max: 2 }),
   message: fc.nat(),
-  choices: fc.oneof({ weight: 3, arbitrary: fc.constant(USUAL) }, fc.array(choice, { minLength: 1, maxLength: 4 })),
+  choices: fc.oneof({ weight: 3, arbitrary: fc.constant(COMMON) }, fc.array(choice, { minLength: 1, maxLength: 4 })),
   resize: fc.oneof({ weight: 20, arbitrary: fc.constant(-1) }, fc.constantFrom(...TABLE_SIZES)),
 });
 const conversation = fc.record({

@@ -1,7 +1,7 @@
 // Texts of manifests: what is none, and how little of one changes.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ManifestProblem, MOST_BYTES, objectsOf, readManifest, rewritten } from '../../src/inject/manifests.js';
+import { ManifestProblem, MAX_BYTES, objectsOf, readManifest, rewritten } from '../../src/inject/manifests.js';
 import { type PlainMap, withEntries } from '../../src/inject/plain.js';
 
 const POD = 'apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n';
@@ -59,7 +59,7 @@ describe('a text that is no manifest', () => {
   });
 
   it('is refused where it would cost too much', () => {
-    assert.match(problemOf(' '.repeat(MOST_BYTES + 1)), /^some\.yaml: is larger than 8 MiB$/);
+    assert.match(problemOf(' '.repeat(MAX_BYTES + 1)), /^some\.yaml: is larger than 8 MiB$/);
     const bomb = ['a0: &a0 [x, x]', ...Array.from({ length: 30 }, (_, i) => `a${i + 1}: &a${i + 1} [*a${i}, *a${i}]`)];
     assert.match(problemOf(`${POD}${bomb.join('\n')}\n`), /has too many aliases$/);
     const deep = '['.repeat(200_000);

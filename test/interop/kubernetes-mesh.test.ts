@@ -20,7 +20,7 @@ const why = lacking === false ? enterLab(import.meta.url) : lacking;
 const NAMESPACE = 'shop';
 const FOLDER = fileURLToPath(new URL('../../../k8s', import.meta.url));
 /** Pods start and end meanwhile, on a machine that may be busy. */
-const MOST_MS = 120_000;
+const TIMEOUT_MS = 120_000;
 const nameOf = (account: string): string => `${account}.${NAMESPACE}.serviceaccount.identity.sluice.cluster.local`;
 
 describe('an installation', { skip: why === '' ? false : why }, () => {
@@ -88,7 +88,7 @@ describe('an installation', { skip: why === '' ? false : why }, () => {
       metadata: { name: NAMESPACE, annotations: { 'linkerd.io/inject': 'enabled' } },
     });
     await node.ready('sluice', 'sluice-controller', 2);
-    await eventually(injects, 'the API server asks the injector', MOST_MS);
+    await eventually(injects, 'the API server asks the injector', TIMEOUT_MS);
     await deploy('web', 2, { 'config.linkerd.io/opaque-ports': `${PORT.ECHO}` });
     webs = await node.ready(NAMESPACE, 'web', 2);
     const tookMs = performance.now() - began;
@@ -146,9 +146,9 @@ describe('an installation', { skip: why === '' ? false : why }, () => {
       await old.container('application').said(/^SIGTERM$/);
       const to = { service: labels.service, target_addr: `${old.ip}:${PORT.HTTP}` };
       const open = (): Promise<number> => client.metric('tcp_open_connections', to);
-      await eventually(async () => (await open()) === 0, `nobody goes to ${old.name}`, MOST_MS);
+      await eventually(async () => (await open()) === 0, `nobody goes to ${old.name}`, TIMEOUT_MS);
       await ask(old, { call: 'drain' });
-      await eventually(() => old.wiped, `${old.name} is gone`, MOST_MS);
+      await eventually(() => old.wiped, `${old.name} is gone`, TIMEOUT_MS);
     };
     await Promise.all(webs.map(leave));
     webs = await node.ready(NAMESPACE, 'web', 2);
@@ -241,7 +241,7 @@ describe('an installation', { skip: why === '' ? false : why }, () => {
       assert.equal(status, 200);
     }
     await kubernetes.startServer();
-    await eventually(injects, 'the API server asks the injector', MOST_MS);
+    await eventually(injects, 'the API server asks the injector', TIMEOUT_MS);
     await kubernetes.done('PATCH', `/apis/apps/v1/namespaces/${NAMESPACE}/deployments/web`, { spec: { replicas: 3 } });
     const all = await node.ready(NAMESPACE, 'web', 3);
     assert.ok(all.every(({ containers }) => containers.length === 3));

@@ -14,7 +14,7 @@ import { freePort, type RealServer, serve, start, temporary, which } from '../su
 import { eventually } from '../support/sluice.js';
 
 const TEST_MS = 90_000;
-const PATIENCE_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const prometheus = which('prometheus');
 const skip = prometheus === null && 'prometheus is not installed';
@@ -72,7 +72,7 @@ describe('Prometheus', { timeout: TEST_MS, skip }, () => {
   };
 
   it('scrapes the page as protocol buffers without a complaint', async () => {
-    await eventually(async () => (await value('up')) === 1, 'it has scraped the page', PATIENCE_MS);
+    await eventually(async () => (await value('up')) === 1, 'it has scraped the page', TIMEOUT_MS);
     assert.deepEqual(
       [...accepted],
       ['application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited'],

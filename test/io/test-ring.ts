@@ -54,7 +54,7 @@ export interface Fields {
   readonly operation?: number;
 }
 
-const PATIENCE_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 
 export class TestRing {
   readonly memory: RingMemory;
@@ -166,7 +166,7 @@ export class TestRing {
 
   /** Turns the ring and libuv until `condition` holds. */
   async until(condition: () => boolean, what: string): Promise<void> {
-    const end = Date.now() + PATIENCE_MS;
+    const end = Date.now() + TIMEOUT_MS;
     for (;;) {
       this.enter();
       if (condition()) return;

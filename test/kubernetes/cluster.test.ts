@@ -24,7 +24,7 @@ import { Road } from './road.js';
 const PODS = '/api/v1/namespaces/shop/pods';
 const SERVICES = '/api/v1/namespaces/shop/services';
 /** A controller has to do something first, on a machine that may be busy. */
-const PATIENCE_MS = 60_000;
+const TIMEOUT_MS = 60_000;
 
 describe('a cluster that is followed', { skip: lackingKubernetes() }, () => {
   let kubernetes: Kubernetes;
@@ -48,7 +48,7 @@ describe('a cluster that is followed', { skip: lackingKubernetes() }, () => {
     changes.until(
       () => hosts() === wanted,
       () => `${wanted} instead of ${hosts()}; ${logged.join('\n')}`,
-      PATIENCE_MS,
+      TIMEOUT_MS,
     );
 
   /** A pod that runs and is ready, as a kubelet would report it. */
@@ -90,7 +90,7 @@ describe('a cluster that is followed', { skip: lackingKubernetes() }, () => {
     await eventually(
       async () => (await kubernetes.ask('GET', '/api/v1/namespaces/shop/serviceaccounts/default')).status === 200,
       'pods may be made',
-      PATIENCE_MS,
+      TIMEOUT_MS,
     );
     writeFileSync(join(files, 'token'), await token());
     const env = { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: String(road.port) };
@@ -145,7 +145,7 @@ describe('a cluster that is followed', { skip: lackingKubernetes() }, () => {
 
   it('is not known before it may be read, and says what is forbidden', async () => {
     cluster.start();
-    await eventually(() => cluster.problems.length === KINDS.length, 'all four are forbidden', PATIENCE_MS);
+    await eventually(() => cluster.problems.length === KINDS.length, 'all four are forbidden', TIMEOUT_MS);
     const services =
       'GET /api/v1/services: status 403 (services is forbidden: User "system:serviceaccount:shop:watcher" cannot list';
     assert.ok(
@@ -163,7 +163,7 @@ describe('a cluster that is followed', { skip: lackingKubernetes() }, () => {
     });
     await kubernetes.bind('watcher', 'shop', 'watcher');
     await cluster.synced;
-    await eventually(() => cluster.problems.length === 0, 'nothing is wrong any more', PATIENCE_MS);
+    await eventually(() => cluster.problems.length === 0, 'nothing is wrong any more', TIMEOUT_MS);
     assert.deepEqual([cluster.view.synced, endpoints], [true, { kind: 'unknown' }]);
     assert.ok(cluster.view.counts.namespaces >= 4);
   });
@@ -186,7 +186,7 @@ describe('a cluster that is followed', { skip: lackingKubernetes() }, () => {
       { ...(Array.isArray(MESHED.containers) ? MESHED.containers[1] : {}), image },
     ];
     await run('web-2', '10.0.0.2', { containers }, MESHED_LABELS.labels as object);
-    await changes.until(() => hosts().length === '10.0.0.1:8080 10.0.0.2:9090'.length, hosts, PATIENCE_MS);
+    await changes.until(() => hosts().length === '10.0.0.1:8080 10.0.0.2:9090'.length, hosts, TIMEOUT_MS);
     const meshed =
       endpoints?.kind === 'endpoints' ? endpoints.endpoints.find(({ address }) => address.port === 9090) : undefined;
     assert.equal(meshed?.identity, 'default.shop.serviceaccount.identity.sluice.cluster.local');
@@ -202,7 +202,7 @@ describe('a cluster that is followed', { skip: lackingKubernetes() }, () => {
       ...made,
       metadata: { ...(made.metadata as object), annotations: { 'config.linkerd.io/opaque-ports': '80' } },
     });
-    await changes.until(opaque, () => 'the annotation', PATIENCE_MS);
+    await changes.until(opaque, () => 'the annotation', TIMEOUT_MS);
     await kubernetes.done('DELETE', `${PODS}/web-1`, { gracePeriodSeconds: 0 });
     await until('10.0.0.2:9090');
   });
@@ -229,11 +229,11 @@ describe('a cluster that is followed', { skip: lackingKubernetes() }, () => {
     await eventually(
       () => cluster.problems.some((problem) => problem.includes('status 401')),
       'the token is refused',
-      PATIENCE_MS,
+      TIMEOUT_MS,
     );
     assert.equal(hosts(), '10.0.0.2:9090');
     writeFileSync(join(files, 'token'), await token());
-    await eventually(() => cluster.problems.length === 0, 'the new token is taken', PATIENCE_MS);
+    await eventually(() => cluster.problems.length === 0, 'the new token is taken', TIMEOUT_MS);
   });
 
   it('is the same after the server was away, and has forgotten the versions that were known', async () => {
@@ -246,17 +246,17 @@ describe('a cluster that is followed', { skip: lackingKubernetes() }, () => {
           await kubernetes.done('GET', '/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices'),
         ).includes('10.0.0.3'),
       'the controller has seen it',
-      PATIENCE_MS,
+      TIMEOUT_MS,
     );
     await kubernetes.stopServer();
     await kubernetes.compact();
-    await eventually(() => cluster.problems.length === KINDS.length, 'all four are lost', PATIENCE_MS);
+    await eventually(() => cluster.problems.length === KINDS.length, 'all four are lost', TIMEOUT_MS);
     assert.equal(hosts(), '10.0.0.2:9090', 'what was known last');
     await kubernetes.startServer();
     const lists = KINDS.map((kind) => cluster.status(kind).lists);
     road.open();
     await until('10.0.0.3:8080');
     assert.ok(cluster.status('slices').lists > lists[KINDS.indexOf('slices')], 'it was listed again');
-    await eventually(() => cluster.problems.length === 0, 'nothing is wrong any more', PATIENCE_MS);
+    await eventually(() => cluster.problems.length === 0, 'nothing is wrong any more', TIMEOUT_MS);
   });
 });

@@ -6,7 +6,7 @@ import { readEvent } from '../../src/kubernetes/watch-event.js';
 import { WatchLines } from '../../src/kubernetes/watch-lines.js';
 import { runs } from '../support/runs.js';
 
-const MOST = 40;
+const MAX_LINE = 40;
 
 test('lines do not depend on how their bytes come', () => {
   const text = fc
@@ -15,7 +15,7 @@ test('lines do not depend on how their bytes come', () => {
   fc.assert(
     fc.property(text, fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1 }), (text, cuts) => {
       const bytes = Buffer.from(text);
-      const lines = new WatchLines(MOST);
+      const lines = new WatchLines(MAX_LINE);
       const got: string[] = [];
       let good = true;
       for (let at = 0, turn = 0; at < bytes.length && good; turn++) {
@@ -25,7 +25,7 @@ test('lines do not depend on how their bytes come', () => {
       }
       const whole = text.split('\n');
       const rest = whole.pop() ?? '';
-      const long = [...whole, rest].findIndex((line) => Buffer.byteLength(line) > MOST);
+      const long = [...whole, rest].findIndex((line) => Buffer.byteLength(line) > MAX_LINE);
       assert.equal(good, long < 0);
       assert.deepEqual(
         got,

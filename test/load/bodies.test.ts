@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { WebSocketServer } from 'ws';
 import type { LoadPlan } from '../../src/load/plan.js';
-import { grpcEndpoint, USUAL } from '../support/grpc.js';
+import { grpcEndpoint, DEFAULT_HANDLERS } from '../support/grpc.js';
 import { Enough, http2Server, httpServer, loadPlan, target, tcpServer } from '../support/load.js';
 
 /** No two pieces of it are alike. */
@@ -60,7 +60,7 @@ describe('a body of a file', () => {
         unary: (call, answer) => {
           seen.add(named(call.request));
           enough.happened();
-          USUAL.unary(call, answer);
+          DEFAULT_HANDLERS.unary(call, answer);
         },
       });
       await run(enough, server.port, { protocol: 'grpc' });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { LoadPlan } from '../../src/load/plan.js';
-import { type Collect, grpcEndpoint, USUAL } from '../support/grpc.js';
+import { type Collect, grpcEndpoint, DEFAULT_HANDLERS } from '../support/grpc.js';
 import { Enough, loadPlan, runToEnd, target } from '../support/load.js';
 import { availableExecutors } from '../support/sluice.js';
 
@@ -68,7 +68,7 @@ for (const io of await availableExecutors())
       const server = await grpcEndpoint({
         expand: (call) => {
           enough.happened();
-          USUAL.expand(call);
+          DEFAULT_HANDLERS.expand(call);
         },
       });
       for (const messages of [0, 50]) {
@@ -138,7 +138,7 @@ describe('a call of several messages', () => {
       const server = await grpcEndpoint({
         expand: (call) => {
           enough.happened();
-          USUAL.expand(call);
+          DEFAULT_HANDLERS.expand(call);
         },
         chat: (call) => {
           call.once('data', (piece: Buffer) => {

@@ -4,7 +4,7 @@ import type { Http2ServerRequest } from 'node:http2';
 import { after, before, describe, it } from 'node:test';
 import { type HeaderBlocks, headerBlocks } from '../../src/load/header-blocks.js';
 import { UnreachableError } from '../../src/load/run.js';
-import { grpcEndpoint, USUAL } from '../support/grpc.js';
+import { grpcEndpoint, DEFAULT_HANDLERS } from '../support/grpc.js';
 import {
   Enough,
   http2Server,
@@ -233,14 +233,14 @@ describe('a load of gRPC', () => {
           enough.happened();
         };
         const server = await grpcEndpoint({
-          ...USUAL,
+          ...DEFAULT_HANDLERS,
           unary: (call, answer) => {
             note(call.request);
-            USUAL.unary(call, answer);
+            DEFAULT_HANDLERS.unary(call, answer);
           },
           chat: (call) => {
             call.on('data', note);
-            USUAL.chat(call);
+            DEFAULT_HANDLERS.chat(call);
           },
         });
         const plan = loadPlan([target(server.port, { path })], { protocol, bodyBytes, streams: 4, connections: 2 });
@@ -255,7 +255,7 @@ describe('a load of gRPC', () => {
   it('counts errors by their status', async () => {
     const enough = new Enough(20);
     const server = await grpcEndpoint({
-      ...USUAL,
+      ...DEFAULT_HANDLERS,
       unary: (_, answer) => {
         enough.happened();
         answer({ code: 8, details: 'too much' });

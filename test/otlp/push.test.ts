@@ -19,7 +19,7 @@ import {
 import { MetricsReader } from '../../src/metrics/reader.js';
 import { allocateWorkerMemory, WorkerMetrics } from '../../src/metrics/shared.js';
 import type { OtlpMetric } from '../../src/otlp/metrics.js';
-import { MetricsPush, MOST_POINTS, messages } from '../../src/otlp/push.js';
+import { MetricsPush, MAX_POINTS, messages } from '../../src/otlp/push.js';
 import { otlpUrl } from '../../src/otlp/target.js';
 import { Collector } from '../support/collector.js';
 import { histogramIn, numberIn, readMetrics } from '../support/otlp-metrics.js';
@@ -158,7 +158,7 @@ describe('metrics for a collector', () => {
 
   it('are of one moment, in messages of so many points, though others look meanwhile', async () => {
     const { reader, metrics } = counted();
-    const endpoints = Array.from({ length: 3 * MOST_POINTS }, (_, at) => {
+    const endpoints = Array.from({ length: 3 * MAX_POINTS }, (_, at) => {
       const slot = reader.endpoints.acquire(`many ${at}`);
       reader.setEndpoint(slot, { service: 'web', address: `10.0.1.1:${at}` });
       metrics.values[endpointBase(slot) + E.REQUESTS] = 1;
@@ -180,7 +180,7 @@ describe('metrics for a collector', () => {
       let points = 0;
       for (const { sum, gauge, exponentialHistogram } of message.metrics)
         points += (sum ?? gauge ?? exponentialHistogram)?.dataPoints.length ?? 0;
-      assert.ok(points <= MOST_POINTS);
+      assert.ok(points <= MAX_POINTS);
     }
     for (let at = 0; at < endpoints.length; at++) {
       const point = histogramIn(to.metrics, 'sluice.endpoint.response_latency', { target_addr: `10.0.1.1:${at}` });

@@ -85,7 +85,7 @@ function built(path: string, stage: Stage): string[] {
   return productionPackages().filter((folder) => !gone.some((one) => folder === one || folder.startsWith(`${one}/`)));
 }
 
-const USUAL = ['passwd', 'group', 'hosts', 'nsswitch.conf', 'resolv.conf', 'ld.so.cache', 'alternatives'];
+const COMMON_FILES = ['passwd', 'group', 'hosts', 'nsswitch.conf', 'resolv.conf', 'ld.so.cache', 'alternatives'];
 
 /** Lays out `root`: the mount points of the base, and all that the last stage copies and runs. */
 export function layOut(root: string, stages: readonly Stage[]): void {
@@ -95,7 +95,7 @@ export function layOut(root: string, stages: readonly Stage[]): void {
     mkdirSync(join(root, folder), { recursive: true });
   for (const name of readdirSync('/').filter((entry) => /^(s?bin|lib\d*)$/.test(entry)))
     if (lstatSync(`/${name}`).isSymbolicLink()) symlinkSync(readlinkSync(`/${name}`), join(root, name));
-  for (const name of USUAL)
+  for (const name of COMMON_FILES)
     if (existsSync(`/etc/${name}`)) cpSync(`/etc/${name}`, join(root, 'etc', name), { recursive: true });
   // The base image has Node.js there.
   writeFileSync(join(root, 'local/bin/node'), '');

@@ -58,7 +58,7 @@ export interface Handlers {
  * `expand` every byte of the message as a message of its own, `chat` each message as it comes. All send back the metadata
  * whose keys begin with `x-` at once, and with `-trailing` behind the name at the end.
  */
-export const USUAL: Handlers = {
+export const DEFAULT_HANDLERS: Handlers = {
   unary: (call, answer) => {
     call.sendMetadata(returned(call.metadata));
     answer(null, call.request, trailing(call.metadata));
@@ -112,7 +112,7 @@ export async function grpcEndpoint(
   at = 0,
 ): Promise<GrpcEndpoint> {
   const server = new Server({ ...ANY_SIZE, ...options });
-  const { unary, collect, expand, chat } = { ...USUAL, ...handlers };
+  const { unary, collect, expand, chat } = { ...DEFAULT_HANDLERS, ...handlers };
   let calls = 0;
   server.addService(SERVICE, {
     unary: (call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) => {

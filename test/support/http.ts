@@ -8,7 +8,7 @@ import { Waiting } from './waiting.js';
 const HOST = '127.0.0.1';
 const LARGE_BYTES = 1024 * 1024;
 /** Long: large bodies and limits of some seconds are waited for. */
-const PATIENCE_MS = 120_000;
+const TIMEOUT_MS = 120_000;
 
 export interface Message {
   /** Request line or status line. */
@@ -187,7 +187,7 @@ export class Wire {
         return false;
       },
       () => `${what} (${received()})`,
-      PATIENCE_MS,
+      TIMEOUT_MS,
     );
     return found as T;
   }
@@ -235,7 +235,7 @@ export class Wire {
     await this.waiting.until(
       () => this.end !== undefined,
       () => 'the end of the connection',
-      PATIENCE_MS,
+      TIMEOUT_MS,
     );
     return this.end ?? 'fin';
   }

@@ -8,7 +8,7 @@ import { Waiting } from './waiting.js';
 const RESTART_MS = 200;
 const HOOK_MS = 120_000;
 /** What a container gets at least, once it is its turn to end. */
-const LEAST_GRACE_MS = 2_000;
+const MIN_GRACE_MS = 2_000;
 
 export interface Surroundings {
   readonly ip: string;
@@ -65,14 +65,14 @@ export class ContainerLife {
       this.#changed();
       return;
     }
-    const late = setTimeout(() => process.kill('SIGKILL'), Math.max(0, endMs - performance.now()) + LEAST_GRACE_MS);
+    const late = setTimeout(() => process.kill('SIGKILL'), Math.max(0, endMs - performance.now()) + MIN_GRACE_MS);
     const { preStop } = spec.lifecycle ?? {};
     const hook =
       preStop === undefined ? null : handle({ spec, container: process, ip: this.around.ip }, preStop, HOOK_MS);
     await Promise.race([hook, process.exited]);
     await Promise.race([turn, process.exited]);
     process.kill('SIGTERM');
-    const force = setTimeout(() => process.kill('SIGKILL'), Math.max(LEAST_GRACE_MS, endMs - performance.now()));
+    const force = setTimeout(() => process.kill('SIGKILL'), Math.max(MIN_GRACE_MS, endMs - performance.now()));
     clearTimeout(late);
     await process.exited;
     clearTimeout(force);

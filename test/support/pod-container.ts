@@ -10,7 +10,7 @@ import { eventually } from './sluice.js';
 import { Waiting } from './waiting.js';
 
 /** What container runtimes leave to those who don't say. */
-const USUAL_CAPABILITIES =
+const DEFAULT_CAPABILITIES =
   'chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service net_raw sys_chroot mknod audit_write setfcap'.split(
     ' ',
   );
@@ -43,7 +43,7 @@ function setpriv(security: SecurityContext): string[] {
     return ['setpriv', '--reuid', String(runAsUser), '--regid', String(runAsGroup), '--clear-groups'];
   const bare = (name: string): string => name.toLowerCase().replace(/^cap_/, '');
   const dropped = (capabilities?.drop ?? []).map(bare);
-  const kept = dropped.includes('all') ? [] : USUAL_CAPABILITIES.filter((name) => !dropped.includes(name));
+  const kept = dropped.includes('all') ? [] : DEFAULT_CAPABILITIES.filter((name) => !dropped.includes(name));
   const all = [...kept, ...(capabilities?.add ?? []).map(bare)];
   return [
     'setpriv',

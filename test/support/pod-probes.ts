@@ -8,7 +8,7 @@ import type { Container } from './pod-container.js';
 import { type ContainerSpec, type Handler, type Probe, portOf } from './pod-objects.js';
 
 /** Tests have no time for ten seconds before the first probe and from one to the next; how long it may fail in all is as it is written. */
-const MOST_BETWEEN_MS = 200;
+const MAX_INTERVAL_MS = 200;
 
 export interface Probed {
   readonly spec: ContainerSpec;
@@ -93,10 +93,10 @@ export async function probe(
   const { container } = probed;
   // A busy machine makes a probe late: what is about to fail for good gets as long as it is written, and some more.
   const patienceMs = Math.max(periodSeconds * failureThreshold, 10) * 1000;
-  const betweenMs = Math.min(periodSeconds * 1000, MOST_BETWEEN_MS);
+  const betweenMs = Math.min(periodSeconds * 1000, MAX_INTERVAL_MS);
   let last = false;
   let good = performance.now();
-  await sleep(Math.min(initialDelaySeconds * 1000, MOST_BETWEEN_MS), undefined, { ref: false });
+  await sleep(Math.min(initialDelaySeconds * 1000, MAX_INTERVAL_MS), undefined, { ref: false });
   while (container.code === null) {
     const answers = await handle(probed, handler, Math.max(timeoutSeconds, 5) * 1000);
     if (container.code !== null) return;

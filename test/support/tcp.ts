@@ -10,12 +10,12 @@ import { eventually } from './sluice.js';
 const HOST = '127.0.0.1';
 
 /** How long a test waits for a peer, ms: what has not come by then does not come. A test that stood still would say nothing. */
-const PATIENCE_MS = 60_000;
+const TIMEOUT_MS = 60_000;
 
 /** `wanted`, or a failure that names `what` was waited for in vain. */
 function patiently<T>(wanted: Promise<T>, what: () => string): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`waited ${PATIENCE_MS} ms for ${what()}`)), PATIENCE_MS);
+    const timer = setTimeout(() => reject(new Error(`waited ${TIMEOUT_MS} ms for ${what()}`)), TIMEOUT_MS);
     wanted.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }

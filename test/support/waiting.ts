@@ -1,7 +1,7 @@
 // Waiting for what events bring about, in tests: a condition is asked again after each event, never after a time.
 
 /** How long a peer waits for what must come: long enough never to be what fails on a slow machine. */
-const PATIENCE_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 
 export class Waiting {
   private readonly looks = new Set<() => void>();
@@ -12,7 +12,7 @@ export class Waiting {
   }
 
   /** Resolves when `condition` holds; rejects with what it throws, or with `late` after `patienceMs`. */
-  until(condition: () => boolean, late: () => string, patienceMs = PATIENCE_MS): Promise<void> {
+  until(condition: () => boolean, late: () => string, patienceMs = TIMEOUT_MS): Promise<void> {
     return new Promise((resolve, reject) => {
       const done = (): void => {
         clearTimeout(timer);

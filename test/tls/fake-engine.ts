@@ -9,7 +9,7 @@ const DATA = 23;
 const ALERT = 21;
 const HEADER = 5;
 /** Payload of one record. */
-const MOST = 16_384;
+const MAX_RECORD = 16_384;
 
 /** A record as this engine reads and writes it. */
 export function record(type: number, body: Uint8Array | string): Buffer {
@@ -122,7 +122,7 @@ export class FakeEngine implements TlsEngine {
 
   tlsSend(connection: number, plainAt: number, plainLength: number, wireAt: number, wireCapacity: number): number {
     const it = this.of(connection);
-    const length = Math.min(plainLength, MOST);
+    const length = Math.min(plainLength, MAX_RECORD);
     this.sends.push(length);
     it.wire = Buffer.concat([it.wire, data(this.slab().subarray(plainAt, plainAt + length))]);
     this.page[TLS_PAGE.CONSUMED] = length;

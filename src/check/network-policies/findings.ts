@@ -3,12 +3,12 @@ import type { ObjectFinding } from '../finding.js';
 import type { Policy } from './policy.js';
 import type { Workload } from './workloads.js';
 
-const MOST_NAMES = 4;
+const MAX_NAMES = 4;
 
 /** `a, b and 3 more` */
 export function names(texts: readonly string[]): string {
-  if (texts.length <= MOST_NAMES) return texts.join(', ');
-  return `${texts.slice(0, MOST_NAMES).join(', ')} and ${texts.length - MOST_NAMES} more`;
+  if (texts.length <= MAX_NAMES) return texts.join(', ');
+  return `${texts.slice(0, MAX_NAMES).join(', ')} and ${texts.length - MAX_NAMES} more`;
 }
 
 interface Open extends Omit<ObjectFinding, 'message'> {

@@ -20,7 +20,7 @@ export interface TableOptions<Row> {
   readonly ordered?: boolean;
 }
 
-const MOST_ROWS = 300;
+const MAX_ROWS = 300;
 
 export class LiveTable<Row> {
   private readonly rows = new Map<string, HTMLTableRowElement>();
@@ -61,7 +61,7 @@ export class LiveTable<Row> {
     this.last = rows;
     this.table.hidden = rows.length === 0;
     this.none.hidden = rows.length > 0;
-    const shown = this.order(rows).slice(0, MOST_ROWS);
+    const shown = this.order(rows).slice(0, MAX_ROWS);
     const left = rows.length - shown.length + omitted;
     this.more.hidden = left === 0;
     setText(this.more, `and ${left} more, with less traffic`);

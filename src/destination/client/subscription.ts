@@ -12,7 +12,7 @@ import { Retry } from './retry.js';
 const UNKNOWN_STATUSES: ReadonlySet<string> = new Set(['INVALID_ARGUMENT', 'NOT_FOUND', 'UNIMPLEMENTED']);
 
 /** Maximum length of a server's text in messages. */
-const MOST_TEXT = 200;
+const MAX_TEXT_LENGTH = 200;
 
 export interface SubscriptionOptions {
   /** The method, `/package.Service/Method`. */
@@ -127,7 +127,7 @@ export class Subscription implements ChannelUser {
       if (!told && status !== null && UNKNOWN_STATUSES.has(status.name)) this.#unknown(status);
       else {
         if (status !== null && status.name !== 'OK')
-          fail('status', `${status.name} ${status.message.slice(0, MOST_TEXT)}`.trim());
+          fail('status', `${status.name} ${status.message.slice(0, MAX_TEXT_LENGTH)}`.trim());
         // A lost connection ends all its streams: that is reported once.
         else if (!session.destroyed && reader.pending) fail('broken', 'the stream ended within a message');
         else if (!session.destroyed && status === null) fail('broken', 'the stream ended without a status');

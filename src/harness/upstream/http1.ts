@@ -17,7 +17,7 @@ const END = Buffer.from('\r\n\r\n');
 const LAST_CHUNK = Buffer.from('0\r\n\r\n');
 const NOTHING: Buffer = Buffer.alloc(0);
 /** Longer heads are not requests of ours. */
-const MOST_HEAD = 65_536;
+const MAX_HEAD = 65_536;
 
 /** The answer, as large as a typical one, because proxies pay for its size. */
 export function http1Answer(bodyBytes: number): Buffer {
@@ -70,7 +70,7 @@ export class Http1Answers {
       }
     }
     // A head without an end is not a request: it is not kept forever.
-    if (this.#kept.length > MOST_HEAD && !this.#inside) return { answer: null, close: true };
+    if (this.#kept.length > MAX_HEAD && !this.#inside) return { answer: null, close: true };
     const answers = requests === 1 ? this.#answer : Buffer.concat(Array<Buffer>(requests).fill(this.#answer));
     return { answer: requests === 0 ? null : answers, close: this.#closing };
   }

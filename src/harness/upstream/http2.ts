@@ -20,7 +20,7 @@ const WINDOW = 1 << 20;
 const FIRST_WINDOW = 65_535;
 const NOTHING: Buffer = Buffer.alloc(0);
 /** One frame: the largest that every peer accepts. */
-export const MOST_BODY = 16_384;
+export const MAX_BODY = 16_384;
 
 export interface Http2Answer {
   /** Header blocks and body; without trailers the body ends the stream. */
@@ -133,7 +133,7 @@ interface Templates {
 }
 
 function templatesOf({ head, body, trailers, times }: Http2Answer): Templates {
-  if (body.length > MOST_BODY) throw new Error(`a body of ${body.length} octets is more than a frame takes`);
+  if (body.length > MAX_BODY) throw new Error(`a body of ${body.length} octets is more than a frame takes`);
   const first = frame(HEADERS, END_HEADERS, 0, head);
   const last = trailers === null ? [] : [frame(HEADERS, END_HEADERS | END_STREAM, 0, trailers)];
   const data = frame(DATA, trailers === null ? END_STREAM : 0, 0, body);
