@@ -16,7 +16,7 @@ import {
 import { PatternCheck, patternAt, WrongBytes } from '../pattern.js';
 import { echo } from './actors.js';
 import { LARGE, METHODS, same } from './grpc.js';
-import { KIB, MIB, TIMEOUT_MS, REPLAYED_BYTES } from './limits.js';
+import { KIB, MIB, REPLAYED_BYTES, TIMEOUT_MS } from './limits.js';
 import type { Listener } from './listeners.js';
 import type { Actor, Stage } from './stage.js';
 import { pour } from './upstreams.js';

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { PatternCheck, WrongBytes } from '../pattern.js';
 import { echo, expectPattern, response } from './actors.js';
 import { type Body, expectOk, open, openSession, outcome } from './http2-client.js';
-import { KIB, MIB, TIMEOUT_MS, REPLAYED_BYTES } from './limits.js';
+import { KIB, MIB, REPLAYED_BYTES, TIMEOUT_MS } from './limits.js';
 import type { Listener } from './listeners.js';
 import type { Actor, Stage } from './stage.js';
 

@@ -86,9 +86,7 @@ export function outcome(stream: ClientHttp2Stream, pause?: () => number): Promis
       reject(error instanceof Error ? error : new Error(String(error)));
       stream.close(constants.NGHTTP2_CANCEL);
     };
-    stream.setTimeout(TIMEOUT_MS, () =>
-      wrong(new Error(`silence of ${TIMEOUT_MS} ms after ${check.received} bytes`)),
-    );
+    stream.setTimeout(TIMEOUT_MS, () => wrong(new Error(`silence of ${TIMEOUT_MS} ms after ${check.received} bytes`)));
     stream.once('response', (fields) => {
       status = Number(fields[':status']);
       reason = String(fields['sluice-error'] ?? '');

@@ -1,6 +1,6 @@
 // `sluice bench matrix`: proxies under the same load, in turns.
 import { runMatrix } from '../harness/matrix.js';
-import { SCENARIOS, DEFAULT_SCENARIOS } from '../harness/scenarios.js';
+import { DEFAULT_SCENARIOS, SCENARIOS } from '../harness/scenarios.js';
 import { subjects } from '../harness/subjects/all.js';
 import {
   MEASURING_HELP,

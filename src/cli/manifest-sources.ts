@@ -2,7 +2,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { type Manifest, ManifestProblem, MAX_BYTES, readManifest } from '../inject/manifests.js';
+import { MAX_BYTES, type Manifest, ManifestProblem, readManifest } from '../inject/manifests.js';
 import { messageOf } from './usage.js';
 
 const EXTENSIONS = /\.(ya?ml|json)$/i;

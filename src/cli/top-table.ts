@@ -25,7 +25,7 @@ export interface TopRow {
 export class TopTable {
   /** Requests seen. */
   count = 0;
-  /** Of those, requests for paths beyond MOST_ROWS. */
+  /** Of those, requests for paths beyond MAX_ROWS. */
   others = 0;
   readonly #rows = new Map<string, TopRow>();
 

@@ -59,7 +59,8 @@ export function parsePath(input: unknown): string {
   const what = describe(input);
   if (typeof input !== 'string' || !input.startsWith('/'))
     throw new ValueError(`found ${what}; write a path that begins with a slash, such as "/api"`);
-  if (input.length > MAX_PATH_LENGTH) throw new ValueError(`${what} is too long; write at most ${MAX_PATH_LENGTH} characters`);
+  if (input.length > MAX_PATH_LENGTH)
+    throw new ValueError(`${what} is too long; write at most ${MAX_PATH_LENGTH} characters`);
   if (input === '/') return input;
   const segments = (input.endsWith('/') ? input.slice(1, -1) : input.slice(1)).split('/');
   for (const segment of segments) {

@@ -43,8 +43,6 @@ export function parseProbeList(input: unknown): Probe[] {
     return { port: parsePort(item.slice(0, slash), 1), path: parsePath(item.slice(slash).replace(/\?.*$/, '')) };
   });
   if (probes.length > MAX_PROBES)
-    throw new ValueError(
-      `has ${probes.length} probes; write at most ${MAX_PROBES}, as each is a rule of the listener`,
-    );
+    throw new ValueError(`has ${probes.length} probes; write at most ${MAX_PROBES}, as each is a rule of the listener`);
   return probes;
 }

@@ -1,6 +1,6 @@
 // Rates and times in human notation.
 import { describe, parseDuration, ValueError } from '../config/values.js';
-import type { Stretch } from './schedule.js';
+import type { RateStep } from './schedule.js';
 
 const FACTORS: Readonly<Record<string, number>> = { '': 1, k: 1e3, K: 1e3, M: 1e6 };
 const MAX_RATE = 1e8;
@@ -23,7 +23,7 @@ export function parseSeconds(text: string, min: string, orZero = false): number 
 }
 
 /** `1k:10s,2k:10s`. Throws a ValueError. */
-export function parseSteps(text: string): Stretch[] {
+export function parseSteps(text: string): RateStep[] {
   return text.split(',').map((step) => {
     const [rate, time, ...more] = step.split(':');
     if (time === undefined || more.length > 0)

@@ -45,12 +45,12 @@ export class LoadClock {
 }
 
 function microsOfNode(): () => number {
-  const ahead = clocksApart();
+  const ahead = clockOffset();
   return () => performance.now() * 1000 + ahead;
 }
 
 /** Lag of Node's clock behind the ring's, µs: the largest difference, because a delay between the two readings makes it smaller. */
-function clocksApart(): number {
+function clockOffset(): number {
   let most = 0;
   for (let i = 0; i < 100; i++)
     most = Math.max(most, Number(process.hrtime.bigint()) / 1000 - performance.now() * 1000);

@@ -1,14 +1,14 @@
-// A thread's connections and their requests. A Talk decides what to send on a connection, a Pacer when; the outcomes are counted here.
+// A thread's connections and their requests. A ProtocolDriver decides what to send on a connection, a Pacer when; the outcomes are counted here.
 import type { Native } from '../io/native.js';
 import type { Reactor } from '../io/reactor.js';
 import type { TlsTransport } from '../tls/transport.js';
 import { LoadClock } from './clock.js';
-import { Pacer, type Starts } from './pacer.js';
+import type { DriverContext, DriverFactory, ProtocolDriver } from './driver.js';
+import { Pacer, type RequestStarter } from './pacer.js';
 import type { LoadPlan } from './plan.js';
 import { Retries } from './retries.js';
 import { scheduleOf } from './schedule.js';
 import type { Share } from './shares.js';
-import type { Line, MakeTalk, Talk } from './talk.js';
 import { AT, ERROR, HISTOGRAM, PHASE, type Tally } from './tally.js';
 
 /** State of a connection; READY: requests may be sent; RETIRED: no longer. */
@@ -27,9 +27,9 @@ export interface ConnectionsOptions {
   readonly native: Native;
   readonly tally: Tally;
   readonly tls: TlsTransport | undefined;
-  readonly talk: MakeTalk;
+  readonly driver: DriverFactory;
   /** Called in each sweep. */
-  readonly look: () => void;
+  readonly poll: () => void;
   /** The ring's clock as of now, µs; without it Node's is asked. */
   readonly micros?: () => number;
 }
@@ -40,14 +40,14 @@ interface SocketAddress {
   readonly family: 4 | 6;
 }
 
-export class Connections implements Line, Starts {
+export class Connections implements DriverContext, RequestStarter {
   readonly plan: LoadPlan;
   readonly shares: readonly Share[];
   readonly reactor: Reactor;
   readonly native: Native;
   readonly tally: Tally;
   readonly tls: TlsTransport | undefined;
-  readonly talk: Talk;
+  readonly driver: ProtocolDriver;
   readonly shareOf: Int32Array;
   readonly due: Float64Array;
   readonly sent: Float64Array;
@@ -68,9 +68,9 @@ export class Connections implements Line, Starts {
   private readonly waiting: Float64Array;
   private readonly addresses: readonly SocketAddress[];
   /** Requests in progress. */
-  private busy = 0;
+  private inFlight = 0;
   /** Outcome of the requests on a connection being dropped. */
-  private spoiling = 0;
+  private abortError = 0;
   private readonly clock: LoadClock;
   /** Start and end of the measured time, µs since the start of the load. */
   private from = 0;
@@ -80,10 +80,10 @@ export class Connections implements Line, Starts {
   private sweepAt = 0;
   private readonly closedLoop: boolean;
   /** Lowest status that counts as an error. */
-  private readonly leastBad: number;
+  private readonly minErrorStatus: number;
   private readonly keepAlive: boolean;
   /** Redials, while the load is running. */
-  private readonly again = (connection: number): void => {
+  private readonly redial = (connection: number): void => {
     if (this.phase === PHASE.RUNNING) this.connect(connection);
   };
 
@@ -96,7 +96,7 @@ export class Connections implements Line, Starts {
     this.tally = options.tally;
     this.tls = options.tls;
     this.clock = new LoadClock(reactor, options.micros);
-    this.leastBad = plan.protocol.startsWith('grpc') ? 1 : 400;
+    this.minErrorStatus = plan.protocol.startsWith('grpc') ? 1 : 400;
     this.closedLoop = plan.pace.kind === 'closed';
     this.keepAlive = plan.keepAlive;
     const n = shares.reduce((sum, share) => sum + share.connections, 0);
@@ -120,7 +120,7 @@ export class Connections implements Line, Starts {
       this.pacers.push(new Pacer(first, connections, plan.streams, schedule, thinkUs, this));
       first += connections;
     }
-    this.talk = options.talk(this);
+    this.driver = options.driver(this);
   }
 
   /** Bytes of the slab's fixed region for addresses. */
@@ -204,10 +204,10 @@ export class Connections implements Line, Starts {
     // Everything due before the end is sent, however late this turn is.
     const next = this.phase === PHASE.RUNNING && now >= 0 ? this.pace(now) : NEVER;
     if (this.phase === PHASE.RUNNING && now >= this.until) this.end(false);
-    if (this.phase === PHASE.DRAINING && this.busy === 0) this.closeAll();
+    if (this.phase === PHASE.DRAINING && this.inFlight === 0) this.closeAll();
     if (now >= this.sweepAt) this.sweep();
-    if (this.retries.soonest > 0) this.retries.takeSoon(this.again);
-    this.talk.turn?.();
+    if (this.retries.soonest > 0) this.retries.takeSoon(this.redial);
+    this.driver.turn?.();
     this.reactor.wakeMs = this.clock.wakeMs(Math.min(next, this.sweepAt));
   }
 
@@ -237,18 +237,18 @@ export class Connections implements Line, Starts {
 
   start(connection: number, due: Float64Array): void {
     this.free[connection]--;
-    this.busy++;
+    this.inFlight++;
     if (!this.keepAlive) {
       this.waiting[connection] = due[0];
       this.connect(connection);
       return;
     }
-    const cell = this.talk.send(connection, this.socket[connection]);
+    const cell = this.driver.send(connection, this.socket[connection]);
     this.due[cell] = due[0];
     this.sent[cell] = this.clock.fresh[0];
   }
 
-  // Called by protocols.
+  // Called by drivers.
 
   socketOf(connection: number): number {
     return this.socket[connection];
@@ -259,7 +259,7 @@ export class Connections implements Line, Starts {
     this.state[connection] = STATE.READY;
     if (!this.keepAlive) {
       this.refresh();
-      const cell = this.talk.send(connection, this.socket[connection]);
+      const cell = this.driver.send(connection, this.socket[connection]);
       this.due[cell] = this.waiting[connection];
       this.sent[cell] = this.connectAt[connection];
       return;
@@ -268,7 +268,7 @@ export class Connections implements Line, Starts {
     if (this.phase === PHASE.RUNNING) this.offer(connection);
   }
 
-  making(connection: number): boolean {
+  connecting(connection: number): boolean {
     return this.state[connection] === STATE.CONNECTING;
   }
 
@@ -281,9 +281,9 @@ export class Connections implements Line, Starts {
     return this.state[connection] === STATE.RETIRED;
   }
 
-  answered(connection: number, cell: number, status: number, keeps: boolean): void {
-    this.busy--;
-    this.retries.worked(connection);
+  answered(connection: number, cell: number, status: number, reusable: boolean): void {
+    this.inFlight--;
+    this.retries.succeeded(connection);
     const { now } = this;
     const { values } = this.tally;
     values[AT.ALL_DONE]++;
@@ -292,43 +292,43 @@ export class Connections implements Line, Starts {
       this.tally.record(HISTOGRAM.SERVICE, now - this.sent[cell]);
       if (!this.closedLoop) this.tally.record(HISTOGRAM.LATENCY, now - this.due[cell]);
       if (status >= 0) this.tally.status(status);
-      if (status >= this.leastBad) this.tally.error(ERROR.status);
+      if (status >= this.minErrorStatus) this.tally.error(ERROR.status);
     }
-    if (status >= this.leastBad) values[AT.ALL_ERRORS]++;
+    if (status >= this.minErrorStatus) values[AT.ALL_ERRORS]++;
     if (!this.keepAlive) {
       this.drop(connection);
       this.rest(connection);
-    } else if (keeps) this.freed(connection);
+    } else if (reusable) this.freed(connection);
     else this.lost(connection, NONE);
   }
 
   failed(connection: number, cell: number, error: number): void {
-    this.busy--;
+    this.inFlight--;
     if (this.counts(cell)) this.tally.error(error);
     this.tally.values[AT.ALL_ERRORS]++;
     this.freed(connection);
   }
 
-  spoiled(cell: number): void {
-    this.busy--;
+  aborted(cell: number): void {
+    this.inFlight--;
     if (this.phase === PHASE.CLOSING) return;
-    if (this.counts(cell)) this.tally.error(this.spoiling);
+    if (this.counts(cell)) this.tally.error(this.abortError);
     this.tally.values[AT.ALL_ERRORS]++;
   }
 
   lost(connection: number, error: number): void {
-    const making = this.state[connection] === STATE.CONNECTING;
-    const { busy, phase } = this;
-    this.spoiling = error === NONE ? ERROR.closed : error;
+    const connecting = this.state[connection] === STATE.CONNECTING;
+    const { inFlight, phase } = this;
+    this.abortError = error === NONE ? ERROR.closed : error;
     this.drop(connection);
-    if (making && !this.keepAlive) this.busy--;
+    if (connecting && !this.keepAlive) this.inFlight--;
     // A server may close an idle connection, but not before it was asked for anything.
     const quiet = error === NONE || error === ERROR.closed || error === ERROR.reset;
     const preparing = phase <= PHASE.PREPARED;
-    if (making || preparing || (busy === this.busy && !quiet)) this.mistake(this.spoiling);
+    if (connecting || preparing || (inFlight === this.inFlight && !quiet)) this.connectionError(this.abortError);
     if (preparing) this.tally.values[AT.FAILED]++;
     if (phase !== PHASE.RUNNING) return;
-    const pause = this.retries.pause(connection, error === NONE);
+    const pause = this.retries.backoff(connection, error === NONE);
     if (pause > 0) this.retries.wait(connection, this.now + pause);
     else if (this.keepAlive) this.retries.atOnce(connection);
     else this.rest(connection);
@@ -339,9 +339,9 @@ export class Connections implements Line, Starts {
     if (this.measuring) this.tally.values[AT.MESSAGES_SENT]++;
   }
 
-  messageCame(cell: number, times: boolean): void {
+  messageReceived(cell: number, times: boolean): void {
     if (this.measuring) {
-      this.tally.values[AT.MESSAGES_CAME]++;
+      this.tally.values[AT.MESSAGES_RECEIVED]++;
       if (times) this.tally.record(HISTOGRAM.MESSAGE, this.now - this.lastMessage[cell]);
     }
     this.lastMessage[cell] = this.now;
@@ -365,7 +365,7 @@ export class Connections implements Line, Starts {
     this.tally.record(HISTOGRAM.CONNECT, this.now - this.connectAt[connection]);
     if (this.keepAlive) this.reactor.sockets.resume(socket);
     else this.reactor.sockets.receiveOnce(socket);
-    this.talk.opened(connection, socket);
+    this.driver.opened(connection, socket);
   }
 
   private addressOf(address: string, port: number): SocketAddress {
@@ -401,7 +401,7 @@ export class Connections implements Line, Starts {
   }
 
   /** Records an error that was not a request's. */
-  private mistake(error: number): void {
+  private connectionError(error: number): void {
     const { phase } = this;
     if (phase <= PHASE.PREPARED || this.measuring) this.tally.error(error);
     this.tally.values[AT.ALL_ERRORS]++;
@@ -419,7 +419,7 @@ export class Connections implements Line, Starts {
     const socket = fd < 0 ? NONE : sockets.adopt(fd, LOAD);
     if (socket < 0) {
       if (fd >= 0) native.close(fd);
-      this.retries.hopeless(connection);
+      this.retries.failedAtOnce(connection);
       this.lost(connection, ERROR.local);
       return;
     }
@@ -440,16 +440,16 @@ export class Connections implements Line, Starts {
     this.socket[connection] = NONE;
     this.of[socket] = NONE;
     if (open) this.tally.values[AT.OPEN]--;
-    this.talk.closed(connection);
+    this.driver.closed(connection);
     this.reactor.sockets.close(socket);
   }
 
   /** Checks for timeouts and for connections to redial. */
   private sweep(): void {
-    this.options.look();
+    this.options.poll();
     const { now } = this;
     this.sweepAt = now + SWEEP_US;
-    this.tally.values[AT.BUSY] = this.busy;
+    this.tally.values[AT.BUSY] = this.inFlight;
     if (this.phase >= PHASE.CLOSING) return;
     const late = now - this.plan.timeoutMs * 1000;
     for (let c = 0; c < this.count; c++) {
@@ -463,7 +463,7 @@ export class Connections implements Line, Starts {
           if (this.connectAt[c] < late) this.lost(c, ERROR.timeout);
           break;
         default:
-          this.talk.expire(c, this.socket[c], late);
+          this.driver.expire(c, this.socket[c], late);
       }
     }
   }

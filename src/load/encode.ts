@@ -1,7 +1,7 @@
 // Converts threads' histograms for HdrHistogram's tools. Loaded after a load, because the package costs time and memory.
 import type { Histogram } from 'hdr-histogram-js';
 import { build, decodeFromCompressedBase64, encodeIntoCompressedBase64 } from 'hdr-histogram-js';
-import type { Recorded } from './measured.js';
+import type { HistogramCounts } from './measurements.js';
 import type { EncodedHistogram } from './result.js';
 import { DIGITS, HIGHEST_US, lowestOf, SLOTS } from './tally.js';
 
@@ -29,7 +29,7 @@ export function toHistogram(counts: Float64Array): Histogram {
 
 const highestOf = (slot: number): number => (slot === SLOTS - 1 ? HIGHEST_US : lowestOf(slot + 1) - 1);
 
-export function encode({ counts, sum }: Recorded): EncodedHistogram {
+export function encode({ counts, sum }: HistogramCounts): EncodedHistogram {
   const histogram = toHistogram(counts);
   return { unit: 'us', v2: encodeIntoCompressedBase64(histogram), count: histogram.totalCount, sum };
 }

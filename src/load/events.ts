@@ -32,13 +32,13 @@ export class Events implements Handlers {
     const c = this.connections.of[socket];
     this.connections.tally.values[AT.READ] += length;
     if (c < 0) this.reactor.slab.release(bid);
-    else this.connections.talk.data(c, socket, bid, at, length);
+    else this.connections.driver.data(c, socket, bid, at, length);
   }
 
   eof(socket: number): void {
     const c = this.connections.of[socket];
     if (c < 0) return;
-    this.connections.talk.ended(c, socket);
+    this.connections.driver.ended(c, socket);
     // Unless that has closed it.
     if (this.connections.of[socket] === c) this.connections.lost(c, ERROR.closed);
   }
@@ -50,7 +50,7 @@ export class Events implements Handlers {
 
   sent(_socket: number, bytes: number): void {
     this.connections.tally.values[AT.WRITTEN] += bytes;
-    this.connections.talk.sent?.(bytes);
+    this.connections.driver.sent?.(bytes);
   }
 
   /** Received data may tell more: wait for its end. */
@@ -61,7 +61,7 @@ export class Events implements Handlers {
 
   drained(socket: number): void {
     const c = this.connections.of[socket];
-    if (c >= 0) this.connections.talk.drained?.(c, socket);
+    if (c >= 0) this.connections.driver.drained?.(c, socket);
   }
 
   turn(): void {

@@ -36,11 +36,11 @@ export class GrpcMessageStreams extends GrpcStreams {
   private readonly before: Int32Array;
   private readonly reader: MessageReader;
 
-  constructor(line: ConstructorParameters<typeof GrpcStreams>[0]) {
-    super(line);
+  constructor(context: ConstructorParameters<typeof GrpcStreams>[0]) {
+    super(context);
     const { capacity } = this.core.streams;
     this.waiting = new Uint8Array(capacity);
-    this.idle = new Int32Array(line.shareOf.length).fill(NONE);
+    this.idle = new Int32Array(context.shareOf.length).fill(NONE);
     this.before = new Int32Array(capacity);
     this.reader = new MessageReader(this.core.bytes, capacity);
   }
@@ -91,8 +91,8 @@ export class GrpcMessageStreams extends GrpcStreams {
     const status = this.status[slot];
     this.leave(slot);
     if (c < 0) return;
-    if (waits && status > 0) this.line.answered(c, slot, status, true);
-    else if (waits) this.line.failed(c, slot, ERROR.closed);
+    if (waits && status > 0) this.context.answered(c, slot, status, true);
+    else if (waits) this.context.failed(c, slot, ERROR.closed);
     this.leaveIfDone(connection);
   }
 
@@ -103,7 +103,7 @@ export class GrpcMessageStreams extends GrpcStreams {
     this.waiting[slot] = 0;
     this.before[slot] = this.idle[c];
     this.idle[c] = slot;
-    this.line.answered(c, slot, 0, true);
+    this.context.answered(c, slot, 0, true);
   }
 
   private unlist(c: number, slot: number): void {

@@ -4,23 +4,23 @@ import { BODY, BodyReader } from '../http1/body.js';
 import { FRAMING, Head } from '../http1/head.js';
 import { MORE, parseResponse } from '../http1/head-parser.js';
 import type { Slab } from '../io/slab.js';
+import type { DriverContext, ProtocolDriver } from './driver.js';
 import { Requests } from './requests.js';
-import type { Line, Talk } from './talk.js';
 import { ERROR } from './tally.js';
 
 const NONE = -1;
 const LIMITS = { maxHeaderBytes: 15 * 1024, maxHeaders: 256, maxTargetBytes: 0 } as const;
-/** What a connection waits for. */
-const WAITS = { NOTHING: 0, HEAD: 1, BODY: 2 } as const;
+/** What a connection expects next: nothing, a response head, or the rest of a body. */
+const STATE = { IDLE: 0, HEAD: 1, BODY: 2 } as const;
 
-export class Http1Talk implements Talk {
+export class Http1Driver implements ProtocolDriver {
   private readonly slab: Slab;
   private readonly bytes: Uint8Array;
   private readonly requests: Requests;
-  private readonly waits: Uint8Array;
+  private readonly state: Uint8Array;
   private readonly status: Uint16Array;
   /** 1: the connection can be reused after this response. */
-  private readonly keeps: Uint8Array;
+  private readonly reusable: Uint8Array;
   /** Received data that is incomplete, in a buffer that is held: NONE, or up to here. */
   private readonly held: Int32Array;
   private readonly heldFrom: Int32Array;
@@ -29,15 +29,15 @@ export class Http1Talk implements Talk {
   private readonly bodies: BodyReader;
   private readonly method: number;
 
-  constructor(private readonly line: Line) {
-    const { reactor, plan, shareOf } = line;
+  constructor(private readonly context: DriverContext) {
+    const { reactor, plan, shareOf } = context;
     const n = shareOf.length;
     this.slab = reactor.slab;
     this.bytes = reactor.slab.bytes;
-    this.requests = new Requests(line);
-    this.waits = new Uint8Array(n);
+    this.requests = new Requests(context);
+    this.state = new Uint8Array(n);
     this.status = new Uint16Array(n);
-    this.keeps = new Uint8Array(n);
+    this.reusable = new Uint8Array(n);
     this.held = new Int32Array(n).fill(NONE);
     this.heldFrom = new Int32Array(n);
     this.heldTo = new Int32Array(n);
@@ -47,11 +47,11 @@ export class Http1Talk implements Talk {
   }
 
   opened(connection: number): void {
-    this.line.ready(connection, 1);
+    this.context.ready(connection, 1);
   }
 
   send(connection: number, socket: number): number {
-    this.waits[connection] = WAITS.HEAD;
+    this.state[connection] = STATE.HEAD;
     this.requests.queue(connection, socket);
     return connection;
   }
@@ -68,8 +68,8 @@ export class Http1Talk implements Talk {
   }
 
   ended(connection: number): void {
-    if (this.waits[connection] === WAITS.BODY && this.bodies.eof(connection)) {
-      this.keeps[connection] = 0;
+    if (this.state[connection] === STATE.BODY && this.bodies.eof(connection)) {
+      this.reusable[connection] = 0;
       this.complete(connection);
     }
   }
@@ -80,14 +80,14 @@ export class Http1Talk implements Talk {
       this.held[connection] = NONE;
       this.slab.release(held);
     }
-    if (this.waits[connection] === WAITS.NOTHING) return;
-    this.waits[connection] = WAITS.NOTHING;
-    this.line.spoiled(connection);
+    if (this.state[connection] === STATE.IDLE) return;
+    this.state[connection] = STATE.IDLE;
+    this.context.aborted(connection);
   }
 
   expire(connection: number, _socket: number, time: number): void {
-    if (this.waits[connection] !== WAITS.NOTHING && this.line.sent[connection] < time)
-      this.line.lost(connection, ERROR.timeout);
+    if (this.state[connection] !== STATE.IDLE && this.context.sent[connection] < time)
+      this.context.lost(connection, ERROR.timeout);
   }
 
   /** The held data goes before it: both are joined if there is room. */
@@ -111,19 +111,19 @@ export class Http1Talk implements Talk {
 
   /** Reads [start, end). True if its end must be kept, from `heldFrom`. */
   private read(connection: number, socket: number, start: number, end: number): boolean {
-    const { bodies, bytes, waits } = this;
+    const { bodies, bytes, state } = this;
     let at = start;
     while (at < end) {
-      switch (waits[connection]) {
-        case WAITS.NOTHING:
+      switch (state[connection]) {
+        case STATE.IDLE:
           // Some servers say why they close an idle connection (408); but there is no request to answer.
           if (at > start) this.unreadable(connection, at, end);
           else {
-            this.line.tally.unexpected(bytes, at, end - at);
-            this.line.lost(connection, this.foreign(at, end) ?? ERROR.closed);
+            this.context.tally.unexpected(bytes, at, end - at);
+            this.context.lost(connection, this.otherProtocol(at, end) ?? ERROR.closed);
           }
           return false;
-        case WAITS.HEAD: {
+        case STATE.HEAD: {
           const after = this.readHead(connection, at, end);
           if (after < 0) return false;
           if (after === MORE) {
@@ -147,7 +147,7 @@ export class Http1Talk implements Talk {
           if (result === BODY.DONE) this.complete(connection);
         }
       }
-      if (this.line.socketOf(connection) !== socket) return false;
+      if (this.context.socketOf(connection) !== socket) return false;
     }
     return false;
   }
@@ -161,9 +161,9 @@ export class Http1Talk implements Talk {
       return NONE;
     }
     if (after === MORE) {
-      const foreign = this.foreign(at, end);
-      if (foreign === undefined) return MORE;
-      this.line.lost(connection, foreign);
+      const otherProtocol = this.otherProtocol(at, end);
+      if (otherProtocol === undefined) return MORE;
+      this.context.lost(connection, otherProtocol);
       return NONE;
     }
     if (head.status < 200) {
@@ -172,7 +172,7 @@ export class Http1Talk implements Talk {
       return NONE;
     }
     this.status[connection] = head.status;
-    this.keeps[connection] = head.keepAlive ? 1 : 0;
+    this.reusable[connection] = head.keepAlive ? 1 : 0;
     const { framing, contentLength } = head;
     // Usually all of it is here.
     if (framing === FRAMING.LENGTH && contentLength <= end - after) {
@@ -181,18 +181,18 @@ export class Http1Talk implements Talk {
     }
     bodies.begin(connection, framing, contentLength, true);
     if (bodies.finished(connection)) this.complete(connection);
-    else this.waits[connection] = WAITS.BODY;
+    else this.state[connection] = STATE.BODY;
     return after;
   }
 
   /** Ends the connection, as [at, end) is not an answer, or comes when none may. */
   private unreadable(connection: number, at: number, end: number): void {
-    this.line.tally.unexpected(this.bytes, at, end - at);
-    this.line.lost(connection, this.foreign(at, end) ?? ERROR.protocol);
+    this.context.tally.unexpected(this.bytes, at, end - at);
+    this.context.lost(connection, this.otherProtocol(at, end) ?? ERROR.protocol);
   }
 
   /** The ERROR for another protocol in [at, end). */
-  private foreign(at: number, end: number): number | undefined {
+  private otherProtocol(at: number, end: number): number | undefined {
     const { bytes } = this;
     // The server's preface: a SETTINGS frame on stream 0.
     if (end - at >= 9 && bytes[at] === 0 && bytes[at + 3] === 4 && bytes[at + 4] === 0) return ERROR.http2;
@@ -202,7 +202,7 @@ export class Http1Talk implements Talk {
   }
 
   private complete(connection: number): void {
-    this.waits[connection] = WAITS.NOTHING;
-    this.line.answered(connection, connection, this.status[connection], this.keeps[connection] === 1);
+    this.state[connection] = STATE.IDLE;
+    this.context.answered(connection, connection, this.status[connection], this.reusable[connection] === 1);
   }
 }

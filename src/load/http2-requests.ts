@@ -6,10 +6,10 @@ import type { Sender } from '../http2/sender.js';
 import type { Core } from '../http2/shared-state.js';
 import { STREAM } from '../http2/streams.js';
 import { BUFFER_CAPACITY } from '../io/slab.js';
+import type { DriverContext } from './driver.js';
 import { type Field, type HeaderBlocks, headerBlocks, TABLE_BYTES } from './header-blocks.js';
 import type { LoadPlan, LoadTarget } from './plan.js';
-import { contentsOf, filler, Turns } from './requests.js';
-import type { Line } from './talk.js';
+import { bodyOf, filler, WeightedRoundRobin } from './requests.js';
 
 const isGrpc = ({ protocol }: LoadPlan): boolean => protocol.startsWith('grpc');
 /** Fields of HTTP/1 only (RFC 9113 section 8.2.2). */
@@ -55,7 +55,7 @@ export function fillerMessage(length: number): Uint8Array {
 }
 
 export class Http2Requests {
-  private readonly turns: readonly Turns[];
+  private readonly rotation: readonly WeightedRoundRobin[];
   private readonly blocks: readonly (readonly HeaderBlocks[])[];
   /** 1: the fields of its requests are in the table of the connection's peer. */
   private readonly primed: Uint8Array;
@@ -65,15 +65,15 @@ export class Http2Requests {
   private readonly bodyBytes: number;
 
   constructor(
-    private readonly line: Line,
+    private readonly context: DriverContext,
     private readonly core: Core,
     private readonly sender: Sender,
   ) {
-    const { plan, shares, shareOf, reactor } = line;
+    const { plan, shares, shareOf, reactor } = context;
     this.primed = new Uint8Array(shareOf.length);
-    this.turns = shares.map(({ targets }) => new Turns(targets.map(({ weight }) => weight)));
+    this.rotation = shares.map(({ targets }) => new WeightedRoundRobin(targets.map(({ weight }) => weight)));
     this.blocks = shares.map(({ targets }) => headerBlocks(targets.map((target) => requestFields(plan, target))));
-    const body = isGrpc(plan) ? grpcMessage(plan.body ?? fillerMessage(plan.bodyBytes)) : contentsOf(plan);
+    const body = isGrpc(plan) ? grpcMessage(plan.body ?? fillerMessage(plan.bodyBytes)) : bodyOf(plan);
     this.bodyBytes = body.length;
     for (let from = 0; from < body.length; from += BUFFER_CAPACITY) {
       const bid = reactor.slab.take();
@@ -97,9 +97,9 @@ export class Http2Requests {
 
   /** Sends the head of the next request on an open stream; `end`: without a body. False if there is no memory. */
   head(connection: number, on: Connection, slot: number, end: boolean): boolean {
-    const { core, line, primed } = this;
-    const share = line.shareOf[connection];
-    const blocks = this.blocks[share][this.turns[share].next()];
+    const { core, context, primed } = this;
+    const share = context.shareOf[connection];
+    const blocks = this.blocks[share][this.rotation[share].next()];
     const small = on.encoder.tableLimit < TABLE_BYTES;
     const block = small ? blocks.plain : primed[connection] === 0 ? blocks.first : blocks.next;
     primed[connection] = 1;

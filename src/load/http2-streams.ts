@@ -11,8 +11,8 @@ import { Core, type Http2Events } from '../http2/shared-state.js';
 import { STREAM } from '../http2/streams.js';
 import { HEADER_MEMORY_BYTES } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
+import type { DriverContext } from './driver.js';
 import { Http2Requests } from './http2-requests.js';
-import type { Line } from './talk.js';
 import { ERROR } from './tally.js';
 
 const NONE = -1;
@@ -57,14 +57,14 @@ export class LoadStreams implements Http2Events {
   /** By stream: the status of its answer. */
   protected readonly status: Int16Array;
   /** Connections to drop once none of their data is being read; and the reason. */
-  private readonly doomed: number[] = [];
-  private readonly doom: Int8Array;
+  private readonly closing: number[] = [];
+  private readonly closeError: Int8Array;
   /** Connection of each socket. */
   private readonly bySocket: Int32Array;
   private readonly head: boolean;
 
-  constructor(protected readonly line: Line) {
-    const { reactor, plan, shareOf } = line;
+  constructor(protected readonly context: DriverContext) {
+    const { reactor, plan, shareOf } = context;
     const { slab, sockets } = reactor;
     const memory = new HeaderMemory(slab.bytes, slab.fixed(HEADER_MEMORY_BYTES), HEADER_MEMORY_BYTES);
     const sink = {
@@ -77,12 +77,12 @@ export class LoadStreams implements Http2Events {
       },
     };
     const values = new Float64Array(H2_LIMITS.length + H2_ROLES.length * H.SIZE);
-    const most = shareOf.length * plan.streams;
-    this.core = new Core(slab, memory, sink, values, 0, most, slab.fixed(AREAS_BYTES));
+    const capacity = shareOf.length * plan.streams;
+    this.core = new Core(slab, memory, sink, values, 0, capacity, slab.fixed(AREAS_BYTES));
     this.machine = new Http2Machine(this.core, this);
-    this.requests = new Http2Requests(line, this.core, this.machine.sender);
-    this.status = new Int16Array(most);
-    this.doom = new Int8Array(shareOf.length).fill(NONE);
+    this.requests = new Http2Requests(context, this.core, this.machine.sender);
+    this.status = new Int16Array(capacity);
+    this.closeError = new Int8Array(shareOf.length).fill(NONE);
     this.bySocket = new Int32Array(sockets.capacity);
     const method = Buffer.from(plan.method, 'latin1');
     this.head = methodOf(method, 0, method.length) === METHOD.HEAD;
@@ -93,12 +93,12 @@ export class LoadStreams implements Http2Events {
 
   /** Starts HTTP/2 on a connection. */
   connect(connection: number, socket: number): Connection {
-    const { now } = this.line.reactor;
+    const { now } = this.context.reactor;
     this.core.clock[0] = now;
     const meter = H2_LIMITS.length + ROLE.CLIENT * H.SIZE;
     const made = new Connection(socket, ROLE.CLIENT, meter, this.core.memory, LIMITS, now);
     this.bySocket[socket] = connection;
-    this.doom[connection] = NONE;
+    this.closeError[connection] = NONE;
     this.requests.renew(connection);
     this.machine.sender.open(made);
     return made;
@@ -119,10 +119,10 @@ export class LoadStreams implements Http2Events {
     const { streams } = this.core;
     for (let slot = streams.first(on), next = NONE; slot !== NONE; slot = next) {
       next = streams.after(on, slot);
-      if (this.line.sent[slot] >= time || !this.waits(slot)) continue;
+      if (this.context.sent[slot] >= time || !this.waits(slot)) continue;
       this.machine.sender.reset(slot, H2_ERROR.CANCEL);
       this.over(slot);
-      this.line.failed(connection, slot, ERROR.timeout);
+      this.context.failed(connection, slot, ERROR.timeout);
     }
   }
 
@@ -134,7 +134,7 @@ export class LoadStreams implements Http2Events {
       const waits = this.waits(slot);
       this.machine.sender.close(slot);
       this.over(slot);
-      if (waits) this.line.spoiled(slot);
+      if (waits) this.context.aborted(slot);
     }
     this.machine.drop(on);
   }
@@ -142,23 +142,23 @@ export class LoadStreams implements Http2Events {
   /** Drops the connection, for an ERROR or IN_ORDER, once none of its data is being read. */
   giveUp(connection: Connection, error: number): void {
     const c = this.numberOf(connection);
-    if (c < 0 || this.doom[c] !== NONE) return;
-    this.doom[c] = error;
-    this.doomed.push(c);
+    if (c < 0 || this.closeError[c] !== NONE) return;
+    this.closeError[c] = error;
+    this.closing.push(c);
   }
 
   /** Whether a connection is marked to be dropped because of an error. */
   get gaveUp(): boolean {
-    return this.doomed.length > 0 && this.doom[this.doomed[this.doomed.length - 1]] !== IN_ORDER;
+    return this.closing.length > 0 && this.closeError[this.closing[this.closing.length - 1]] !== IN_ORDER;
   }
 
   /** Drops the connections marked for that. */
   settle(): void {
-    while (this.doomed.length > 0) {
-      const c = this.doomed.pop() ?? 0;
-      const error = this.doom[c];
-      this.doom[c] = NONE;
-      if (error !== NONE) this.line.lost(c, error === IN_ORDER ? NONE : error);
+    while (this.closing.length > 0) {
+      const c = this.closing.pop() ?? 0;
+      const error = this.closeError[c];
+      this.closeError[c] = NONE;
+      if (error !== NONE) this.context.lost(c, error === IN_ORDER ? NONE : error);
     }
   }
 
@@ -192,15 +192,15 @@ export class LoadStreams implements Http2Events {
   }
 
   reset(connection: Connection, slot: number, code: number): void {
-    this.broken(connection, slot, code === H2_ERROR.REFUSED_STREAM ? ERROR.goaway : ERROR.reset);
+    this.failStream(connection, slot, code === H2_ERROR.REFUSED_STREAM ? ERROR.goaway : ERROR.reset);
   }
 
   streamFailed(connection: Connection, slot: number): void {
-    this.broken(connection, slot, ERROR.protocol);
+    this.failStream(connection, slot, ERROR.protocol);
   }
 
   tooLarge(connection: Connection, slot: number): void {
-    this.broken(connection, slot, ERROR.protocol);
+    this.failStream(connection, slot, ERROR.protocol);
   }
 
   connectionFailed(connection: Connection): void {
@@ -210,24 +210,25 @@ export class LoadStreams implements Http2Events {
   /** The peer sets the number of concurrent requests. */
   settings(connection: Connection): void {
     const c = this.numberOf(connection);
-    if (c >= 0 && this.line.making(c)) this.line.ready(c, Math.min(this.line.plan.streams, connection.peerStreams));
+    if (c >= 0 && this.context.connecting(c))
+      this.context.ready(c, Math.min(this.context.plan.streams, connection.peerStreams));
   }
 
   /** Streams above `last` are not processed; no new ones are opened. */
   goaway(connection: Connection, last: number): void {
     const c = this.numberOf(connection);
     if (c < 0) return;
-    if (this.line.making(c)) {
+    if (this.context.connecting(c)) {
       this.giveUp(connection, ERROR.goaway);
       return;
     }
-    this.line.retire(c);
+    this.context.retire(c);
     const { streams } = this.core;
     for (let slot = streams.first(connection), next = NONE; slot !== NONE; slot = next) {
       next = streams.after(connection, slot);
       if (streams.id[slot] <= last) continue;
       this.machine.sender.close(slot);
-      this.broken(connection, slot, ERROR.goaway);
+      this.failStream(connection, slot, ERROR.goaway);
     }
     this.leaveIfDone(connection);
   }
@@ -256,7 +257,7 @@ export class LoadStreams implements Http2Events {
     const c = this.numberOf(connection);
     this.leave(slot);
     if (c < 0) return;
-    this.line.answered(c, slot, this.status[slot], true);
+    this.context.answered(c, slot, this.status[slot], true);
     this.leaveIfDone(connection);
   }
 
@@ -266,7 +267,7 @@ export class LoadStreams implements Http2Events {
     if (slot < 0) throw new Error('more requests than streams');
     this.machine.sender.openStream(slot, on);
     if (this.head) streams.state[slot] |= STREAM.BODILESS;
-    if (on.nextId >= MAX_STREAM_ID - 2) this.line.retire(connection);
+    if (on.nextId >= MAX_STREAM_ID - 2) this.context.retire(connection);
     return slot;
   }
 
@@ -281,20 +282,20 @@ export class LoadStreams implements Http2Events {
   /** The number of a connection that still belongs to the load. */
   protected numberOf({ socket }: Connection): number {
     const connection = this.bySocket[socket];
-    return this.line.socketOf(connection) === socket ? connection : NONE;
+    return this.context.socketOf(connection) === socket ? connection : NONE;
   }
 
   protected leaveIfDone(connection: Connection): void {
     const c = this.numberOf(connection);
-    if (connection.active === 0 && c >= 0 && this.line.retired(c)) this.giveUp(connection, IN_ORDER);
+    if (connection.active === 0 && c >= 0 && this.context.retired(c)) this.giveUp(connection, IN_ORDER);
   }
 
-  private broken(connection: Connection, slot: number, error: number): void {
+  private failStream(connection: Connection, slot: number, error: number): void {
     const c = this.numberOf(connection);
     const waits = this.waits(slot);
     this.over(slot);
     if (c < 0) return;
-    if (waits) this.line.failed(c, slot, error);
+    if (waits) this.context.failed(c, slot, error);
     this.leaveIfDone(connection);
   }
 }

@@ -1,21 +1,21 @@
 // HTTP/2 on a load's connections: between their sockets and the streams on them.
 import type { Connection } from '../http2/connection.js';
 import { ALPN } from '../tls/alpn.js';
+import type { DriverContext, ProtocolDriver } from './driver.js';
 import type { LoadStreams } from './http2-streams.js';
-import type { Line, Talk } from './talk.js';
 import { ERROR } from './tally.js';
 
-export class Http2Talk implements Talk {
+export class Http2Driver implements ProtocolDriver {
   private readonly connections: (Connection | undefined)[] = [];
 
   constructor(
-    private readonly line: Line,
+    private readonly context: DriverContext,
     private readonly streams: LoadStreams,
   ) {}
 
   opened(connection: number, socket: number): void {
-    const { tls } = this.line;
-    if (tls !== undefined && tls.alpn[socket] !== ALPN.HTTP2) this.line.lost(connection, ERROR.http1);
+    const { tls } = this.context;
+    if (tls !== undefined && tls.alpn[socket] !== ALPN.HTTP2) this.context.lost(connection, ERROR.http1);
     else this.connections[connection] = this.streams.connect(connection, socket);
   }
 
@@ -27,14 +27,14 @@ export class Http2Talk implements Talk {
 
   data(connection: number, _socket: number, bid: number, at: number, length: number): void {
     const on = this.connections[connection];
-    const { reactor } = this.line;
+    const { reactor } = this.context;
     if (on !== undefined) {
       const { core, machine } = this.streams;
       core.clock[0] = reactor.now;
-      const foreign = on.settingsSeen || on.got > 0 ? undefined : foreignError(core.bytes, at, length);
-      if (foreign === undefined) machine.receive(on, at, at + length);
-      else this.streams.giveUp(on, foreign);
-      if (this.streams.gaveUp) this.line.tally.unexpected(core.bytes, at, length);
+      const other = on.settingsSeen || on.got > 0 ? undefined : otherProtocol(core.bytes, at, length);
+      if (other === undefined) machine.receive(on, at, at + length);
+      else this.streams.giveUp(on, other);
+      if (this.streams.gaveUp) this.context.tally.unexpected(core.bytes, at, length);
     }
     reactor.slab.release(bid);
     this.streams.settle();
@@ -69,7 +69,7 @@ export class Http2Talk implements Talk {
 }
 
 /** The ERROR for another protocol that begins like this. */
-function foreignError(bytes: Uint8Array, at: number, length: number): number | undefined {
+function otherProtocol(bytes: Uint8Array, at: number, length: number): number | undefined {
   const begins = (want: string): boolean =>
     length >= want.length && [...want].every((letter, i) => bytes[at + i] === letter.charCodeAt(0));
   if (begins('HTTP/')) return ERROR.http1;

@@ -1,10 +1,10 @@
 // Decides which connection sends next, for one share of a load. Connections with room wait in a ring, in order, so that all take part. With
 // a rate, the schedule says when the first in line sends.
-import { Ring } from './ring.js';
+import { IntegerQueue } from './integer-queue.js';
 import type { Schedule } from './schedule.js';
 
 /** Starts requests; connections are numbered. */
-export interface Starts {
+export interface RequestStarter {
   /** Sends a request that was due at `due`, µs since the start; a cell, because it may have a fraction. */
   start(connection: number, due: Float64Array): void;
   /** How many requests `connection` may start now. */
@@ -13,15 +13,15 @@ export interface Starts {
 
 export class Pacer {
   /** Connections with room, each once. */
-  private readonly ready: Ring;
+  private readonly ready: IntegerQueue;
   private readonly listed: Uint8Array;
   /**
    * Connections in their think time, and its end. All think equally long, so they return in order. A connection may be in it once per
    * stream.
    */
-  private readonly thinking: Ring;
+  private readonly thinking: IntegerQueue;
   private readonly until: Float64Array;
-  private readonly thoughts: Int32Array;
+  private readonly thinkingCount: Int32Array;
   private untilHead = 0;
   private untilTail = 0;
   private readonly due = new Float64Array(1);
@@ -34,14 +34,14 @@ export class Pacer {
     /** Null: a connection with room sends at once, or after its think time. */
     readonly schedule: Schedule | null,
     private readonly thinkUs: number,
-    private readonly starts: Starts,
+    private readonly starter: RequestStarter,
   ) {
-    this.ready = new Ring(count);
+    this.ready = new IntegerQueue(count);
     this.listed = new Uint8Array(count);
-    const thoughts = schedule === null && thinkUs > 0 ? count * streams : 1;
-    this.thinking = new Ring(thoughts);
-    this.until = new Float64Array(thoughts);
-    this.thoughts = new Int32Array(count);
+    const thinkingCount = schedule === null && thinkUs > 0 ? count * streams : 1;
+    this.thinking = new IntegerQueue(thinkingCount);
+    this.until = new Float64Array(thinkingCount);
+    this.thinkingCount = new Int32Array(count);
   }
 
   /** `connection` has room for another request. */
@@ -60,7 +60,7 @@ export class Pacer {
     }
     if (this.thinking.count === this.until.length) return;
     this.thinking.push(connection);
-    this.thoughts[connection - this.first]++;
+    this.thinkingCount[connection - this.first]++;
     this.until[this.untilTail] = now + this.thinkUs;
     this.untilTail = this.untilTail + 1 === this.until.length ? 0 : this.untilTail + 1;
   }
@@ -70,7 +70,7 @@ export class Pacer {
     while (this.thinking.count > 0 && this.until[this.untilHead] <= now) {
       this.untilHead = this.untilHead + 1 === this.until.length ? 0 : this.untilHead + 1;
       const connection = this.thinking.shift();
-      this.thoughts[connection - this.first]--;
+      this.thinkingCount[connection - this.first]--;
       this.offer(connection);
     }
     const { schedule, due } = this;
@@ -98,16 +98,16 @@ export class Pacer {
   private startNext(): boolean {
     const connection = this.ready.shift();
     this.listed[connection - this.first] = 0;
-    const { starts, schedule } = this;
-    const room = starts.room(connection) - this.thoughts[connection - this.first];
+    const { starter, schedule } = this;
+    const room = starter.room(connection) - this.thinkingCount[connection - this.first];
     if (room <= 0) return false;
     if (schedule !== null) {
-      starts.start(connection, this.due);
+      starter.start(connection, this.due);
       // At the end of the line, so that streams are spread over connections.
       if (room > 1) this.offer(connection);
       return true;
     }
-    for (let i = room; i > 0; i--) starts.start(connection, this.due);
+    for (let i = room; i > 0; i--) starter.start(connection, this.due);
     return true;
   }
 }

@@ -1,7 +1,8 @@
 // Requests as bytes: written once into the slab's fixed region, and sent from there any number of times. They have no buffer of their own.
+
+import type { DriverContext } from './driver.js';
 import type { LoadPlan, LoadTarget } from './plan.js';
 import type { Share } from './shares.js';
-import type { Line } from './talk.js';
 
 /** Larger bodies of letters are sent as one piece several times. */
 export const PIECE_BYTES = 256 * 1024;
@@ -14,7 +15,7 @@ export function filler(length: number): Uint8Array {
 }
 
 /** The body of a plan's requests. */
-export const contentsOf = ({ body, bodyBytes }: Pick<LoadPlan, 'body' | 'bodyBytes'>): Uint8Array =>
+export const bodyOf = ({ body, bodyBytes }: Pick<LoadPlan, 'body' | 'bodyBytes'>): Uint8Array =>
   body ?? filler(bodyBytes);
 
 /** Bytes of the body that are kept in memory: a file's all, of letters one piece at most. */
@@ -34,7 +35,7 @@ export function requestHead(plan: LoadPlan, { authority, path }: LoadTarget): st
 }
 
 /** Takes turns by weight, as evenly as possible ("smooth weighted round robin", nginx). */
-export class Turns {
+export class WeightedRoundRobin {
   private readonly weights: Float64Array;
   private readonly current: Float64Array;
   private readonly total: number;
@@ -60,7 +61,7 @@ export class Turns {
 
 /** HTTP/1.1 requests, for each target of each share. */
 export class Requests {
-  private readonly turns: Turns[];
+  private readonly rotation: WeightedRoundRobin[];
   /** For each share its targets: start of the request, and its length including the first piece of its body. */
   private readonly at: Int32Array[];
   private readonly length: Int32Array[];
@@ -69,8 +70,8 @@ export class Requests {
   private readonly pieces: number = 0;
   private readonly rest: number = 0;
 
-  constructor(private readonly line: Line) {
-    const { plan, shares, reactor } = line;
+  constructor(private readonly context: DriverContext) {
+    const { plan, shares, reactor } = context;
     const { slab } = reactor;
     const bytes = plan.bodyBytes;
     const joined = bytes <= PIECE_BYTES;
@@ -86,11 +87,11 @@ export class Requests {
       this.pieces = Math.floor(bytes / piece);
       this.rest = bytes % piece;
     }
-    this.turns = shares.map(({ targets }) => new Turns(targets.map(({ weight }) => weight)));
+    this.rotation = shares.map(({ targets }) => new WeightedRoundRobin(targets.map(({ weight }) => weight)));
     const texts = shares.map(({ targets }) =>
       targets.map((target) => {
         const head = Buffer.from(requestHead(plan, target), 'latin1');
-        return joined ? Buffer.concat([head, contentsOf(plan)]) : head;
+        return joined ? Buffer.concat([head, bodyOf(plan)]) : head;
       }),
     );
     this.at = texts.map((list) => Int32Array.from(list, put));
@@ -106,9 +107,9 @@ export class Requests {
 
   /** Queues the next request of `connection`'s share. */
   queue(connection: number, socket: number): void {
-    const { sockets } = this.line.reactor;
-    const share = this.line.shareOf[connection];
-    const target = this.turns[share].next();
+    const { sockets } = this.context.reactor;
+    const share = this.context.shareOf[connection];
+    const target = this.rotation[share].next();
     sockets.queue(socket, this.at[share][target], this.length[share][target], -1);
     for (let i = 0; i < this.pieces; i++) sockets.queue(socket, this.pieceAt, this.piece, -1);
     if (this.rest > 0) sockets.queue(socket, this.pieceAt, this.rest, -1);

@@ -1,4 +1,4 @@
-// When a lost connection is made again: at once, or after a pause that doubles while it keeps failing.
+// When a lost connection is redialled: at once, or after a pause that doubles while it keeps failing.
 
 const NEVER = Number.POSITIVE_INFINITY;
 /** Pause before redialling a connection that has failed twice in a row; doubled with each further failure. */
@@ -22,19 +22,19 @@ export class Retries {
   }
 
   /** The connection works: its failures are forgotten. */
-  worked(connection: number): void {
+  succeeded(connection: number): void {
     this.failures[connection] = 0;
   }
 
   /** The connection has ended. Returns the pause before redialling, µs. */
-  pause(connection: number, inOrder: boolean): number {
+  backoff(connection: number, inOrder: boolean): number {
     const failures = inOrder ? 0 : Math.min(this.failures[connection] + 1, MAX_FAILURES);
     this.failures[connection] = failures;
     return failures <= 1 ? 0 : Math.min(MAX_PAUSE_US, MIN_PAUSE_US * 2 ** (failures - 2));
   }
 
   /** Dialling failed at once, and would again: the next failure counts as one of several in a row. */
-  hopeless(connection: number): void {
+  failedAtOnce(connection: number): void {
     this.failures[connection] = Math.max(this.failures[connection], 1);
   }
 

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { keepCode } from '../code/compiler.js';
 import { native } from '../io/native.js';
-import { Measured, percentileOf, Since, type SparseRecorded, spread } from './measured.js';
+import { IntervalRecorder, Measurements, merge, percentileOf, type SparseCounts } from './measurements.js';
 import type { LoadPlan } from './plan.js';
 import type { LoadInterval, LoadResult } from './result.js';
 import { sharesOf } from './shares.js';
@@ -54,20 +54,20 @@ export async function runLoad(
   report: (progress: LoadProgress) => void,
   signal: AbortSignal,
 ): Promise<LoadResult> {
-  const crew = new Crew(plan);
+  const threads = new LoadThreads(plan);
   try {
-    await Promise.race([crew.prepare(signal), crew.crashed]);
-    return await Promise.race([new Watch(plan, crew, report, signal).result(), crew.crashed]);
+    await Promise.race([threads.prepare(signal), threads.crashed]);
+    return await Promise.race([new LoadMonitor(plan, threads, report, signal).result(), threads.crashed]);
   } finally {
-    await crew.leave();
+    await threads.terminate();
   }
 }
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** The threads. */
-class Crew {
-  readonly measured: Measured;
+class LoadThreads {
+  readonly measured: Measurements;
   /** Rejects when one of them has died. */
   readonly crashed: Promise<never>;
   private readonly orders = new Int32Array(new SharedArrayBuffer(ORDER.SIZE * 4));
@@ -82,7 +82,7 @@ class Crew {
     const parts = sharesOf(plan);
     this.count = plan.connections;
     const memories = parts.map(() => allocateTally());
-    this.measured = new Measured(memories);
+    this.measured = new Measurements(memories);
     this.threads = parts.map((shares, number) => {
       const { orders, start } = this;
       const task: LoadTask = {
@@ -107,7 +107,7 @@ class Crew {
   /** Waits until all connections are established, as far as possible. */
   async prepare(signal: AbortSignal): Promise<void> {
     const { measured, count } = this;
-    while (measured.least(AT.PHASE) < PHASE.PREPARED && !signal.aborted) await sleep(POLL_MS);
+    while (measured.min(AT.PHASE) < PHASE.PREPARED && !signal.aborted) await sleep(POLL_MS);
     const failed = measured.sum(AT.FAILED);
     if (failed < count) return;
     const errors = measured.errors();
@@ -129,7 +129,7 @@ class Crew {
     Atomics.store(this.orders, ORDER.END, 1);
   }
 
-  async leave(): Promise<void> {
+  async terminate(): Promise<void> {
     this.end();
     let left = false;
     void this.gone.then(() => {
@@ -144,59 +144,62 @@ class Crew {
 /** The clock that the threads use. */
 const monotonic = (): number => Number(process.hrtime.bigint() / 1000n);
 
-interface KeptInterval {
+interface Interval {
   readonly startMs: number;
   endMs: number;
   done: number;
   errors: number;
-  readonly recorded: SparseRecorded[];
+  readonly recorded: SparseCounts[];
 }
 
 /** Watches a load once per second, from start to end. */
-class Watch {
-  private readonly intervals: KeptInterval[] = [];
-  private readonly since: Since;
-  private readonly measured: Measured;
+class LoadMonitor {
+  private readonly intervals: Interval[] = [];
+  private readonly recorder: IntervalRecorder;
+  private readonly measured: Measurements;
   private beganAt = 0;
   private startedAt = 0;
   private done = 0;
   private errors = 0;
   private allDone = 0;
-  private lookedAt = 0;
+  private sampledAt = 0;
 
   constructor(
     private readonly plan: LoadPlan,
-    private readonly crew: Crew,
+    private readonly threads: LoadThreads,
     private readonly report: (progress: LoadProgress) => void,
     private readonly signal: AbortSignal,
   ) {
-    this.measured = crew.measured;
-    this.since = new Since(this.measured, plan.pace.kind === 'closed' ? HISTOGRAM.SERVICE : HISTOGRAM.LATENCY);
+    this.measured = threads.measured;
+    this.recorder = new IntervalRecorder(
+      this.measured,
+      plan.pace.kind === 'closed' ? HISTOGRAM.SERVICE : HISTOGRAM.LATENCY,
+    );
   }
 
   async result(): Promise<LoadResult> {
-    const { plan, measured, signal, crew } = this;
-    this.beganAt = crew.begin();
+    const { plan, measured, signal, threads } = this;
+    this.beganAt = threads.begin();
     this.startedAt = Date.now() + LEAD_US / 1000 + plan.warmupSeconds * 1000;
-    this.lookedAt = this.beganAt;
-    const stop = () => crew.end();
+    this.sampledAt = this.beganAt;
+    const stop = () => threads.end();
     signal.addEventListener('abort', stop);
     if (signal.aborted) stop();
     const from = this.beganAt + plan.warmupSeconds * 1e6;
     const until = from + plan.seconds * 1e6;
     let next = this.after(this.beganAt, from);
-    while (measured.least(AT.PHASE) < PHASE.CLOSING) {
+    while (measured.min(AT.PHASE) < PHASE.CLOSING) {
       const now = monotonic();
       if (now >= next) {
-        this.look(now, from);
+        this.sample(now, from);
         next = this.after(now, from);
       }
       // After the planned end it may be over at any time.
       await sleep(now >= until - 1000 ? POLL_MS : Math.max(1, Math.min(20, (next - now) / 1000)));
     }
     signal.removeEventListener('abort', stop);
-    this.look(monotonic(), from);
-    return this.sumUp();
+    this.sample(monotonic(), from);
+    return this.summarize();
   }
 
   /** Next time to look: whole seconds of the measured time, or before it. */
@@ -206,18 +209,18 @@ class Watch {
     return from + (Math.floor(seconds + 0.05) + 1) * INTERVAL_MS * 1000;
   }
 
-  private look(now: number, from: number): void {
+  private sample(now: number, from: number): void {
     const { measured, plan } = this;
     const done = measured.sum(AT.DONE);
     const errors = measured.errorCount();
-    const recorded = this.since.take();
-    const startMs = Math.max(0, (this.lookedAt - from) / 1000);
+    const recorded = this.recorder.take();
+    const startMs = Math.max(0, (this.sampledAt - from) / 1000);
     const endMs = (now - from) / 1000;
     if (endMs > 0) this.note(startMs, endMs, done - this.done, errors - this.errors, recorded);
     this.done = done;
     this.errors = errors;
     const allDone = measured.sum(AT.ALL_DONE);
-    const seconds = Math.max(0.001, (now - this.lookedAt) / 1e6);
+    const seconds = Math.max(0.001, (now - this.sampledAt) / 1e6);
     const elapsedSeconds = Math.max(0, (now - this.beganAt) / 1e6);
     const totalSeconds = plan.warmupSeconds + plan.seconds;
     this.report({
@@ -232,11 +235,11 @@ class Watch {
       connections: measured.sum(AT.OPEN),
     });
     this.allDone = allDone;
-    this.lookedAt = now;
+    this.sampledAt = now;
   }
 
   /** An interval; a very short one is merged with its neighbour. */
-  private note(startMs: number, endMs: number, done: number, errors: number, recorded: SparseRecorded): void {
+  private note(startMs: number, endMs: number, done: number, errors: number, recorded: SparseCounts): void {
     const last = this.intervals.at(-1);
     const short = (from: number, to: number): boolean => to - from < INTERVAL_MS / 10;
     if (last !== undefined && (short(startMs, endMs) || short(last.startMs, last.endMs))) {
@@ -247,17 +250,17 @@ class Watch {
     } else this.intervals.push({ startMs, endMs, done, errors, recorded: [recorded] });
   }
 
-  private async sumUp(): Promise<LoadResult> {
+  private async summarize(): Promise<LoadResult> {
     const { plan, measured } = this;
     const { encode } = await import('./encode.js');
-    const seconds = Math.max(0, (measured.most(AT.ENDED) - measured.least(AT.BEGAN)) / 1e6);
+    const seconds = Math.max(0, (measured.max(AT.ENDED) - measured.min(AT.BEGAN)) / 1e6);
     const service = encode(measured.histogram(HISTOGRAM.SERVICE));
     const closed = plan.pace.kind === 'closed';
     const cpu = measured.sum(AT.CPU);
     const userTicks = measured.sum(AT.USER_TICKS);
     const userShare = userTicks / Math.max(1, userTicks + measured.sum(AT.SYSTEM_TICKS));
     const intervals = this.intervals.map(({ recorded, ...rest }): LoadInterval => {
-      return { ...rest, latency: encode(spread(recorded)) };
+      return { ...rest, latency: encode(merge(recorded)) };
     });
     return {
       startedAt: this.startedAt,
@@ -279,7 +282,7 @@ class Watch {
         : {
             messages: {
               sent: measured.sum(AT.MESSAGES_SENT),
-              received: measured.sum(AT.MESSAGES_CAME),
+              received: measured.sum(AT.MESSAGES_RECEIVED),
               latency: encode(measured.histogram(HISTOGRAM.MESSAGE)),
             },
           }),

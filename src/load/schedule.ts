@@ -18,7 +18,7 @@ export interface Schedule {
 const PER_SECOND = 1_000_000;
 
 /** A period with its own rate. */
-export interface Stretch {
+export interface RateStep {
   /** Per second. */
   readonly rate: number;
   readonly seconds: number;
@@ -36,7 +36,7 @@ export class SteadySchedule implements Schedule {
 
   /** `offset`: position of the first request within the first interval, 0..1, so that several schedules together are even, too. */
   constructor(
-    stretches: readonly Stretch[],
+    stretches: readonly RateStep[],
     private readonly offset = 0,
   ) {
     for (const [i, { rate, seconds }] of stretches.entries()) {
@@ -90,7 +90,7 @@ export class PoissonSchedule implements Schedule {
   /** How far `due` has looked ahead, while nothing is taken. */
   private readonly ahead = new Float64Array(1);
 
-  constructor({ rate, seconds }: Stretch, seed: number) {
+  constructor({ rate, seconds }: RateStep, seed: number) {
     this.end = seconds * PER_SECOND;
     this.mean = PER_SECOND / rate;
     this.state = (seed ^ 0x9e3779b9) >>> 0;

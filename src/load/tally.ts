@@ -70,7 +70,7 @@ export const AT = {
   ALL_ERRORS: 16,
   /** Messages on calls that have several. */
   MESSAGES_SENT: 17,
-  MESSAGES_CAME: 18,
+  MESSAGES_RECEIVED: 18,
   SUMS: 19,
   ERRORS: 19 + HISTOGRAMS,
   STATUSES: 19 + HISTOGRAMS + ERROR_KINDS.length,

@@ -4,22 +4,22 @@ import type { Native } from '../io/native.js';
 import { Reactor } from '../io/reactor.js';
 import { TLS_BYTES, TlsTransport } from '../tls/transport.js';
 import { Connections } from './connections.js';
+import type { DriverFactory } from './driver.js';
 import { Events } from './events.js';
 import { GrpcMessageStreams, GrpcStreams } from './grpc.js';
 import { GrpcCallStreams } from './grpc-calls.js';
-import { Http1Talk } from './http1.js';
-import { Http2Talk } from './http2.js';
+import { Http1Driver } from './http1.js';
+import { Http2Driver } from './http2.js';
 import { Http2Requests } from './http2-requests.js';
 import { LoadStreams } from './http2-streams.js';
 import type { LoadPlan } from './plan.js';
 import { Requests } from './requests.js';
 import { secure } from './secure.js';
 import type { Share } from './shares.js';
-import type { MakeTalk } from './talk.js';
 import { AT, PHASE, Tally } from './tally.js';
 import { type LoadTask, ORDER } from './task.js';
-import { BulkTalk, PingTalk } from './tcp.js';
-import { WebSocketTalk } from './websocket.js';
+import { BulkDriver, PingPongDriver } from './tcp.js';
+import { WebSocketDriver } from './websocket.js';
 
 /** Buffers of a connection with large answers; most return them at once. */
 const SLAB_BYTES = { least: 16 * 2 ** 20, each: 64 * 1024, most: 512 * 2 ** 20 } as const;
@@ -68,8 +68,8 @@ export class LoadThread {
       native,
       tally: this.tally,
       tls: this.transport,
-      talk: talkOf(plan),
-      look: () => this.look(),
+      driver: driverFactory(plan),
+      poll: () => this.poll(),
     });
   }
 
@@ -94,7 +94,7 @@ export class LoadThread {
   }
 
   /** Every few milliseconds: follows orders, reports progress. */
-  private look(): void {
+  private poll(): void {
     const { connections, tally, orders } = this;
     const { values } = tally;
     if (connections.phase === PHASE.PREPARING && values[AT.READY] + values[AT.FAILED] >= connections.count)
@@ -129,33 +129,33 @@ export class LoadThread {
 /** Bytes of the slab's fixed region for what is sent. */
 const fixedBytesOf = (plan: LoadPlan, shares: readonly Share[]): number =>
   plan.protocol === 'websocket'
-    ? WebSocketTalk.fixedBytes(
+    ? WebSocketDriver.fixedBytes(
         plan,
         shares.flatMap(({ targets }) => targets),
       )
     : Requests.fixedBytes(plan, shares);
 
-function talkOf({ protocol }: LoadPlan): MakeTalk {
+function driverFactory({ protocol }: LoadPlan): DriverFactory {
   switch (protocol) {
     case 'http1':
     case 'connect':
-      return (line) => new Http1Talk(line);
+      return (context) => new Http1Driver(context);
     case 'http2':
-      return (line) => new Http2Talk(line, new LoadStreams(line));
+      return (context) => new Http2Driver(context, new LoadStreams(context));
     case 'grpc':
-      return (line) => new Http2Talk(line, new GrpcStreams(line));
+      return (context) => new Http2Driver(context, new GrpcStreams(context));
     case 'grpc-stream':
-      return (line) => new Http2Talk(line, new GrpcMessageStreams(line));
+      return (context) => new Http2Driver(context, new GrpcMessageStreams(context));
     case 'grpc-server':
     case 'grpc-client':
     case 'grpc-bidi':
-      return (line) => new Http2Talk(line, new GrpcCallStreams(line));
+      return (context) => new Http2Driver(context, new GrpcCallStreams(context));
     case 'tcp':
-      return (line) => new PingTalk(line);
+      return (context) => new PingPongDriver(context);
     case 'tcp-bulk':
-      return (line) => new BulkTalk(line);
+      return (context) => new BulkDriver(context);
     case 'websocket':
-      return (line) => new WebSocketTalk(line);
+      return (context) => new WebSocketDriver(context);
   }
 }
 

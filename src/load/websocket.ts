@@ -4,9 +4,9 @@ import { createHash } from 'node:crypto';
 import { METHOD } from '../http/methods.js';
 import { Head } from '../http1/head.js';
 import { MORE, parseResponse } from '../http1/head-parser.js';
+import type { DriverContext, ProtocolDriver } from './driver.js';
 import type { LoadPlan, LoadTarget } from './plan.js';
-import { contentsOf, Turns } from './requests.js';
-import type { Line, Talk } from './talk.js';
+import { bodyOf, WeightedRoundRobin } from './requests.js';
 import { ERROR } from './tally.js';
 
 const LIMITS = { maxHeaderBytes: 15 * 1024, maxHeaders: 256, maxTargetBytes: 0 } as const;
@@ -41,24 +41,24 @@ function frameOf(opcode: number, payload: Uint8Array): Uint8Array {
   return Buffer.concat([head, new Uint8Array(MASK_BYTES), payload]);
 }
 
-export class WebSocketTalk implements Talk {
+export class WebSocketDriver implements ProtocolDriver {
   /** Upgrade requests of each share, and a message: positions in the slab. */
   private readonly upgrades: readonly { readonly at: number; readonly length: number }[][];
-  private readonly turns: readonly Turns[];
+  private readonly rotation: readonly WeightedRoundRobin[];
   private readonly messageAt: number;
   private readonly messageLength: number;
   /** Incomplete answers to upgrade requests; a connection is not upgraded while it is here. */
   private readonly answers = new Map<number, Buffer>();
   private readonly head = new Head(LIMITS.maxHeaders);
-  private readonly waits: Uint8Array;
+  private readonly awaiting: Uint8Array;
   /** Of the current frame: received bytes of its header, and these bytes; remaining bytes of its payload. */
-  private readonly got: Uint8Array;
+  private readonly headerBytes: Uint8Array;
   private readonly header: Uint8Array;
   private readonly left: Float64Array;
   private readonly pings = new Map<number, number[]>();
 
-  constructor(private readonly line: Line) {
-    const { reactor, plan, shares, shareOf } = line;
+  constructor(private readonly context: DriverContext) {
+    const { reactor, plan, shares, shareOf } = context;
     const { slab } = reactor;
     const put = (bytes: Uint8Array): { at: number; length: number } => {
       const at = slab.fixed(bytes.length);
@@ -68,14 +68,14 @@ export class WebSocketTalk implements Talk {
     this.upgrades = shares.map(({ targets }) =>
       targets.map((target) => put(Buffer.from(upgradeHead(plan, target), 'latin1'))),
     );
-    this.turns = shares.map(({ targets }) => new Turns(targets.map(({ weight }) => weight)));
-    const contents = contentsOf(plan);
-    const { at, length } = put(frameOf(isUtf8(contents) ? OPCODE.TEXT : OPCODE.BINARY, contents));
+    this.rotation = shares.map(({ targets }) => new WeightedRoundRobin(targets.map(({ weight }) => weight)));
+    const payload = bodyOf(plan);
+    const { at, length } = put(frameOf(isUtf8(payload) ? OPCODE.TEXT : OPCODE.BINARY, payload));
     this.messageAt = at;
     this.messageLength = length;
     const n = shareOf.length;
-    this.waits = new Uint8Array(n);
-    this.got = new Uint8Array(n);
+    this.awaiting = new Uint8Array(n);
+    this.headerBytes = new Uint8Array(n);
     this.header = new Uint8Array(n * MAX_HEADER);
     this.left = new Float64Array(n);
   }
@@ -87,22 +87,22 @@ export class WebSocketTalk implements Talk {
   }
 
   opened(connection: number, socket: number): void {
-    const share = this.line.shareOf[connection];
-    const { at, length } = this.upgrades[share][this.turns[share].next()];
+    const share = this.context.shareOf[connection];
+    const { at, length } = this.upgrades[share][this.rotation[share].next()];
     this.answers.set(connection, Buffer.alloc(0));
-    this.got[connection] = 0;
+    this.headerBytes[connection] = 0;
     this.pings.delete(connection);
-    this.line.reactor.sockets.queue(socket, at, length, -1);
+    this.context.reactor.sockets.queue(socket, at, length, -1);
   }
 
   send(connection: number, socket: number): number {
-    this.waits[connection] = 1;
-    this.line.reactor.sockets.queue(socket, this.messageAt, this.messageLength, -1);
+    this.awaiting[connection] = 1;
+    this.context.reactor.sockets.queue(socket, this.messageAt, this.messageLength, -1);
     return connection;
   }
 
   data(connection: number, socket: number, bid: number, at: number, length: number): void {
-    const { slab } = this.line.reactor;
+    const { slab } = this.context.reactor;
     if (this.answers.has(connection)) this.switched(connection, socket, slab.bytes.subarray(at, at + length));
     else this.read(connection, socket, slab.bytes, at, at + length);
     slab.release(bid);
@@ -114,13 +114,14 @@ export class WebSocketTalk implements Talk {
 
   closed(connection: number): void {
     this.answers.delete(connection);
-    if (this.waits[connection] === 0) return;
-    this.waits[connection] = 0;
-    this.line.spoiled(connection);
+    if (this.awaiting[connection] === 0) return;
+    this.awaiting[connection] = 0;
+    this.context.aborted(connection);
   }
 
   expire(connection: number, _socket: number, time: number): void {
-    if (this.waits[connection] === 1 && this.line.sent[connection] < time) this.line.lost(connection, ERROR.timeout);
+    if (this.awaiting[connection] === 1 && this.context.sent[connection] < time)
+      this.context.lost(connection, ERROR.timeout);
   }
 
   /** The answer to the upgrade request, and what follows it. */
@@ -134,12 +135,12 @@ export class WebSocketTalk implements Talk {
     }
     if (after < 0 || head.status !== 101 || !this.accepted(bytes)) {
       // It answers, but does not switch.
-      this.line.tally.unexpected(bytes, 0, bytes.length);
-      this.line.lost(connection, after > 0 && head.status >= 400 ? ERROR.status : ERROR.protocol);
+      this.context.tally.unexpected(bytes, 0, bytes.length);
+      this.context.lost(connection, after > 0 && head.status >= 400 ? ERROR.status : ERROR.protocol);
       return;
     }
     this.answers.delete(connection);
-    this.line.ready(connection, 1);
+    this.context.ready(connection, 1);
     this.read(connection, socket, bytes, after, bytes.length);
   }
 
@@ -155,31 +156,31 @@ export class WebSocketTalk implements Talk {
 
   /** Reads frames in [start, end). */
   private read(connection: number, socket: number, bytes: Uint8Array, start: number, end: number): void {
-    const { got, left, header } = this;
+    const { headerBytes, left, header } = this;
     const first = connection * MAX_HEADER;
     let at = start;
     while (at < end) {
       const opcode = opcodeOf(header[first]);
-      if (got[connection] > 0 && got[connection] === this.headerLength(first)) {
+      if (headerBytes[connection] > 0 && headerBytes[connection] === this.headerLength(first)) {
         const count = Math.min(left[connection], end - at);
         if (opcode === OPCODE.PING) this.pings.get(connection)?.push(...bytes.subarray(at, at + count));
         left[connection] -= count;
         at += count;
         if (left[connection] > 0) return;
       } else {
-        header[first + got[connection]++] = bytes[at++];
-        if (got[connection] < this.headerLength(first)) continue;
+        header[first + headerBytes[connection]++] = bytes[at++];
+        if (headerBytes[connection] < this.headerLength(first)) continue;
         left[connection] = this.payloadLength(first);
         // RFC 6455, section 5.5: what is to be sent back is short.
         if (opcodeOf(header[first]) >= OPCODE.CLOSE && left[connection] > MAX_CONTROL) {
-          this.line.tally.unexpected(header, first, got[connection]);
-          this.line.lost(connection, ERROR.protocol);
+          this.context.tally.unexpected(header, first, headerBytes[connection]);
+          this.context.lost(connection, ERROR.protocol);
           return;
         }
         if (opcodeOf(header[first]) === OPCODE.PING) this.pings.set(connection, []);
         if (left[connection] > 0) continue;
       }
-      got[connection] = 0;
+      headerBytes[connection] = 0;
       if (!this.frame(connection, socket, header[first])) return;
     }
   }
@@ -188,7 +189,7 @@ export class WebSocketTalk implements Talk {
   private frame(connection: number, socket: number, first: number): boolean {
     switch (opcodeOf(first)) {
       case OPCODE.CLOSE:
-        this.line.lost(connection, ERROR.closed);
+        this.context.lost(connection, ERROR.closed);
         return false;
       case OPCODE.PING:
         this.pong(connection, socket);
@@ -198,14 +199,14 @@ export class WebSocketTalk implements Talk {
       default:
     }
     if ((first & FIN) === 0) return true;
-    if (this.waits[connection] === 0) return true;
-    this.waits[connection] = 0;
-    this.line.answered(connection, connection, -1, true);
-    return this.line.socketOf(connection) === socket;
+    if (this.awaiting[connection] === 0) return true;
+    this.awaiting[connection] = 0;
+    this.context.answered(connection, connection, -1, true);
+    return this.context.socketOf(connection) === socket;
   }
 
   private pong(connection: number, socket: number): void {
-    const { slab, sockets } = this.line.reactor;
+    const { slab, sockets } = this.context.reactor;
     const frame = frameOf(OPCODE.PONG, Uint8Array.from(this.pings.get(connection) ?? []));
     this.pings.delete(connection);
     const bid = slab.take();
@@ -218,7 +219,7 @@ export class WebSocketTalk implements Talk {
   /** Length of the header that begins at `first`, as far as known. */
   private headerLength(first: number): number {
     const length = this.header[first + 1] & 127;
-    return this.got[first / MAX_HEADER] < 2 || length < 126 ? 2 : length === 126 ? 4 : 10;
+    return this.headerBytes[first / MAX_HEADER] < 2 || length < 126 ? 2 : length === 126 ? 4 : 10;
   }
 
   private payloadLength(first: number): number {

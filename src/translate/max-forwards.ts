@@ -11,7 +11,7 @@ import type { Head } from '../http1/head.js';
 const MAX_FORWARDS = ascii('max-forwards');
 /** The largest number to forward: larger ones are reduced to this (it "SHOULD" be the lesser of the two). */
 const MAX_VALUE = 2 ** 31 - 1;
-/** Length of MOST. */
+/** Length of MAX_VALUE. */
 export const MAX_FORWARDS_BYTES = 10;
 const ZERO = 0x30;
 
@@ -64,7 +64,7 @@ export function spendListed(bytes: Uint8Array, list: FieldList, at: number): num
   return 0;
 }
 
-/** The number in [start, end), or one above MOST for any larger one; -1 if it is not a number. */
+/** The number in [start, end), or one above MAX_VALUE for any larger one; -1 if it is not a number. */
 function forwards(bytes: Uint8Array, start: number, end: number): number {
   if (start === end) return -1;
   let value = 0;

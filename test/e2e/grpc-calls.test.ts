@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
 import { content, digestOf } from '../support/content.js';
 import { quiet, startGateway, tearDown } from '../support/gateway.js';
-import { GrpcClient, type GrpcEndpoint, grpcEndpoint, type Outcome, send, DEFAULT_HANDLERS } from '../support/grpc.js';
+import { DEFAULT_HANDLERS, GrpcClient, type GrpcEndpoint, grpcEndpoint, type Outcome, send } from '../support/grpc.js';
 import { Http2Client, http2Endpoint } from '../support/http2.js';
 import { availableExecutors, type Sluice } from '../support/sluice.js';
 

@@ -6,7 +6,7 @@ import { after, afterEach, describe, it } from 'node:test';
 import { Metadata, type ServerDuplexStream, type ServerWritableStream, status } from '@grpc/grpc-js';
 import { content, digestOf } from '../support/content.js';
 import { type Gateway, quiet, startGateway, tearDown } from '../support/gateway.js';
-import { GrpcClient, type GrpcEndpoint, grpcEndpoint, type Handlers, send, DEFAULT_HANDLERS } from '../support/grpc.js';
+import { DEFAULT_HANDLERS, GrpcClient, type GrpcEndpoint, grpcEndpoint, type Handlers, send } from '../support/grpc.js';
 import { http2Endpoint } from '../support/http2.js';
 import { availableExecutors, type Executor, eventually, type Sluice } from '../support/sluice.js';
 import { deadPort } from '../support/tcp.js';

@@ -1,7 +1,7 @@
 // Texts of manifests: what is none, and how little of one changes.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ManifestProblem, MAX_BYTES, objectsOf, readManifest, rewritten } from '../../src/inject/manifests.js';
+import { MAX_BYTES, ManifestProblem, objectsOf, readManifest, rewritten } from '../../src/inject/manifests.js';
 import { type PlainMap, withEntries } from '../../src/inject/plain.js';
 
 const POD = 'apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n';

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { WebSocketServer } from 'ws';
 import type { LoadPlan } from '../../src/load/plan.js';
-import { grpcEndpoint, DEFAULT_HANDLERS } from '../support/grpc.js';
+import { DEFAULT_HANDLERS, grpcEndpoint } from '../support/grpc.js';
 import { Enough, http2Server, httpServer, loadPlan, target, tcpServer } from '../support/load.js';
 
 /** No two pieces of it are alike. */

@@ -8,8 +8,8 @@ import { Reactor } from '../../src/io/reactor.js';
 import { Connections } from '../../src/load/connections.js';
 import { decode } from '../../src/load/encode.js';
 import { Events } from '../../src/load/events.js';
-import { Http1Talk } from '../../src/load/http1.js';
-import { Measured, type Recorded } from '../../src/load/measured.js';
+import { Http1Driver } from '../../src/load/http1.js';
+import { type HistogramCounts, Measurements } from '../../src/load/measurements.js';
 import type { LoadPlan, Pace } from '../../src/load/plan.js';
 import { Requests } from '../../src/load/requests.js';
 import type { LoadResult } from '../../src/load/result.js';
@@ -35,13 +35,13 @@ interface Jumped {
   readonly seconds: number;
   /** Latencies that were recorded. */
   readonly count: number;
-  readonly latency: Recorded;
-  readonly service: Recorded;
+  readonly latency: HistogramCounts;
+  readonly service: HistogramCounts;
   /** Since the load began: when time went on, µs. */
   readonly resumedAt: number;
 }
 
-const above = ({ counts }: Recorded, micros: number): number =>
+const above = ({ counts }: HistogramCounts, micros: number): number =>
   counts.reduce((sum, count, slot) => (lowestOf(slot) >= micros ? sum + count : sum), 0);
 
 /** A load in memory on a server that answers at once, by a clock that jumps `pauseUs` ahead at `atUs` of the load. */
@@ -73,8 +73,8 @@ async function withJump(pace: Pace, seconds: number, atUs: number, pauseUs: numb
     native: kernel.native,
     tally,
     tls: undefined,
-    talk: (line) => new Http1Talk(line),
-    look: () => {
+    driver: (line) => new Http1Driver(line),
+    poll: () => {
       if (connections.phase === PHASE.PREPARING && tally.values[AT.READY] === CONNECTIONS) {
         connections.phase = PHASE.PREPARED;
         began = now + TURN_US;
@@ -102,7 +102,7 @@ async function withJump(pace: Pace, seconds: number, atUs: number, pauseUs: numb
     return over;
   });
   reactor.stop();
-  const measured = new Measured([memory]);
+  const measured = new Measurements([memory]);
   const service = measured.histogram(HISTOGRAM.SERVICE);
   const latency = pace.kind === 'closed' ? service : measured.histogram(HISTOGRAM.LATENCY);
   return {

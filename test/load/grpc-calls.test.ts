@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { LoadPlan } from '../../src/load/plan.js';
-import { type Collect, grpcEndpoint, DEFAULT_HANDLERS } from '../support/grpc.js';
+import { type Collect, DEFAULT_HANDLERS, grpcEndpoint } from '../support/grpc.js';
 import { Enough, loadPlan, runToEnd, target } from '../support/load.js';
 import { availableExecutors } from '../support/sluice.js';
 

@@ -4,7 +4,7 @@ import type { Http2ServerRequest } from 'node:http2';
 import { after, before, describe, it } from 'node:test';
 import { type HeaderBlocks, headerBlocks } from '../../src/load/header-blocks.js';
 import { UnreachableError } from '../../src/load/run.js';
-import { grpcEndpoint, DEFAULT_HANDLERS } from '../support/grpc.js';
+import { DEFAULT_HANDLERS, grpcEndpoint } from '../support/grpc.js';
 import {
   Enough,
   http2Server,

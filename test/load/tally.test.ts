@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { build } from 'hdr-histogram-js';
 import { decode, encode } from '../../src/load/encode.js';
-import { Measured, Since, spread } from '../../src/load/measured.js';
+import { IntervalRecorder, Measurements, merge } from '../../src/load/measurements.js';
 import { allocateTally, HIGHEST_US, HISTOGRAM, lowestOf, SLOTS, slotOf, Tally } from '../../src/load/tally.js';
 
 const VALUES = [0, 1, 2, 1000, 2047, 2048, 2049, 4095, 4096, 99_999, 1_000_000, 123_456_789, HIGHEST_US];
@@ -26,7 +26,7 @@ it('what is recorded is what a histogram of the library has', () => {
   }
   tally.record(HISTOGRAM.SERVICE, -5);
   reference.recordValue(0);
-  const encoded = encode(new Measured([memory]).histogram(HISTOGRAM.SERVICE));
+  const encoded = encode(new Measurements([memory]).histogram(HISTOGRAM.SERVICE));
   const decoded = decode(encoded);
   assert.equal(encoded.count, VALUES.length + 1);
   assert.equal(
@@ -40,11 +40,11 @@ it('what is recorded is what a histogram of the library has', () => {
 it('the parts that came one after the other are the whole', () => {
   const memory = allocateTally();
   const tally = new Tally(memory);
-  const since = new Since(new Measured([memory]), HISTOGRAM.LATENCY);
+  const since = new IntervalRecorder(new Measurements([memory]), HISTOGRAM.LATENCY);
   const parts = [1, 2, 3].map((part) => {
     for (let i = 0; i < 100; i++) tally.record(HISTOGRAM.LATENCY, i * part);
     return since.take();
   });
-  assert.deepEqual(spread(parts), new Measured([memory]).histogram(HISTOGRAM.LATENCY));
+  assert.deepEqual(merge(parts), new Measurements([memory]).histogram(HISTOGRAM.LATENCY));
   assert.equal(since.take().slots.length, 0);
 });

@@ -19,7 +19,7 @@ import {
 import { MetricsReader } from '../../src/metrics/reader.js';
 import { allocateWorkerMemory, WorkerMetrics } from '../../src/metrics/shared.js';
 import type { OtlpMetric } from '../../src/otlp/metrics.js';
-import { MetricsPush, MAX_POINTS, messages } from '../../src/otlp/push.js';
+import { MAX_POINTS, MetricsPush, messages } from '../../src/otlp/push.js';
 import { otlpUrl } from '../../src/otlp/target.js';
 import { Collector } from '../support/collector.js';
 import { histogramIn, numberIn, readMetrics } from '../support/otlp-metrics.js';

@@ -2,19 +2,19 @@
 import { AT, ERROR_KINDS, HISTOGRAM, SLOTS, type TallyMemory } from './tally.js';
 
 /** Recordings of one histogram, summed over threads: by slot, and their sum in µs. */
-export interface Recorded {
+export interface HistogramCounts {
   readonly counts: Float64Array;
   readonly sum: number;
 }
 
 /** Only the slots in use: the form in which an interval is kept. */
-export interface SparseRecorded {
+export interface SparseCounts {
   readonly slots: Uint16Array;
   readonly counts: Float64Array;
   readonly sum: number;
 }
 
-export class Measured {
+export class Measurements {
   private readonly values: readonly Float64Array[];
   private readonly counts: readonly Uint32Array[];
   private readonly firsts: readonly Uint8Array[];
@@ -30,11 +30,11 @@ export class Measured {
     return this.values.reduce((sum, values) => sum + values[at], 0);
   }
 
-  least(at: number): number {
+  min(at: number): number {
     return Math.min(...this.values.map((values) => values[at]));
   }
 
-  most(at: number): number {
+  max(at: number): number {
     return Math.max(...this.values.map((values) => values[at]));
   }
 
@@ -62,7 +62,7 @@ export class Measured {
     return found;
   }
 
-  histogram(histogram: number): Recorded {
+  histogram(histogram: number): HistogramCounts {
     const counts = new Float64Array(SLOTS);
     for (const each of this.counts) {
       const from = histogram * SLOTS;
@@ -73,16 +73,16 @@ export class Measured {
 }
 
 /** New content of a histogram since the last reading. */
-export class Since {
+export class IntervalRecorder {
   private readonly before = new Float64Array(SLOTS);
   private sum = 0;
 
   constructor(
-    private readonly measured: Measured,
+    private readonly measured: Measurements,
     private readonly histogram: number = HISTOGRAM.LATENCY,
   ) {}
 
-  take(): SparseRecorded {
+  take(): SparseCounts {
     const now = this.measured.histogram(this.histogram);
     const slots: number[] = [];
     const counts: number[] = [];
@@ -99,7 +99,7 @@ export class Since {
   }
 }
 
-export function spread(parts: readonly SparseRecorded[]): Recorded {
+export function merge(parts: readonly SparseCounts[]): HistogramCounts {
   const all = new Float64Array(SLOTS);
   let total = 0;
   for (const { slots, counts, sum } of parts) {
@@ -111,7 +111,7 @@ export function spread(parts: readonly SparseRecorded[]): Recorded {
 
 /** Value at a percentile of sparse slots, µs; 0 if there are none. */
 export function percentileOf(
-  { slots, counts }: SparseRecorded,
+  { slots, counts }: SparseCounts,
   percentile: number,
   lowestOf: (slot: number) => number,
 ): number {

@@ -1,6 +1,6 @@
 // A queue of integers with a fixed capacity.
 
-export class Ring {
+export class IntegerQueue {
   count = 0;
   private head = 0;
   private readonly items: Int32Array;
