@@ -1,24 +1,24 @@
 // What must hold when a soak has ended and everything is quiet again.
 import { median } from '../../src/harness/statistics.js';
+import type { Children } from './children.js';
 import { type Series, sum } from './exposition.js';
-import type { Parts } from './parts.js';
-import type { Asked, CleanCount } from './stage.js';
+import type { ByteCount, RequestCount } from './workload.js';
 
 export interface Check {
   readonly what: string;
-  /** null: could not or need not be judged; `detail` says why. */
+  /** null: not judged; `detail` says why. */
   readonly passed: boolean | null;
   readonly detail: string;
 }
 
 export interface Observed {
   readonly series: readonly Series[];
-  readonly clean: CleanCount;
-  readonly asked: Asked;
+  readonly clean: ByteCount;
+  readonly requestCount: RequestCount;
   /** Whether all that was counted so is known: what a process counted that ended of itself is not. */
   readonly cleanKnown: boolean;
-  readonly askedKnown: boolean;
-  readonly parts: Parts;
+  readonly requestCountKnown: boolean;
+  readonly children: Children;
   readonly workers: number;
   /** Resident size over the run, bytes, at even distances. */
   readonly resident: readonly number[];
@@ -44,7 +44,8 @@ function equal(what: string, values: Readonly<Record<string, number>>, known = t
   const detail = Object.entries(values)
     .map(([name, value]) => `${name} ${Number.isNaN(value) ? 'missing' : value}`)
     .join(', ');
-  if (!known) return { what, passed: null, detail: `${detail}; a part of the harness has died, and its count with it` };
+  if (!known)
+    return { what, passed: null, detail: `${detail}; a process of the harness has died, and its count with it` };
   return { what, passed: list.every((value) => value === list[0]), detail };
 }
 
@@ -111,7 +112,7 @@ const FLOODS: ReadonlySet<string> = new Set(['h2-resets', 'h2-control-frames']);
 const HARMLESS: ReadonlySet<string> = new Set(['h2-replay', 'h2-discard', 'h2-window']);
 
 /** No other peer in the soak is hostile. */
-function nobodyTakenForHostile(series: readonly Series[]): Check {
+function noFalsePositives(series: readonly Series[]): Check {
   const fired = series.filter(
     ({ name, labels, value }) =>
       name === 'sluice_limit_total' && labels.limit.startsWith('h2-') && value > 0 && !HARMLESS.has(labels.limit),
@@ -121,29 +122,33 @@ function nobodyTakenForHostile(series: readonly Series[]): Check {
   return { what: 'no HTTP/2 limit fired but for floods', passed: unexpected.length === 0, detail };
 }
 
-/** At any time at least one endpoint of each service accepts, unless a part of the harness dies that is all of them. */
-function alwaysAnEndpoint({ series, parts }: Observed): Check {
+/** At any time at least one endpoint of each service accepts, unless a process of the harness dies that has all of them. */
+function alwaysAnEndpoint({ series, children }: Observed): Check {
   const refused = series.filter(
     ({ name, labels, value }) =>
       name === 'sluice_service_proxy_response_total' && labels.reason === 'no-endpoint' && value > 0,
   );
   const detail = refused.map(({ labels, value }) => `${labels.service} ${value}`).join(', ') || 'none';
-  const unexplained = refused.filter(({ labels }) => !parts.lost(`endpoints ${labels.service}`));
+  const unexplained = refused.filter(({ labels }) => !children.lost(`endpoints ${labels.service}`));
   return { what: 'no request was answered no-endpoint', passed: unexplained.length === 0, detail };
 }
 
-/** Bytes that are not those that were sent, or a part that was passed on as all of it: nothing excuses them. */
-function noWrongByte({ parts }: Observed): Check {
-  const wrong = parts.complaints.filter((complaint) => complaint.wrong).length;
-  return { what: 'no wrong byte', passed: wrong === 0, detail: `${wrong} complaints` };
+/** Bytes that are not those that were sent, or an incomplete answer passed off as a complete one: nothing excuses them. */
+function noCorruption({ children }: Observed): Check {
+  const corrupt = children.failures.filter((failure) => failure.corrupt).length;
+  return { what: 'no wrong byte', passed: corrupt === 0, detail: `${corrupt} failures` };
 }
 
-/** Most of the time all parts of the harness are there, or nothing was measured. */
-function harnessLives({ parts, minutes }: Observed): Check {
+/** All processes of the harness run most of the time, or nothing was measured. */
+function harnessAlive({ children, minutes }: Observed): Check {
   let ms = 0;
-  for (const { at, back } of parts.deaths) ms += Math.min(back, at + 60_000) - at;
-  const detail = `${parts.deaths.length} parts died of themselves, and were away for ${(ms / 1000).toFixed(1)} s`;
-  return { what: 'the harness was whole most of the time', passed: ms < minutes * 60_000 * MISSING_SHARE, detail };
+  for (const { at, back } of children.deaths) ms += Math.min(back, at + 60_000) - at;
+  const detail = `${children.deaths.length} processes died, and were down for ${(ms / 1000).toFixed(1)} s`;
+  return {
+    what: 'all processes of the harness ran most of the time',
+    passed: ms < minutes * 60_000 * MISSING_SHARE,
+    detail,
+  };
 }
 
 function work({ series, resident }: Observed): Check {
@@ -154,28 +159,32 @@ function work({ series, resident }: Observed): Check {
 }
 
 /** Each worker keeps one buffer at hand for small pieces once it has needed one. */
-function slabWhole({ series, workers }: Observed): Check {
+function slabComplete({ series, workers }: Observed): Check {
   const buffers = sum(series, 'sluice_slab_buffers');
   const free = sum(series, 'sluice_slab_free_buffers');
-  return { what: 'the slab is whole', passed: buffers - free <= workers, detail: `buffers ${buffers}, free ${free}` };
+  return {
+    what: 'no buffer of the slab is missing',
+    passed: buffers - free <= workers,
+    detail: `buffers ${buffers}, free ${free}`,
+  };
 }
 
 export function check(observed: Observed): Check[] {
-  const { series, clean, asked, cleanKnown, askedKnown, descriptorsBefore, descriptorsAfter } = observed;
+  const { series, clean, requestCount, cleanKnown, requestCountKnown, descriptorsBefore, descriptorsAfter } = observed;
   const pipes = sum(series, 'sluice_pipes_open') || 0;
   const pooled = sum(series, 'tcp_open_connections', { peer: 'dst' }) || 0;
   const allowed = descriptorsBefore + 2 * pipes + pooled + DESCRIPTOR_SLACK;
   return [
     work(observed),
-    harnessLives(observed),
-    noWrongByte(observed),
+    harnessAlive(observed),
+    noCorruption(observed),
     memoryFlat(observed),
     {
       what: 'no descriptor leaked',
       passed: descriptorsAfter <= allowed,
       detail: `${descriptorsBefore} before, ${descriptorsAfter} after; pipes kept ${pipes}, pooled connections ${pooled}`,
     },
-    slabWhole(observed),
+    slabComplete(observed),
     equal('no worker crashed', {
       crashed: sum(series, 'tcp_close_total', { errno: 'worker_crash' }) || 0,
       expected: 0,
@@ -221,15 +230,15 @@ export function check(observed: Observed): Check[] {
     equal(
       'requests that clients of h2 and grpc have counted',
       {
-        clients: asked.requests,
+        clients: requestCount.requests,
         listeners: ['h2', 'grpc'].reduce(
           (total, listener) => total + (sum(series, 'sluice_listener_requests_total', { listener }) || 0),
           0,
         ),
       },
-      askedKnown,
+      requestCountKnown,
     ),
-    nobodyTakenForHostile(series),
+    noFalsePositives(series),
     alwaysAnEndpoint(observed),
   ];
 }

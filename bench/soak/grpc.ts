@@ -17,7 +17,7 @@ import {
 import { PatternCheck } from '../pattern.js';
 import type { Random } from '../random.js';
 import type { Listener } from './listeners.js';
-import { pour } from './upstreams.js';
+import { writePattern } from './upstreams.js';
 
 /** Channels to each listener. */
 const CHANNELS = 2;
@@ -47,7 +47,7 @@ export const METHODS = {
   chat: method('Chat', true, true),
 } as const;
 
-export interface GrpcTemper {
+export interface GrpcFaults {
   /** At most so long before it answers, ms. */
   readonly slow?: number;
   /** Share of calls that end with ABORTED. */
@@ -77,7 +77,7 @@ export class GrpcUpstream {
   constructor(
     private readonly port: number,
     private readonly random: Random,
-    private readonly temper: GrpcTemper,
+    private readonly faults: GrpcFaults,
   ) {}
 
   async start(): Promise<void> {
@@ -91,7 +91,7 @@ export class GrpcUpstream {
   }
 
   #listen(): Promise<void> {
-    const { maxAge, grace } = this.temper;
+    const { maxAge, grace } = this.faults;
     const server = new Server({
       ...ANY_SIZE,
       ...(maxAge === undefined ? {} : { 'grpc.max_connection_age_ms': maxAge }),
@@ -121,7 +121,9 @@ export class GrpcUpstream {
       expand: (call: ServerWritableStream<Buffer, Buffer>) => {
         call.on('error', () => undefined);
         const [size, piece] = [call.request.readUInt32LE(0), call.request.readUInt32LE(4)];
-        this.#later(() => (this.#fails() ? call.emit('error', FAILED) : pour(call, size, piece, () => call.end())));
+        this.#later(() =>
+          this.#fails() ? call.emit('error', FAILED) : writePattern(call, size, piece, () => call.end()),
+        );
       },
       chat: (call: ServerDuplexStream<Buffer, Buffer>) => {
         call.on('error', () => undefined);
@@ -138,17 +140,17 @@ export class GrpcUpstream {
   }
 
   #fails(): boolean {
-    return this.random.chance(this.temper.fails ?? 0);
+    return this.random.chance(this.faults.fails ?? 0);
   }
 
   #later(answer: () => void): void {
-    const { slow = 0 } = this.temper;
+    const { slow = 0 } = this.faults;
     if (slow === 0) answer();
     else setTimeout(answer, this.random.integer(0, slow));
   }
 
   async #dying(): Promise<void> {
-    const { dies = 0 } = this.temper;
+    const { dies = 0 } = this.faults;
     while (dies > 0) {
       await delay(dies * (0.5 + this.random.next()), undefined, { ref: false });
       if (this.#over) return;

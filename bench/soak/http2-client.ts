@@ -5,7 +5,7 @@ import { PatternCheck } from '../pattern.js';
 import type { Random } from '../random.js';
 import { TIMEOUT_MS } from './limits.js';
 import type { Listener } from './listeners.js';
-import { pour } from './upstreams.js';
+import { writePattern } from './upstreams.js';
 
 /** Of connections that last, to each listener. */
 const KEPT = 3;
@@ -59,7 +59,7 @@ export interface Body {
 export function open(session: ClientHttp2Session, path: string, body?: Body): ClientHttp2Stream {
   const headers = { ':path': path, ':method': body ? 'POST' : 'GET' };
   const stream = session.request(headers, { endStream: !body });
-  if (body) pour(stream, body.size, body.chunk, () => stream.end());
+  if (body) writePattern(stream, body.size, body.chunk, () => stream.end());
   return stream;
 }
 

@@ -1,4 +1,4 @@
-// HTTP/2 endpoints of every temper.
+// HTTP/2 endpoints, with the faults that they are given.
 import {
   constants,
   createServer,
@@ -12,7 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../random.js';
 import { listen, respond } from './upstreams.js';
 
-export interface Temper {
+export interface Http2Faults {
   /** At most so long before it answers, ms. */
   readonly slow?: number;
   /** Share of streams refused, which are to be sent elsewhere. */
@@ -42,7 +42,7 @@ export class Http2Upstream {
   constructor(
     private readonly port: number,
     private readonly random: Random,
-    private readonly temper: Temper,
+    private readonly faults: Http2Faults,
   ) {
     this.#server = createServer({ maxSessionMemory: 64 }, (request, response) => this.#request(request, response));
     this.#server.on('sessionError', () => undefined);
@@ -74,7 +74,7 @@ export class Http2Upstream {
 
   async #request(request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> {
     const { random } = this;
-    const { slow = 0, refuses = 0, resets = 0 } = this.temper;
+    const { slow = 0, refuses = 0, resets = 0 } = this.faults;
     const { stream } = response;
     stream.on('error', () => undefined);
     if (random.chance(refuses)) return stream.close(constants.NGHTTP2_REFUSED_STREAM);
@@ -88,7 +88,7 @@ export class Http2Upstream {
 
   /** GOAWAY, alone or with the end of the connection behind the last stream. */
   async #leaving(): Promise<void> {
-    const { leaves = 0 } = this.temper;
+    const { leaves = 0 } = this.faults;
     while (leaves > 0) {
       await delay(leaves, undefined, { ref: false });
       for (const session of this.#sessions) {
@@ -100,7 +100,7 @@ export class Http2Upstream {
   }
 
   async #dying(): Promise<void> {
-    const { dies = 0 } = this.temper;
+    const { dies = 0 } = this.faults;
     while (dies > 0) {
       await delay(dies * (0.5 + this.random.next()), undefined, { ref: false });
       if (this.#over) return;

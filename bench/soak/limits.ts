@@ -1,4 +1,4 @@
-// How long actors wait, and how much they send.
+// How long workloads wait, and how much they send.
 
 /** Longer than any pause that the proxy is put through; shorter than a hang. */
 export const TIMEOUT_MS = 30_000;

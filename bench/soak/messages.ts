@@ -1,13 +1,13 @@
-// What the soak says to its parts, the processes that are its endpoints and its clients, and what they say to it.
+// Messages between the soak and its child processes, which are its endpoints and its clients.
 
 import type { Listener } from './listeners.js';
-import type { Asked, CleanCount, Stage } from './stage.js';
+import type { ByteCount, ClientContext, RequestCount } from './workload.js';
 
-/** Clients: all actors of a troupe that are named. */
+/** Clients: the named workloads. */
 export interface ClientsRole {
   readonly kind: 'clients';
-  readonly actors: readonly string[];
-  readonly ports: Stage['ports'];
+  readonly workloads: readonly string[];
+  readonly ports: ClientContext['ports'];
   readonly seed: number;
 }
 
@@ -15,45 +15,45 @@ export interface ClientsRole {
 export interface EndpointsRole {
   readonly kind: 'endpoints';
   readonly services: readonly { readonly service: Listener; readonly ports: readonly number[] }[];
-  /** Which temper the first endpoint of a service has that comes in several. */
-  readonly temper: number;
+  /** Index in FAULTS of the service's first endpoint. */
+  readonly firstFault: number;
   readonly seed: number;
 }
 
 export type Role = ClientsRole | EndpointsRole;
 
-/** The first order; the second one is 'stop'. */
+/** The first order; the second is 'stop'. */
 export interface Begin {
   readonly begin: Role;
 }
 export type Order = Begin | 'stop';
 
-export interface Complaint {
-  readonly actor: string;
+export interface Failure {
+  readonly workload: string;
   readonly text: string;
-  /** Bytes were wrong, or a part was passed on as all: never to be excused. */
-  readonly wrong: boolean;
+  /** Bytes were wrong, or an incomplete answer was passed off as complete: never excused. */
+  readonly corrupt: boolean;
   /** ms since the epoch. */
   readonly at: number;
 }
 
 export interface Tally {
-  /** Acts that came to their end. */
+  /** Completed runs. */
   done: number;
-  /** Under way. */
-  under: number;
+  /** Runs in progress. */
+  active: number;
 }
 
-/** All so far, said again and again. */
+/** Totals so far, sent at intervals. */
 export interface Progress {
   readonly tallies: Readonly<Record<string, Tally>>;
-  readonly clean: CleanCount;
-  readonly asked: Asked;
+  readonly clean: ByteCount;
+  readonly requestCount: RequestCount;
 }
 
 export type Report =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'complaint'; readonly complaint: Complaint }
+  | { readonly kind: 'failure'; readonly failure: Failure }
   | { readonly kind: 'progress'; readonly progress: Progress }
-  /** The last progress has been said. */
+  /** The last progress has been sent. */
   | { readonly kind: 'ended' };

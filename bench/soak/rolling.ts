@@ -6,10 +6,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../random.js';
 import { httpUpstream, listen, respond } from './upstreams.js';
 
-const AWAY_MS = [50, 3000] as const;
-const BETWEEN_MS = [0, 1000] as const;
+const DOWN_MS = [50, 3000] as const;
+const UP_MS = [0, 1000] as const;
 
-class Restarted {
+class RestartingServer {
   #server: Server | undefined;
   readonly #sessions = new Set<ServerHttp2Session>();
 
@@ -49,21 +49,21 @@ class Restarted {
 
 /** Starts endpoints at `ports`, and restarts them until what it returns is called. */
 export async function restartInTurn(ports: readonly number[], http2: boolean, random: Random): Promise<() => void> {
-  const endpoints = ports.map((port) => new Restarted(port, http2));
+  const endpoints = ports.map((port) => new RestartingServer(port, http2));
   for (const endpoint of endpoints) await endpoint.start();
-  let over = false;
+  let stopped = false;
   const restart = async (): Promise<void> => {
-    for (let i = 0; !over; i++) {
+    for (let i = 0; !stopped; i++) {
       const endpoint = endpoints[i % endpoints.length];
       await endpoint?.stop();
-      await delay(random.integer(...AWAY_MS));
+      await delay(random.integer(...DOWN_MS));
       await endpoint?.start();
-      await delay(random.integer(...BETWEEN_MS));
+      await delay(random.integer(...UP_MS));
     }
   };
   void restart();
   return () => {
-    over = true;
+    stopped = true;
     for (const endpoint of endpoints) endpoint.kill();
   };
 }

@@ -7,7 +7,7 @@ import { patternAt } from '../pattern.js';
 export const SMALL_BODY = '0123456789012345678901234567890123456789';
 
 /** Streams `size` bytes of the pattern; waits for the reader. */
-export function pour(out: Writable, size: number, piece: number, done: () => void): void {
+export function writePattern(out: Writable, size: number, piece: number, done: () => void): void {
   let sent = 0;
   const more = (): void => {
     while (sent < size) {
@@ -39,11 +39,11 @@ export function respond(request: Request, response: Response, breakOff: () => vo
   switch (url.pathname) {
     case '/bytes':
       response.writeHead(200, { 'content-length': size });
-      pour(response, size, 256 * 1024, () => response.end());
+      writePattern(response, size, 256 * 1024, () => response.end());
       return;
     case '/chunked':
       response.writeHead(200);
-      pour(response, size, 1 + (size % 7919), () => response.end());
+      writePattern(response, size, 1 + (size % 7919), () => response.end());
       return;
     case '/echo':
       response.writeHead(200);
@@ -51,7 +51,7 @@ export function respond(request: Request, response: Response, breakOff: () => vo
       return;
     case '/ticks':
       response.writeHead(200);
-      pour(response, size, 200, () => response.end());
+      writePattern(response, size, 200, () => response.end());
       return;
     case '/events':
       response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -71,7 +71,7 @@ export function respond(request: Request, response: Response, breakOff: () => vo
     case '/reset':
       // Promises more than it sends, then resets: whoever reads must notice.
       response.writeHead(200, { 'content-length': size * 2 + 1 });
-      pour(response, size, 64 * 1024, () => setTimeout(breakOff, 5));
+      writePattern(response, size, 64 * 1024, () => setTimeout(breakOff, 5));
       return;
     default:
       response.writeHead(200, { 'content-length': SMALL_BODY.length });
@@ -109,7 +109,7 @@ export function tcpUpstream(): Server {
         return;
       }
       if (first.length < 10) return void socket.destroy();
-      pour(socket, Number(first.readBigUInt64LE(2)), 256 * 1024, () => socket.end());
+      writePattern(socket, Number(first.readBigUInt64LE(2)), 256 * 1024, () => socket.end());
       socket.resume();
     });
   });

@@ -8,17 +8,17 @@ import { Channels } from './grpc.js';
 import { Sessions } from './http2-client.js';
 import { TIMEOUT_MS } from './limits.js';
 import type { ClientsRole, EndpointsRole, Order, Report, Tally } from './messages.js';
-import type { Actor, Stage } from './stage.js';
-import { ALL_ACTORS } from './troupes.js';
+import type { ClientContext, Workload } from './workload.js';
+import { ALL_WORKLOADS } from './workloads.js';
 
 const PROGRESS_MS = 500;
 
-function say(report: Report): void {
+function send(report: Report): void {
   if (process.connected) process.send?.(report);
 }
 
 /** Resolves once all reports have been handed on. */
-function said(report: Report): Promise<void> {
+function sendAndWait(report: Report): Promise<void> {
   return new Promise((resolve) => process.send?.(report, () => resolve()));
 }
 
@@ -39,53 +39,53 @@ async function begin(role: ClientsRole | EndpointsRole): Promise<void> {
   process.exit();
 }
 
-async function endpoints({ services, temper, seed }: EndpointsRole): Promise<void> {
-  await startEndpoints(services, temper, new Random(seed));
-  say({ kind: 'ready' });
+async function endpoints({ services, firstFault, seed }: EndpointsRole): Promise<void> {
+  await startEndpoints(services, firstFault, new Random(seed));
+  send({ kind: 'ready' });
   await stopped;
 }
 
-async function perform(actor: Actor, stage: Stage, tally: Tally): Promise<void> {
+async function runRepeatedly(workload: Workload, context: ClientContext, tally: Tally): Promise<void> {
   while (!stopping) {
-    tally.under++;
+    tally.active++;
     try {
-      await actor.act(stage);
+      await workload.run(context);
       tally.done++;
     } catch (error) {
-      const text = `${actor.name}: ${error instanceof Error ? error.message : String(error)}`;
-      const wrong = error instanceof WrongBytes;
-      say({ kind: 'complaint', complaint: { actor: actor.name, text, wrong, at: Date.now() } });
+      const text = `${workload.name}: ${error instanceof Error ? error.message : String(error)}`;
+      const corrupt = error instanceof WrongBytes;
+      send({ kind: 'failure', failure: { workload: workload.name, text, corrupt, at: Date.now() } });
       await delay(50);
     }
-    tally.under--;
+    tally.active--;
     // Leaves some of two cores to the proxy; the point is variety and time, not load.
-    await delay(stage.random.integer(0, 5));
+    await delay(context.random.integer(0, 5));
   }
 }
 
-async function clients({ actors, ports, seed }: ClientsRole): Promise<void> {
+async function clients({ workloads, ports, seed }: ClientsRole): Promise<void> {
   const random = new Random(seed);
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
   const sessions = new Sessions(ports, random);
   const channels = new Channels(ports, random);
   const clean = { sent: 0, received: 0 };
-  const asked = { requests: 0, whole: 0 };
-  const stage: Stage = { ports, random, clean, asked, agent, sessions, channels };
+  const requestCount = { requests: 0, complete: 0 };
+  const context: ClientContext = { ports, random, clean, requestCount, agent, sessions, channels };
   const tallies: Record<string, Tally> = {};
-  const performing = ALL_ACTORS.filter(({ name }) => actors.includes(name)).flatMap((actor) => {
-    const tally = { done: 0, under: 0 };
-    tallies[actor.name] = tally;
-    return Array.from({ length: actor.count }, () => perform(actor, stage, tally));
+  const running = ALL_WORKLOADS.filter(({ name }) => workloads.includes(name)).flatMap((workload) => {
+    const tally = { done: 0, active: 0 };
+    tallies[workload.name] = tally;
+    return Array.from({ length: workload.concurrency }, () => runRepeatedly(workload, context, tally));
   });
-  say({ kind: 'ready' });
-  const progress = (): Report => ({ kind: 'progress', progress: { tallies, clean, asked } });
-  const telling = setInterval(() => say(progress()), PROGRESS_MS);
+  send({ kind: 'ready' });
+  const progress = (): Report => ({ kind: 'progress', progress: { tallies, clean, requestCount } });
+  const timer = setInterval(() => send(progress()), PROGRESS_MS);
   await stopped;
-  await Promise.race([Promise.all(performing), delay(2 * TIMEOUT_MS)]);
-  clearInterval(telling);
+  await Promise.race([Promise.all(running), delay(2 * TIMEOUT_MS)]);
+  clearInterval(timer);
   agent.destroy();
   sessions.close();
   channels.close();
-  say(progress());
-  await said({ kind: 'ended' });
+  send(progress());
+  await sendAndWait({ kind: 'ended' });
 }

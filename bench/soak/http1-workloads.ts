@@ -1,4 +1,4 @@
-// One kind of traffic each. An actor does one thing from beginning to end and throws if the answer is wrong.
+// Workloads of HTTP/1 and of raw TCP. Each does one thing from beginning to end, and throws if the answer is wrong.
 
 import type { EventEmitter } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
@@ -8,8 +8,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { PatternCheck, patternAt, WrongBytes } from '../pattern.js';
 import { KIB, MIB, TIMEOUT_MS } from './limits.js';
 import type { Listener } from './listeners.js';
-import type { Actor, Stage } from './stage.js';
 import { ECHO_FIRST_BYTE, SMALL_BODY, STREAM_REQUEST } from './upstreams.js';
+import type { ClientContext, Workload } from './workload.js';
 
 function dial(port: number, allowHalfOpen = false): Promise<Socket> {
   return new Promise((resolve, reject) => {
@@ -24,13 +24,13 @@ function dial(port: number, allowHalfOpen = false): Promise<Socket> {
 }
 
 export function response(
-  stage: Stage,
+  context: ClientContext,
   path: string,
   body?: { size: number; chunk: number },
   listener: Listener = 'web',
 ): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const { agent, ports } = stage;
+    const { agent, ports } = context;
     const options = {
       agent,
       port: ports[listener],
@@ -66,46 +66,46 @@ export async function expectPattern(
   if (check.received !== size) throw new Error(`${check.received} bytes of ${size}`);
 }
 
-async function keepAlive(stage: Stage): Promise<void> {
-  const message = await response(stage, '/');
+async function keepAlive(context: ClientContext): Promise<void> {
+  const message = await response(context, '/');
   let text = '';
   for await (const chunk of message) text += String(chunk);
   if (message.statusCode !== 200 || text !== SMALL_BODY)
     throw new Error(`status ${message.statusCode}, body '${text}'`);
 }
 
-async function chunkedUpload(stage: Stage): Promise<void> {
-  const size = stage.random.size(1, 512 * KIB);
-  const chunk = stage.random.size(16, 64 * KIB);
-  await expectPattern(await response(stage, '/echo', { size, chunk: Math.max(chunk, Math.ceil(size / 200)) }), size);
+async function chunkedUpload(context: ClientContext): Promise<void> {
+  const size = context.random.size(1, 512 * KIB);
+  const chunk = context.random.size(16, 64 * KIB);
+  await expectPattern(await response(context, '/echo', { size, chunk: Math.max(chunk, Math.ceil(size / 200)) }), size);
 }
 
-async function chunkedDownload(stage: Stage): Promise<void> {
-  const size = stage.random.size(1, MIB);
-  await expectPattern(await response(stage, `/chunked?n=${size}`), size);
+async function chunkedDownload(context: ClientContext): Promise<void> {
+  const size = context.random.size(1, MIB);
+  await expectPattern(await response(context, `/chunked?n=${size}`), size);
 }
 
-async function large(stage: Stage): Promise<void> {
-  const size = stage.random.size(MIB, 16 * MIB);
-  await expectPattern(await response(stage, `/bytes?n=${size}`), size);
+async function large(context: ClientContext): Promise<void> {
+  const size = context.random.size(MIB, 16 * MIB);
+  await expectPattern(await response(context, `/bytes?n=${size}`), size);
 }
 
-async function slowReader(stage: Stage): Promise<void> {
-  const size = stage.random.size(4 * MIB, 16 * MIB);
+async function slowReader(context: ClientContext): Promise<void> {
+  const size = context.random.size(4 * MIB, 16 * MIB);
   let pauses = 3;
-  await expectPattern(await response(stage, `/bytes?n=${size}`), size, async () => {
-    if (pauses > 0 && stage.random.chance(0.05)) {
+  await expectPattern(await response(context, `/bytes?n=${size}`), size, async () => {
+    if (pauses > 0 && context.random.chance(0.05)) {
       pauses--;
-      await delay(stage.random.integer(100, 1000));
+      await delay(context.random.integer(100, 1000));
     }
   });
 }
 
 /** Several requests in one write; the answers must come in order and complete. */
-async function pipelined(stage: Stage): Promise<void> {
-  const socket = await dial(stage.ports.web);
+async function pipelined(context: ClientContext): Promise<void> {
+  const socket = await dial(context.ports.web);
   try {
-    const sizes = Array.from({ length: stage.random.integer(2, 16) }, () => stage.random.size(1, 32 * KIB));
+    const sizes = Array.from({ length: context.random.integer(2, 16) }, () => context.random.size(1, 32 * KIB));
     socket.write(sizes.map((size) => `GET /bytes?n=${size} HTTP/1.1\r\nHost: bench\r\n\r\n`).join(''));
     let buffered = Buffer.alloc(0);
     let at = 0;
@@ -131,8 +131,8 @@ async function pipelined(stage: Stage): Promise<void> {
 }
 
 /** One request, `Connection: close`, to the end of the stream. */
-async function newConnection(stage: Stage): Promise<void> {
-  const socket = await dial(stage.ports.web, true);
+async function newConnection(context: ClientContext): Promise<void> {
+  const socket = await dial(context.ports.web, true);
   socket.write('GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n');
   let text = '';
   for await (const chunk of socket) text += chunk.toString('latin1');
@@ -196,8 +196,8 @@ export async function echoOnce(stream: Duplex, size: number): Promise<void> {
   await arrived;
 }
 
-async function upgrade(stage: Stage): Promise<void> {
-  const socket = await dial(stage.ports.web);
+async function upgrade(context: ClientContext): Promise<void> {
+  const socket = await dial(context.ports.web);
   try {
     socket.write(
       'GET /socket HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
@@ -211,7 +211,7 @@ async function upgrade(stage: Stage): Promise<void> {
     if (!head.startsWith('HTTP/1.1 101') || !head.endsWith('\r\n\r\n')) throw new Error(`no upgrade: ${head}`);
     const check = new PatternCheck();
     for (let i = 0; i < 20; i++)
-      await echo(socket, stage.random.size(1, 64 * KIB), check, (chunk) => socket.write(chunk));
+      await echo(socket, context.random.size(1, 64 * KIB), check, (chunk) => socket.write(chunk));
   } finally {
     socket.destroy();
   }
@@ -228,10 +228,10 @@ async function endInOrder(socket: Socket): Promise<void> {
   await closed;
 }
 
-async function opaqueEcho(stage: Stage): Promise<void> {
-  const socket = await dial(stage.ports.clean, true);
+async function opaqueEcho(context: ClientContext): Promise<void> {
+  const socket = await dial(context.ports.clean, true);
   const write = (chunk: Uint8Array): void => {
-    stage.clean.sent += chunk.length;
+    context.clean.sent += chunk.length;
     socket.write(chunk);
   };
   write(Buffer.from([ECHO_FIRST_BYTE]));
@@ -242,10 +242,10 @@ async function opaqueEcho(stage: Stage): Promise<void> {
   });
   if (first !== ECHO_FIRST_BYTE) throw new WrongBytes('the first byte came back changed');
   const check = new PatternCheck();
-  const rounds = stage.random.integer(1, 30);
-  for (let i = 0; i < rounds; i++) await echo(socket, stage.random.size(1, 256 * KIB), check, write);
+  const rounds = context.random.integer(1, 30);
+  for (let i = 0; i < rounds; i++) await echo(socket, context.random.size(1, 256 * KIB), check, write);
   await endInOrder(socket);
-  stage.clean.received += 1 + check.received;
+  context.clean.received += 1 + check.received;
 }
 
 function streamRequest(size: number): Buffer {
@@ -255,62 +255,62 @@ function streamRequest(size: number): Buffer {
   return message;
 }
 
-async function bulk(stage: Stage): Promise<void> {
-  const size = stage.random.size(MIB, 64 * MIB);
-  const socket = await dial(stage.ports.clean, true);
+async function bulk(context: ClientContext): Promise<void> {
+  const size = context.random.size(MIB, 64 * MIB);
+  const socket = await dial(context.ports.clean, true);
   const message = streamRequest(size);
   socket.write(message);
-  stage.clean.sent += message.length;
+  context.clean.sent += message.length;
   const check = new PatternCheck();
   for await (const chunk of socket) {
     check.feed(chunk);
-    if (stage.random.chance(0.0005)) await delay(stage.random.integer(50, 500));
+    if (context.random.chance(0.0005)) await delay(context.random.integer(50, 500));
   }
   if (check.received !== size) throw new Error(`${check.received} bytes of ${size}`);
   if (!socket.destroyed) await endInOrder(socket);
-  stage.clean.received += size;
+  context.clean.received += size;
 }
 
 /** Ends a socket in the middle: a reset, or a FIN as if all had been said. */
-async function breakOff(stage: Stage, socket: Socket): Promise<void> {
+async function breakOff(context: ClientContext, socket: Socket): Promise<void> {
   socket.on('error', () => socket.destroy());
-  await delay(stage.random.integer(0, 30));
-  if (stage.random.chance(0.5)) {
+  await delay(context.random.integer(0, 30));
+  if (context.random.chance(0.5)) {
     socket.resetAndDestroy();
     return;
   }
   socket.end();
-  await delay(stage.random.integer(0, 200));
+  await delay(context.random.integer(0, 200));
   socket.destroy();
 }
 
-async function abortedRequest(stage: Stage): Promise<void> {
-  const socket = await dial(stage.ports.web);
+async function abortedRequest(context: ClientContext): Promise<void> {
+  const socket = await dial(context.ports.web);
   const whole = `POST /echo HTTP/1.1\r\nHost: bench\r\nContent-Length: ${MIB}\r\n\r\n${'x'.repeat(64 * KIB)}`;
   socket.resume();
-  socket.write(whole.slice(0, stage.random.size(1, whole.length)));
-  await breakOff(stage, socket);
+  socket.write(whole.slice(0, context.random.size(1, whole.length)));
+  await breakOff(context, socket);
 }
 
-async function abortedResponse(stage: Stage): Promise<void> {
-  const socket = await dial(stage.ports.web);
-  socket.write(`GET /${stage.random.chance(0.5) ? 'bytes' : 'chunked'}?n=${8 * MIB} HTTP/1.1\r\nHost: bench\r\n\r\n`);
-  if (stage.random.chance(0.5)) socket.resume();
-  await breakOff(stage, socket);
+async function abortedResponse(context: ClientContext): Promise<void> {
+  const socket = await dial(context.ports.web);
+  socket.write(`GET /${context.random.chance(0.5) ? 'bytes' : 'chunked'}?n=${8 * MIB} HTTP/1.1\r\nHost: bench\r\n\r\n`);
+  if (context.random.chance(0.5)) socket.resume();
+  await breakOff(context, socket);
 }
 
-async function abortedOpaque(stage: Stage): Promise<void> {
-  const socket = await dial(stage.ports.rough, true);
-  if (stage.random.chance(0.3)) socket.resume();
-  if (stage.random.chance(0.5)) socket.write(streamRequest(stage.random.size(KIB, 64 * MIB)));
-  else socket.write(Buffer.concat([Buffer.from([ECHO_FIRST_BYTE]), patternAt(0, stage.random.size(1, 256 * KIB))]));
-  await breakOff(stage, socket);
+async function abortedOpaque(context: ClientContext): Promise<void> {
+  const socket = await dial(context.ports.rough, true);
+  if (context.random.chance(0.3)) socket.resume();
+  if (context.random.chance(0.5)) socket.write(streamRequest(context.random.size(KIB, 64 * MIB)));
+  else socket.write(Buffer.concat([Buffer.from([ECHO_FIRST_BYTE]), patternAt(0, context.random.size(1, 256 * KIB))]));
+  await breakOff(context, socket);
 }
 
 /** The endpoint resets in the middle of its body: a complete answer would be a lie. */
-async function brokenUpstream(stage: Stage): Promise<void> {
-  const size = stage.random.size(1, 256 * KIB);
-  const complete = await response(stage, `/reset?n=${size}`).then(
+async function brokenUpstream(context: ClientContext): Promise<void> {
+  const size = context.random.size(1, 256 * KIB);
+  const complete = await response(context, `/reset?n=${size}`).then(
     async (message) => {
       try {
         for await (const chunk of message) if (chunk === null) return false;
@@ -324,27 +324,27 @@ async function brokenUpstream(stage: Stage): Promise<void> {
   if (complete) throw new WrongBytes('a truncated body was passed on as complete');
 }
 
-async function silent(stage: Stage): Promise<void> {
-  const socket = await dial(stage.ports.web);
+async function silent(context: ClientContext): Promise<void> {
+  const socket = await dial(context.ports.web);
   socket.resume();
-  await delay(stage.random.integer(100, 1500));
-  await breakOff(stage, socket);
+  await delay(context.random.integer(100, 1500));
+  await breakOff(context, socket);
 }
 
-export const ACTORS: readonly Actor[] = [
-  { name: 'keep-alive', count: 8, act: keepAlive },
-  { name: 'pipelined', count: 2, act: pipelined },
-  { name: 'chunked-upload', count: 2, act: chunkedUpload },
-  { name: 'chunked-download', count: 1, act: chunkedDownload },
-  { name: 'large', count: 1, act: large },
-  { name: 'slow-reader', count: 2, act: slowReader },
-  { name: 'new-connection', count: 2, act: newConnection },
-  { name: 'upgrade', count: 2, act: upgrade },
-  { name: 'opaque-echo', count: 3, act: opaqueEcho },
-  { name: 'bulk', count: 1, act: bulk },
-  { name: 'aborted-request', count: 2, act: abortedRequest },
-  { name: 'aborted-response', count: 2, act: abortedResponse },
-  { name: 'aborted-opaque', count: 2, act: abortedOpaque },
-  { name: 'broken-upstream', count: 1, act: brokenUpstream },
-  { name: 'silent', count: 2, act: silent },
+export const HTTP1_WORKLOADS: readonly Workload[] = [
+  { name: 'keep-alive', concurrency: 8, run: keepAlive },
+  { name: 'pipelined', concurrency: 2, run: pipelined },
+  { name: 'chunked-upload', concurrency: 2, run: chunkedUpload },
+  { name: 'chunked-download', concurrency: 1, run: chunkedDownload },
+  { name: 'large', concurrency: 1, run: large },
+  { name: 'slow-reader', concurrency: 2, run: slowReader },
+  { name: 'new-connection', concurrency: 2, run: newConnection },
+  { name: 'upgrade', concurrency: 2, run: upgrade },
+  { name: 'opaque-echo', concurrency: 3, run: opaqueEcho },
+  { name: 'bulk', concurrency: 1, run: bulk },
+  { name: 'aborted-request', concurrency: 2, run: abortedRequest },
+  { name: 'aborted-response', concurrency: 2, run: abortedResponse },
+  { name: 'aborted-opaque', concurrency: 2, run: abortedOpaque },
+  { name: 'broken-upstream', concurrency: 1, run: brokenUpstream },
+  { name: 'silent', concurrency: 2, run: silent },
 ];

@@ -3,7 +3,7 @@
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { TIMEOUT_MS } from './limits.js';
-import type { Actor, Stage } from './stage.js';
+import type { ClientContext, Workload } from './workload.js';
 
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 const FRAME = { HEADERS: 1, RST_STREAM: 3, SETTINGS: 4, PING: 6, GOAWAY: 7 } as const;
@@ -30,8 +30,8 @@ function frame(type: number, flags: number, stream: number, payload: Uint8Array 
 }
 
 /** Sends batches until the connection is ended, by GOAWAY or altogether. */
-async function flood(stage: Stage, batch: (at: number) => Buffer): Promise<void> {
-  const socket = connect({ port: stage.ports.web, host: '127.0.0.1', noDelay: true });
+async function flood(context: ClientContext, batch: (at: number) => Buffer): Promise<void> {
+  const socket = connect({ port: context.ports.web, host: '127.0.0.1', noDelay: true });
   let ended = false;
   const end = new Promise<void>((resolve) => {
     const now = (): void => {
@@ -39,7 +39,7 @@ async function flood(stage: Stage, batch: (at: number) => Buffer): Promise<void>
       resolve();
     };
     socket.on('error', () => undefined).once('close', now);
-    watchForGoodbye(socket, now);
+    watchForGoaway(socket, now);
   });
   socket.write(Buffer.concat([PREFACE, frame(FRAME.SETTINGS, 0, 0)]));
   for (let at = 0; at < MAX_FRAMES && !ended && !socket.destroyed; at += BATCH) {
@@ -51,17 +51,17 @@ async function flood(stage: Stage, batch: (at: number) => Buffer): Promise<void>
   socket.destroy();
   if (!ended) throw new Error(`a flood of ${MAX_FRAMES} was tolerated`);
   // Hundreds of requests came through to the endpoint, and a Node.js server accepts one connection a turn of its loop.
-  await delay(stage.random.integer(3000, 9000));
+  await delay(context.random.integer(3000, 9000));
 }
 
-function watchForGoodbye(socket: Socket, goodbye: () => void): void {
+function watchForGoaway(socket: Socket, onGoaway: () => void): void {
   let buffered = Buffer.alloc(0);
   socket.on('data', (chunk: Buffer) => {
     buffered = Buffer.concat([buffered, chunk]);
     for (;;) {
       const length = buffered.length < 9 ? Number.POSITIVE_INFINITY : 9 + buffered.readUIntBE(0, 3);
       if (buffered.length < length) return;
-      if (buffered[3] === FRAME.GOAWAY) goodbye();
+      if (buffered[3] === FRAME.GOAWAY) onGoaway();
       buffered = buffered.subarray(length);
     }
   });
@@ -71,8 +71,8 @@ function watchForGoodbye(socket: Socket, goodbye: () => void): void {
 const each = (make: (i: number) => Buffer): Buffer => Buffer.concat(Array.from({ length: BATCH }, (_, i) => make(i)));
 
 /** CVE-2023-44487: each request is taken back at once. */
-const rapidResets = (stage: Stage) =>
-  flood(stage, (at) =>
+const rapidResets = (context: ClientContext) =>
+  flood(context, (at) =>
     each((i) => {
       const stream = 2 * (at + i) + 1;
       return Buffer.concat([
@@ -82,12 +82,12 @@ const rapidResets = (stage: Stage) =>
     }),
   );
 
-const pings = (stage: Stage) => flood(stage, () => each(() => frame(FRAME.PING, 0, 0, Buffer.alloc(8))));
+const pings = (context: ClientContext) => flood(context, () => each(() => frame(FRAME.PING, 0, 0, Buffer.alloc(8))));
 
-const settings = (stage: Stage) => flood(stage, () => each(() => frame(FRAME.SETTINGS, 0, 0)));
+const settings = (context: ClientContext) => flood(context, () => each(() => frame(FRAME.SETTINGS, 0, 0)));
 
-export const FLOOD_ACTORS: readonly Actor[] = [
-  { name: 'flood-resets', count: 1, act: rapidResets },
-  { name: 'flood-pings', count: 1, act: pings },
-  { name: 'flood-settings', count: 1, act: settings },
+export const FLOOD_WORKLOADS: readonly Workload[] = [
+  { name: 'flood-resets', concurrency: 1, run: rapidResets },
+  { name: 'flood-pings', concurrency: 1, run: pings },
+  { name: 'flood-settings', concurrency: 1, run: settings },
 ];

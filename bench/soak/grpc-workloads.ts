@@ -14,12 +14,12 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { PatternCheck, patternAt, WrongBytes } from '../pattern.js';
-import { echo } from './actors.js';
 import { LARGE, METHODS, same } from './grpc.js';
+import { echo } from './http1-workloads.js';
 import { KIB, MIB, REPLAYED_BYTES, TIMEOUT_MS } from './limits.js';
 import type { Listener } from './listeners.js';
-import type { Actor, Stage } from './stage.js';
-import { pour } from './upstreams.js';
+import { writePattern } from './upstreams.js';
+import type { ClientContext, Workload } from './workload.js';
 
 type Call =
   | ClientUnaryCall
@@ -32,11 +32,11 @@ interface Started {
   /** Octets of the request. */
   readonly sent: number;
   /** Rejects where the answer is wrong. */
-  readonly outcome: Promise<{ readonly status: StatusObject; readonly whole: boolean }>;
+  readonly outcome: Promise<{ readonly status: StatusObject; readonly complete: boolean }>;
 }
 
 /** What a call may end with where clients and endpoints break off; a deadline only where one was set on purpose. */
-const HONEST: ReadonlySet<number> = new Set([
+const ALLOWED_STATUSES: ReadonlySet<number> = new Set([
   status.OK,
   status.CANCELLED,
   status.RESOURCE_EXHAUSTED,
@@ -45,17 +45,17 @@ const HONEST: ReadonlySet<number> = new Set([
   status.UNAVAILABLE,
 ]);
 
-const patience = (): CallOptions => ({ deadline: Date.now() + TIMEOUT_MS });
+const withDeadline = (): CallOptions => ({ deadline: Date.now() + TIMEOUT_MS });
 
 /** Feeds messages to `check`. Resolves when the call has ended and, if it went well, all was read. */
-function judge(call: Call, check: PatternCheck, size: number): Started['outcome'] {
+function watchCall(call: Call, check: PatternCheck, size: number): Started['outcome'] {
   const events: EventEmitter = call;
   return new Promise((resolve, reject) => {
     let ended = false;
     let last: StatusObject | null = null;
     const settle = (): void => {
       if (last === null || (last.code === status.OK && !ended)) return;
-      resolve({ status: last, whole: last.code === status.OK && check.received === size });
+      resolve({ status: last, complete: last.code === status.OK && check.received === size });
     };
     events.on('error', () => undefined); // `status` says the same
     events.on('data', (message: Buffer) => {
@@ -94,7 +94,7 @@ function unary(client: Client, size: number, options: CallOptions, metadata = ne
       call.emit('end');
     },
   );
-  return { call, sent: size, outcome: judge(call, check, size) };
+  return { call, sent: size, outcome: watchCall(call, check, size) };
 }
 
 function collect(client: Client, size: number, piece: number, options: CallOptions): Started {
@@ -110,10 +110,10 @@ function collect(client: Client, size: number, piece: number, options: CallOptio
       call.emit('end');
     },
   );
-  pour(call, size, piece, () => call.end());
-  const outcome = judge(call, new PatternCheck(), 0).then((ended) => ({
+  writePattern(call, size, piece, () => call.end());
+  const outcome = watchCall(call, new PatternCheck(), 0).then((ended) => ({
     ...ended,
-    whole: ended.whole && counted === size,
+    complete: ended.complete && counted === size,
   }));
   return { call, sent: size, outcome };
 }
@@ -123,16 +123,16 @@ function expand(client: Client, size: number, piece: number, options: CallOption
   message.writeUInt32LE(size, 0);
   message.writeUInt32LE(piece, 4);
   const call = client.makeServerStreamRequest(METHODS.expand.path, same, same, message, new Metadata(), options);
-  return { call, sent: message.length, outcome: judge(call, new PatternCheck(), size) };
+  return { call, sent: message.length, outcome: watchCall(call, new PatternCheck(), size) };
 }
 
 function exchange(client: Client, size: number, piece: number, options: CallOptions): Started {
   const call = client.makeBidiStreamRequest(METHODS.chat.path, same, same, new Metadata(), options);
-  pour(call, size, piece, () => call.end());
-  return { call, sent: size, outcome: judge(call, new PatternCheck(), size) };
+  writePattern(call, size, piece, () => call.end());
+  return { call, sent: size, outcome: watchCall(call, new PatternCheck(), size) };
 }
 
-function anything({ random, channels }: Stage, listener: Listener, options = patience()): Started {
+function anyCall({ random, channels }: ClientContext, listener: Listener, options = withDeadline()): Started {
   const client = channels.any(listener);
   const size = random.size(1, MIB);
   const piece = Math.max(random.size(1, 64 * KIB), Math.ceil(size / 200));
@@ -148,77 +148,79 @@ function anything({ random, channels }: Stage, listener: Listener, options = pat
   }
 }
 
-async function whole(stage: Stage, { sent, outcome }: Started): Promise<void> {
-  stage.asked.requests++;
+async function expectComplete(context: ClientContext, { sent, outcome }: Started): Promise<void> {
+  context.requestCount.requests++;
   const ended = await outcome;
   // Refused, and too long to be kept for sending it again.
   if (sent > REPLAYED_BYTES && /stream-refused/.test(ended.status.details)) return;
-  if (!ended.whole) throw new Error(`status ${ended.status.code} ${ended.status.details}`);
-  stage.asked.whole++;
+  if (!ended.complete) throw new Error(`status ${ended.status.code} ${ended.status.details}`);
+  context.requestCount.complete++;
 }
 
-const small = (stage: Stage) => whole(stage, unary(stage.channels.any('grpc'), stage.random.size(1, KIB), patience()));
+const small = (context: ClientContext) =>
+  expectComplete(context, unary(context.channels.any('grpc'), context.random.size(1, KIB), withDeadline()));
 
-const large = (stage: Stage) => whole(stage, anything(stage, 'grpc'));
+const large = (context: ClientContext) => expectComplete(context, anyCall(context, 'grpc'));
 
 /** Much metadata, there and back. */
-async function heads(stage: Stage): Promise<void> {
+async function heads(context: ClientContext): Promise<void> {
   const metadata = new Metadata();
-  const size = stage.random.size(4 * KIB, 16 * KIB);
-  metadata.set(LARGE, `${stage.random.next()}`.padEnd(size, 'v'));
-  const started = unary(stage.channels.any('grpc'), 10, patience(), metadata);
-  await whole(stage, started);
+  const size = context.random.size(4 * KIB, 16 * KIB);
+  metadata.set(LARGE, `${context.random.next()}`.padEnd(size, 'v'));
+  const started = unary(context.channels.any('grpc'), 10, withDeadline(), metadata);
+  await expectComplete(context, started);
   const [got] = (await started.outcome).status.metadata.get(LARGE);
   if (got?.length !== size) throw new Error(`${got?.length} octets of ${size} in the trailers`);
 }
 
 /** One call, both ways, in turn. */
-async function chat(stage: Stage): Promise<void> {
-  stage.asked.requests++;
-  const call = stage.channels
+async function chat(context: ClientContext): Promise<void> {
+  context.requestCount.requests++;
+  const call = context.channels
     .any('grpc')
-    .makeBidiStreamRequest(METHODS.chat.path, same, same, new Metadata(), patience());
+    .makeBidiStreamRequest(METHODS.chat.path, same, same, new Metadata(), withDeadline());
   const ended = new Promise<StatusObject>((resolve) => call.once('status', resolve));
   call.on('error', () => undefined);
   const check = new PatternCheck();
-  const rounds = stage.random.integer(1, 30);
+  const rounds = context.random.integer(1, 30);
   for (let i = 0; i < rounds; i++) {
-    await echo(call, stage.random.size(1, 64 * KIB), check, (message) => call.write(message));
+    await echo(call, context.random.size(1, 64 * KIB), check, (message) => call.write(message));
   }
   call.end();
   call.resume();
   const { code, details } = await ended;
   if (code !== status.OK) throw new Error(`status ${code} ${details}`);
-  stage.asked.whole++;
+  context.requestCount.complete++;
 }
 
-function expectHonest({ status: { code, details }, whole }: Awaited<Started['outcome']>, late = false): void {
-  if (code === status.OK && !whole) throw new WrongBytes('a part was passed on as all of it');
-  if (!HONEST.has(code) && !(late && code === status.DEADLINE_EXCEEDED)) throw new Error(`status ${code} ${details}`);
+function expectAllowed({ status: { code, details }, complete }: Awaited<Started['outcome']>, late = false): void {
+  if (code === status.OK && !complete) throw new WrongBytes('an incomplete answer ended with OK');
+  if (!ALLOWED_STATUSES.has(code) && !(late && code === status.DEADLINE_EXCEEDED))
+    throw new Error(`status ${code} ${details}`);
 }
 
-async function rough(stage: Stage): Promise<void> {
-  expectHonest(await anything(stage, 'grpc-rough').outcome);
+async function rough(context: ClientContext): Promise<void> {
+  expectAllowed(await anyCall(context, 'grpc-rough').outcome);
 }
 
-async function cancelled(stage: Stage): Promise<void> {
-  const { call, outcome } = anything(stage, 'grpc-rough');
-  await delay(stage.random.integer(0, 30));
+async function cancelled(context: ClientContext): Promise<void> {
+  const { call, outcome } = anyCall(context, 'grpc-rough');
+  await delay(context.random.integer(0, 30));
   call.cancel();
-  expectHonest(await outcome);
+  expectAllowed(await outcome);
 }
 
-async function late(stage: Stage): Promise<void> {
-  const options = { deadline: Date.now() + stage.random.integer(1, 50) };
-  expectHonest(await anything(stage, 'grpc-rough', options).outcome, true);
+async function late(context: ClientContext): Promise<void> {
+  const options = { deadline: Date.now() + context.random.integer(1, 50) };
+  expectAllowed(await anyCall(context, 'grpc-rough', options).outcome, true);
 }
 
-export const GRPC_ACTORS: readonly Actor[] = [
-  { name: 'grpc-unary', count: 4, act: small },
-  { name: 'grpc-large', count: 2, act: large },
-  { name: 'grpc-heads', count: 1, act: heads },
-  { name: 'grpc-chat', count: 1, act: chat },
-  { name: 'grpc-rough', count: 2, act: rough },
-  { name: 'grpc-cancelled', count: 1, act: cancelled },
-  { name: 'grpc-late', count: 1, act: late },
+export const GRPC_WORKLOADS: readonly Workload[] = [
+  { name: 'grpc-unary', concurrency: 4, run: small },
+  { name: 'grpc-large', concurrency: 2, run: large },
+  { name: 'grpc-heads', concurrency: 1, run: heads },
+  { name: 'grpc-chat', concurrency: 1, run: chat },
+  { name: 'grpc-rough', concurrency: 2, run: rough },
+  { name: 'grpc-cancelled', concurrency: 1, run: cancelled },
+  { name: 'grpc-late', concurrency: 1, run: late },
 ];

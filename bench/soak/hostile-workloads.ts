@@ -4,23 +4,23 @@ import { type IncomingMessage, type RequestOptions, request } from 'node:http';
 import { type ClientHttp2Session, constants } from 'node:http2';
 import { setTimeout as delay } from 'node:timers/promises';
 import { patternAt } from '../pattern.js';
-import { echoOnce, expectPattern } from './actors.js';
+import { echoOnce, expectPattern } from './http1-workloads.js';
 import { expectOk, open, openSession, outcome } from './http2-client.js';
 import { KIB, MIB, TIMEOUT_MS } from './limits.js';
 import type { Listener } from './listeners.js';
-import type { Actor, Stage } from './stage.js';
 import { SMALL_BODY } from './upstreams.js';
+import type { ClientContext, Workload } from './workload.js';
 
 /** A request on a connection of its own. */
-function alone(
-  stage: Stage,
+function requestOnNewConnection(
+  context: ClientContext,
   path: string,
   options: RequestOptions & { listener?: Listener } = {},
   body = 0,
 ): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const { listener = 'web', ...others } = options;
-    const asked = request({ ...others, agent: false, port: stage.ports[listener], host: '127.0.0.1', path }, resolve);
+    const asked = request({ ...others, agent: false, port: context.ports[listener], host: '127.0.0.1', path }, resolve);
     asked.once('error', reject);
     // Errors behind the response are the response's.
     asked.once('response', () => asked.on('error', () => undefined));
@@ -44,27 +44,27 @@ function alone(
 }
 
 /** Reads nothing for seconds while the endpoint goes on sending, in large pieces or in very small ones. */
-async function stalled(stage: Stage): Promise<void> {
-  const { random } = stage;
+async function stalled(context: ClientContext): Promise<void> {
+  const { random } = context;
   const size = random.size(2 * MIB, 12 * MIB);
-  const message = await alone(stage, `/${random.chance(0.5) ? 'bytes' : 'ticks'}?n=${size}`);
+  const message = await requestOnNewConnection(context, `/${random.chance(0.5) ? 'bytes' : 'ticks'}?n=${size}`);
   message.pause();
   await delay(random.integer(2000, 8000));
   await expectPattern(message, size);
 }
 
 /** The same by HTTP/2: many streams, of which none is read, beside one that is. */
-async function stalledStreams(stage: Stage): Promise<void> {
-  const { random } = stage;
+async function stalledStreams(context: ClientContext): Promise<void> {
+  const { random } = context;
   const listener: Listener = random.chance(0.5) ? 'web' : 'h2';
-  const { session } = openSession(stage.ports[listener]);
+  const { session } = openSession(context.ports[listener]);
   try {
     const held = Array.from({ length: random.integer(2, 20) }, () => ({
       size: random.size(64 * KIB, 2 * MIB),
       first: true,
     }));
     const pause = random.integer(1000, 6000);
-    if (listener === 'h2') stage.asked.requests += held.length;
+    if (listener === 'h2') context.requestCount.requests += held.length;
     const all = held.map(async (one) => {
       const { received, failure } = await outcome(open(session, `/bytes?n=${one.size}`), () => {
         const { first } = one;
@@ -72,7 +72,7 @@ async function stalledStreams(stage: Stage): Promise<void> {
         return first ? pause : 0;
       });
       if (received !== one.size) throw new Error(`stalled stream: ${received} bytes of ${one.size} ${failure}`);
-      if (listener === 'h2') stage.asked.whole++;
+      if (listener === 'h2') context.requestCount.complete++;
     });
     await Promise.all(all);
   } finally {
@@ -80,16 +80,18 @@ async function stalledStreams(stage: Stage): Promise<void> {
   }
 }
 
-async function crawling(stage: Stage): Promise<void> {
-  const size = stage.random.size(256 * KIB, 2 * MIB);
-  await expectPattern(await alone(stage, `/ticks?n=${size}`), size, () => delay(stage.random.integer(5, 40)));
+async function crawling(context: ClientContext): Promise<void> {
+  const size = context.random.size(256 * KIB, 2 * MIB);
+  await expectPattern(await requestOnNewConnection(context, `/ticks?n=${size}`), size, () =>
+    delay(context.random.integer(5, 40)),
+  );
 }
 
 /** A stream of events that says nothing for a long time; then its client leaves. */
-async function silentEvents(stage: Stage): Promise<void> {
-  const { random } = stage;
+async function silentEvents(context: ClientContext): Promise<void> {
+  const { random } = context;
   if (random.chance(0.5)) {
-    const message = await alone(stage, '/events');
+    const message = await requestOnNewConnection(context, '/events');
     await new Promise((resolve) => message.once('data', resolve));
     await delay(random.integer(1000, 15_000));
     message.on('error', () => undefined);
@@ -97,7 +99,7 @@ async function silentEvents(stage: Stage): Promise<void> {
     else message.destroy();
     return;
   }
-  const { session } = openSession(stage.ports.web);
+  const { session } = openSession(context.ports.web);
   const stream = open(session, '/events');
   stream.on('error', () => undefined);
   await new Promise((resolve) => stream.once('data', resolve).once('close', resolve));
@@ -108,17 +110,17 @@ async function silentEvents(stage: Stage): Promise<void> {
 }
 
 /** Asks for something slow, and goes away by FIN or RST. */
-async function leaver(stage: Stage): Promise<void> {
-  const asked = request({ agent: false, port: stage.ports.web, host: '127.0.0.1', path: '/slow?ms=10000' });
+async function leaver(context: ClientContext): Promise<void> {
+  const asked = request({ agent: false, port: context.ports.web, host: '127.0.0.1', path: '/slow?ms=10000' });
   asked.on('error', () => undefined);
   asked.end();
-  await delay(stage.random.integer(1, 300));
-  if (stage.random.chance(0.5)) asked.socket?.resetAndDestroy();
+  await delay(context.random.integer(1, 300));
+  if (context.random.chance(0.5)) asked.socket?.resetAndDestroy();
   asked.destroy();
 }
 
 /** A stream of the same connection that is to notice nothing. */
-async function stranger(session: ClientHttp2Session, until: () => boolean, size = 100, pause = 20): Promise<void> {
+async function bystander(session: ClientHttp2Session, until: () => boolean, size = 100, pause = 20): Promise<void> {
   const stream = session.request({ ':path': '/echo', ':method': 'POST' }, { endStream: false });
   stream.setTimeout(TIMEOUT_MS, () => stream.destroy(new Error(`silence of ${TIMEOUT_MS} ms`)));
   expectOk(stream);
@@ -130,15 +132,16 @@ async function stranger(session: ClientHttp2Session, until: () => boolean, size 
   const ended = new Promise((resolve) => stream.once('close', resolve));
   stream.end();
   await ended;
-  if (stream.rstCode !== constants.NGHTTP2_NO_ERROR) throw new Error(`a stranger ended with code ${stream.rstCode}`);
+  if (stream.rstCode !== constants.NGHTTP2_NO_ERROR)
+    throw new Error(`the bystander's stream ended with code ${stream.rstCode}`);
 }
 
 /** 70 streams a second are cancelled after their first octets. */
-async function cancelStorm(stage: Stage): Promise<void> {
-  const { session } = openSession(stage.ports.web);
+async function cancelStorm(context: ClientContext): Promise<void> {
+  const { session } = openSession(context.ports.web);
   const end = Date.now() + 3000;
   try {
-    const beside = stranger(session, () => Date.now() > end);
+    const beside = bystander(session, () => Date.now() > end);
     const all: Promise<unknown>[] = [beside];
     while (Date.now() < end) {
       const stream = open(session, '/events');
@@ -154,8 +157,8 @@ async function cancelStorm(stage: Stage): Promise<void> {
 }
 
 /** A PING whenever the last one is answered, beside a stream. */
-async function pinger(stage: Stage): Promise<void> {
-  const { session } = openSession(stage.ports.web);
+async function pinger(context: ClientContext): Promise<void> {
+  const { session } = openSession(context.ports.web);
   await new Promise((resolve) => session.once('connect', resolve).once('close', resolve));
   const end = Date.now() + 3000;
   try {
@@ -167,38 +170,41 @@ async function pinger(stage: Stage): Promise<void> {
         await delay(1);
       }
     };
-    await Promise.all([stranger(session, () => Date.now() > end), ping()]);
+    await Promise.all([bystander(session, () => Date.now() > end), ping()]);
   } finally {
     session.close();
   }
 }
 
 /** Many streams of a connection whose messages are of 7 octets. */
-async function trickle(stage: Stage): Promise<void> {
-  const { session } = openSession(stage.ports.web);
+async function trickle(context: ClientContext): Promise<void> {
+  const { session } = openSession(context.ports.web);
   const end = Date.now() + 3000;
   try {
-    await Promise.all(Array.from({ length: 30 }, () => stranger(session, () => Date.now() > end, 7, 33)));
+    await Promise.all(Array.from({ length: 30 }, () => bystander(session, () => Date.now() > end, 7, 33)));
   } finally {
     session.close();
   }
 }
 
 /** Heads of tokens and policies, in both directions and versions. */
-async function largeHead(stage: Stage): Promise<void> {
-  const { random } = stage;
+async function largeHead(context: ClientContext): Promise<void> {
+  const { random } = context;
   const size = random.size(8 * KIB, 40 * KIB);
   const value = `${random.next()}`.padEnd(size / 8, 'v');
   const fields = Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`x-large-${i}`, value]));
   const headers = random.chance(0.5) ? fields : {};
   if (random.chance(0.5)) {
-    const message = await alone(stage, `/head?n=${size}`, { headers, maxHeaderSize: 2 * size + 16 * KIB });
+    const message = await requestOnNewConnection(context, `/head?n=${size}`, {
+      headers,
+      maxHeaderSize: 2 * size + 16 * KIB,
+    });
     message.resume();
     const got = message.headers['x-large']?.length;
     if (message.statusCode !== 200 || got !== size) throw new Error(`head of ${size}: ${message.statusCode}, ${got}`);
     return;
   }
-  const session = stage.sessions.any('web');
+  const session = context.sessions.any('web');
   const stream = session.request({ ':path': `/head?n=${size}`, ...headers });
   let got = 0;
   stream.once('response', (response) => {
@@ -209,16 +215,16 @@ async function largeHead(stage: Stage): Promise<void> {
 }
 
 /** An upload whose answer does not wait for it. */
-async function earlyAnswer(stage: Stage): Promise<void> {
-  const size = stage.random.size(MIB, 8 * MIB);
-  if (stage.random.chance(0.5)) {
-    const message = await alone(stage, '/early', { method: 'POST' }, size);
+async function earlyAnswer(context: ClientContext): Promise<void> {
+  const size = context.random.size(MIB, 8 * MIB);
+  if (context.random.chance(0.5)) {
+    const message = await requestOnNewConnection(context, '/early', { method: 'POST' }, size);
     message.resume();
     if (message.statusCode !== 413) throw new Error(`early answer: ${message.statusCode}`);
     message.once('end', () => message.destroy());
     return;
   }
-  const { session } = openSession(stage.ports.web);
+  const { session } = openSession(context.ports.web);
   const { status, failure } = await outcome(open(session, '/early', { size, chunk: 64 * KIB }));
   session.close();
   if (status !== 413) throw new Error(`early answer by HTTP/2: ${status} ${failure}`);
@@ -228,9 +234,9 @@ async function earlyAnswer(stage: Stage): Promise<void> {
  * One endpoint of three is away at any time, and each in turn: nobody notices. But for connections that the kernel made for an endpoint
  * which stopped before it took them: they are reset, and what was asked on them may have been done.
  */
-const rolling = (listener: Listener) => async (stage: Stage) => {
-  if (stage.random.chance(0.5)) {
-    const message = await alone(stage, '/', { listener });
+const rolling = (listener: Listener) => async (context: ClientContext) => {
+  if (context.random.chance(0.5)) {
+    const message = await requestOnNewConnection(context, '/', { listener });
     let text = '';
     for await (const chunk of message) text += String(chunk);
     if (message.headers['sluice-error'] === 'upstream-reset') return;
@@ -238,26 +244,26 @@ const rolling = (listener: Listener) => async (stage: Stage) => {
       throw new Error(`${listener}: ${message.statusCode} ${message.headers['sluice-error'] ?? ''}`);
     return;
   }
-  const stream = open(stage.sessions.any(listener), '/bytes?n=1000');
+  const stream = open(context.sessions.any(listener), '/bytes?n=1000');
   const { status, reason, received, failure } = await outcome(stream);
   if (reason === 'upstream-reset') return;
   if (status !== 200 || received !== 1000) throw new Error(`${listener} by HTTP/2: ${status} ${reason} ${failure}`);
 };
 
-export const HOSTILE_ACTORS: readonly Actor[] = [
-  { name: 'hostile-stalled', count: 12, act: stalled },
-  { name: 'hostile-stalled-h2', count: 4, act: stalledStreams },
-  { name: 'hostile-crawling', count: 6, act: crawling },
-  { name: 'hostile-events', count: 20, act: silentEvents },
-  { name: 'hostile-leaver', count: 4, act: leaver },
-  { name: 'hostile-cancels', count: 1, act: cancelStorm },
-  { name: 'hostile-pings', count: 1, act: pinger },
-  { name: 'hostile-heads', count: 2, act: largeHead },
-  { name: 'hostile-early', count: 2, act: earlyAnswer },
-  { name: 'hostile-trickle', count: 1, act: trickle },
+export const HOSTILE_WORKLOADS: readonly Workload[] = [
+  { name: 'hostile-stalled', concurrency: 12, run: stalled },
+  { name: 'hostile-stalled-h2', concurrency: 4, run: stalledStreams },
+  { name: 'hostile-crawling', concurrency: 6, run: crawling },
+  { name: 'hostile-events', concurrency: 20, run: silentEvents },
+  { name: 'hostile-leaver', concurrency: 4, run: leaver },
+  { name: 'hostile-cancels', concurrency: 1, run: cancelStorm },
+  { name: 'hostile-pings', concurrency: 1, run: pinger },
+  { name: 'hostile-heads', concurrency: 2, run: largeHead },
+  { name: 'hostile-early', concurrency: 2, run: earlyAnswer },
+  { name: 'hostile-trickle', concurrency: 1, run: trickle },
 ];
 
-export const ROLLING_ACTORS: readonly Actor[] = [
-  { name: 'rolling-h1', count: 3, act: rolling('rolling') },
-  { name: 'rolling-h2', count: 3, act: rolling('rolling-h2') },
+export const ROLLING_WORKLOADS: readonly Workload[] = [
+  { name: 'rolling-h1', concurrency: 3, run: rolling('rolling') },
+  { name: 'rolling-h2', concurrency: 3, run: rolling('rolling-h2') },
 ];
