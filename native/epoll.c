@@ -1,7 +1,8 @@
 // The epoll executor runs the same entries as io_uring, for kernels and containers that refuse io_uring.
 //
 // Each descriptor is registered once, edge-triggered, for reading and writing. A short receive has drained the socket, so no second call is
-// needed to see EAGAIN. After a hang-up no further edge comes, so reading continues to the end. Sends are tried when they are submitted,
+// needed to see EAGAIN. After a hang-up no further edge comes, so reading continues to the end; with urgent data, before which a receive
+// stops, until there is nothing. Sends are tried when they are submitted,
 // receives once epoll has reported data.
 #include "epoll.h"
 
@@ -50,7 +51,7 @@ void sluice_mark_ready(struct epoll_executor *x, int fd) {
 
 int sluice_watch(struct epoll_executor *x, struct fd_state *f, int fd) {
   if ((f->flags & FD_WATCHED) != 0) return 0;
-  struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+  struct epoll_event event = {.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                               .data.u64 = (uint64_t)f->generation << 32 | (uint32_t)fd};
   int result = SYS(epoll_ctl, x->epoll_fd, EPOLL_CTL_ADD, fd, &event);
   // Still registered from an earlier life: modifying it reports again what is ready now.
@@ -124,8 +125,9 @@ static void handle_event(struct epoll_executor *x, uint64_t data, uint32_t event
   int fd = (int)(uint32_t)data;
   struct fd_state *f = &x->fds[fd];
   if (f->generation != data >> 32) return;  // of a file closed since
-  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+  if ((events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
     f->flags |= FD_READABLE;
+    if ((events & EPOLLPRI) != 0) f->flags |= FD_URGENT;
     if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) f->flags |= FD_HUNG;
     if (f->queue[READERS] != 0) sluice_run_readers(x, fd, f);
   }

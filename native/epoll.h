@@ -35,6 +35,7 @@ enum {
   FD_READABLE = 2,  // epoll reported it, and no read has drained it since
   FD_HUNG = 4,      // the peer has closed or failed: no further edge will come, so read to the end
   FD_READY = 8,     // in the list of descriptors to continue with next turn
+  FD_URGENT = 16,   // a receive may have stopped at urgent data, with more behind it: a short one says nothing
 };
 
 struct fd_state {

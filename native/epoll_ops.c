@@ -86,7 +86,7 @@ static enum outcome try_recv(struct epoll_executor *x, uint32_t index, struct fd
   if (got == 0) return finished(x, index, 0, 0);
   if (selects) take_buffers(x, slices, (size_t)got);
   op->bulk = (size_t)got == length;
-  bool drained = (size_t)got < length && (f->flags & FD_HUNG) == 0;
+  bool drained = (size_t)got < length && (f->flags & (FD_HUNG | FD_URGENT)) == 0;
   if (limit > 0) op->done += (uint32_t)got;
   if (multishot && (limit == 0 || op->done < limit)) {
     sluice_post(x, op->sqe.user_data, (int32_t)got, cqe_flags | IORING_CQE_F_MORE);
@@ -132,6 +132,7 @@ void sluice_run_readers(struct epoll_executor *x, int fd, struct fd_state *f) {
     }
     if (outcome == DRAINED || outcome == BLOCKED) f->flags &= ~(uint32_t)FD_READABLE;
     if (outcome == BLOCKED) {
+      f->flags &= ~(uint32_t)FD_URGENT;
       // A one-shot receive is tried before its socket is registered; registering reports what has arrived since.
       int error = sluice_watch(x, f, fd);
       if (error < 0) sluice_finish(x, index, error, 0);

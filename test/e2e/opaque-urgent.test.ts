@@ -4,13 +4,16 @@ import { spawn } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { which } from '../support/servers.js';
 import { availableExecutors, plainSockets } from '../support/sluice.js';
-import { dial, listen, readAll } from '../support/tcp.js';
+import { dial, listen, read, readAll } from '../support/tcp.js';
 import { clean, start } from './opaque-support.js';
 
-/** Sends `size` bytes, an urgent one and as many again, `rounds` times, as a client of `port` or as a server that prints its own. */
+/**
+ * Sends `size` bytes, an urgent one and as many again, `rounds` times, as a client of `port` or as a server that prints its own. Then it
+ * ends its direction, unless it `stays`.
+ */
 const SENDER = `
 import socket, sys
-port, size, rounds = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+port, size, rounds, stays = (int(arg) for arg in sys.argv[1:5])
 if port == 0:
     listener = socket.create_server(('127.0.0.1', 0))
     print(listener.getsockname()[1], flush=True)
@@ -21,12 +24,12 @@ for _ in range(rounds):
     s.sendall(b'a' * size)
     s.send(b'!', socket.MSG_OOB)
     s.sendall(b'b' * size)
-s.shutdown(socket.SHUT_WR)
+if not stays: s.shutdown(socket.SHUT_WR)
 while s.recv(65536): pass
 `;
 
-function sender(port: number, size: number, rounds: number) {
-  const child = spawn('python3', ['-c', SENDER, String(port), String(size), String(rounds)], {
+function sender(port: number, size: number, rounds: number, stays = false) {
+  const child = spawn('python3', ['-c', SENDER, ...[port, size, rounds, stays ? 1 : 0].map(String)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   return {
@@ -78,5 +81,27 @@ for (const io of await availableExecutors()) {
         }
       });
     }
+
+    test('and what follows it does not wait for more', async () => {
+      const server = await listen();
+      const sluice = await start(io, [server.port]);
+      try {
+        for (let i = 0; i < 20; i++) {
+          const client = sender(sluice.port('in'), 100, 1, true);
+          try {
+            const all = expected(100, 1);
+            const upstream = await server.next();
+            assert.ok((await read(upstream, all.length)).equals(all));
+            upstream.end();
+          } finally {
+            client.stop();
+          }
+        }
+        await clean(sluice);
+      } finally {
+        await sluice.stop();
+        await server.close();
+      }
+    });
   });
 }
