@@ -2,7 +2,7 @@
 // next to the script (make-caches.ts), one for each version of Node.js. Any problem with that file is treated as if it did not exist; the
 // start then takes 0.03 s longer. V8 itself checks only its version, its flags and lengths, and a damaged file would crash the process. So
 // the script and the code have checksums.
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { Script } from 'node:vm';
@@ -11,6 +11,8 @@ import type { Native } from '../io/native.js';
 /** Start of the file, followed by the checksums of the script and of the rest, so that the rest is aligned as V8 needs it. */
 const MAGIC = 'sluice-1';
 const HEAD_BYTES = 16;
+/** V8 makes about 1 MiB of code for the largest script. */
+const MAX_BYTES = 64 * 2 ** 20;
 
 type Checksum = Pick<Native, 'checksum'>;
 
@@ -26,14 +28,26 @@ export interface CachedScript<Exports> {
 export const cacheOf = (file: string): string =>
   `${file.replace(/\.cjs$/, '')}-${process.version}-${process.arch}.cache`;
 
-function readCache(file: string, script: Uint8Array, native: Checksum): Buffer | undefined {
-  let all: Buffer;
+/** The content of a regular file of a plausible size. Opening a FIFO would wait for a writer, and a device may have no end. */
+function readRegular(file: string): Buffer | undefined {
+  const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   try {
-    all = readFileSync(cacheOf(file));
+    const stats = fstatSync(fd);
+    return stats.isFile() && stats.size <= MAX_BYTES ? readFileSync(fd) : undefined;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function readCache(file: string, script: Uint8Array, native: Checksum): Buffer | undefined {
+  let all: Buffer | undefined;
+  try {
+    all = readRegular(cacheOf(file));
   } catch {
     return undefined;
   }
-  if (all.length < HEAD_BYTES || all.toString('latin1', 0, MAGIC.length) !== MAGIC) return undefined;
+  if (all === undefined || all.length < HEAD_BYTES || all.toString('latin1', 0, MAGIC.length) !== MAGIC)
+    return undefined;
   const code = all.subarray(HEAD_BYTES);
   const sums = [all.readUInt32LE(MAGIC.length), all.readUInt32LE(MAGIC.length + 4)];
   return sums[0] === native.checksum(script) && sums[1] === native.checksum(code) ? code : undefined;

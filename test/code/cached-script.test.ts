@@ -10,6 +10,7 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -55,6 +56,7 @@ describe('a script with what V8 has made of it', () => {
       console.log(cached, exports.twice(4));`;
     return execFileSync(process.execPath, [...flags, '--input-type=module', '-e', program], {
       encoding: 'utf8',
+      timeout: 60_000,
     }).trim();
   }
 
@@ -113,6 +115,33 @@ describe('a script with what V8 has made of it', () => {
     assert.equal(cached, false);
     rmSync(cacheOf(file), { recursive: true });
   });
+
+  const replacements: readonly (readonly [name: string, put: (path: string) => void])[] = [
+    ['a FIFO that nobody writes to', (path) => execFileSync('mkfifo', [path])],
+    ['a device without an end', (path) => symlinkSync('/dev/zero', path)],
+    ['a link to itself', (path) => symlinkSync(path, path)],
+    [
+      'a file of a terabyte',
+      (path) => {
+        writeFileSync(path, 'sluice-1');
+        truncateSync(path, 2 ** 40);
+      },
+    ],
+    [
+      'a file of a gigabyte',
+      (path) => {
+        writeFileSync(path, 'sluice-1');
+        truncateSync(path, 2 ** 30);
+      },
+    ],
+  ];
+  for (const [name, put] of replacements)
+    test(`where there is ${name} in its place, is run without`, () => {
+      rmSync(cacheOf(file), { force: true });
+      put(cacheOf(file));
+      assert.equal(elsewhere(), 'false 8');
+      rmSync(cacheOf(file));
+    });
 });
 
 describe('a proxy', { skip: existsSync(cacheOf(SERVING_FILE)) ? false : 'the build was by another Node.js' }, () => {
