@@ -1,20 +1,24 @@
 // Runs a program without io_uring: its system calls fail with EPERM, as under the default seccomp profile of container
-// runtimes. Usage: no-uring PROGRAM [ARGUMENT...]
+// runtimes. With --enter only io_uring_enter fails. Usage: no-uring [--enter] PROGRAM [ARGUMENT...]
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 int main(int count, char **arguments) {
+  int enter_only = count > 1 && strcmp(arguments[1], "--enter") == 0;
+  arguments += enter_only;
+  count -= enter_only;
   // io_uring_setup, io_uring_enter and io_uring_register have the same numbers on every architecture.
   struct sock_filter code[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, __NR_io_uring_setup, 0, 2),
-      BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, __NR_io_uring_register, 1, 0),
+      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, enter_only ? __NR_io_uring_enter : __NR_io_uring_setup, 0, 2),
+      BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, enter_only ? __NR_io_uring_enter : __NR_io_uring_register, 1, 0),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };

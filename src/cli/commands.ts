@@ -1,6 +1,7 @@
 // Picks the sub-command, turns what it throws into a message and an exit code.
 import { ConfigError } from '../config/problem.js';
 import { suggest } from '../config/suggest.js';
+import { withHelp } from './shortages.js';
 import type { Command, ListedCommand } from './usage.js';
 import { complain, FAILURE, messageOf, print, summaries, USAGE, UsageError } from './usage.js';
 
@@ -179,7 +180,7 @@ export async function main(args: readonly string[]): Promise<number> {
       return error.problems.every(({ file }) => file === 'command line') ? USAGE : FAILURE;
     }
     const causes = error instanceof AggregateError ? error.errors : [error];
-    for (const cause of causes) complain(`sluice${topic}: ${messageOf(cause)}`);
+    for (const cause of causes) complain(`sluice${topic}: ${withHelp(messageOf(cause))}`);
     return FAILURE;
   }
 }

@@ -204,12 +204,14 @@ export async function runProxy(args: readonly string[], start: StartEngine): Pro
   const overrides = flags(values);
   const logger = createLogger();
   dieLogged(logger);
-  let loaded = false;
+  let again: string | undefined;
   let rules: readonly Override[] = [];
-  const load = (): Promise<Config> => {
-    if (loaded) refuseToReadAgain(file);
-    loaded = true;
-    return loadConfigApart(file, process.env, [...overrides, ...rules]);
+  const load = async (): Promise<Config> => {
+    if (again !== undefined) refuseToReadAgain(again);
+    const config = await loadConfigApart(again ?? file, process.env, [...overrides, ...rules]);
+    // The process may leave its directory.
+    again ??= file === NO_FILE ? file : config.file;
+    return config;
   };
   return supervise(load, start, process, logger, (ruling) => {
     rules = rulesOf(ruling);

@@ -45,13 +45,20 @@ export function backgroundThreads(threads: readonly Thread[], pid: number, unnam
   return others.slice(1, 1 + unnamed).map(({ tid }) => tid);
 }
 
-/** Those of this process. */
-export function ownBackgroundThreads(): number[] {
-  const threads = readdirSync(THREADS).map((tid) => ({
+function ownThreads(): Thread[] {
+  return readdirSync(THREADS).map((tid) => ({
     tid: Number(tid),
     name: readFileSync(`${THREADS}/${tid}/comm`, 'utf8').trim(),
   }));
-  return backgroundThreads(threads, process.pid, poolSize(process.execArgv, process.env.NODE_OPTIONS ?? ''));
+}
+
+/** Those of this process; none if /proc does not show them. */
+export function ownBackgroundThreads(): number[] {
+  try {
+    return backgroundThreads(ownThreads(), process.pid, poolSize(process.execArgv, process.env.NODE_OPTIONS ?? ''));
+  } catch {
+    return [];
+  }
 }
 
 /** Whether any of `threads` runs, or could: one that has nothing to do sleeps. */

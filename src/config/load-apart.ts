@@ -8,6 +8,7 @@ import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { type CachedScript, runCached } from '../code/cached-script.js';
+import { leaveRemovedDirectory } from '../code/removed-directory.js';
 import { native } from '../io/native.js';
 import type { Config } from './model.js';
 import type { Override } from './overrides.js';
@@ -33,6 +34,7 @@ function sizeOf(file: string): number {
 export const loadReader = (): CachedScript<typeof import('./reading.js')> => runCached(READER, native());
 
 async function readThere(reading: Reading): Promise<Read> {
+  leaveRemovedDirectory();
   const thread = new Worker(THREAD, { workerData: reading });
   // Rejects if the thread fails in another way, for example out of memory.
   const [read] = (await once(thread, 'message')) as [Read];

@@ -163,6 +163,60 @@ test('where io_uring is refused, auto takes epoll and logs why', { skip: noCompi
   await origin.close();
 });
 
+test('where only a part of io_uring is refused, it is as if all of it were', { skip: noCompiler }, async () => {
+  const origin = await httpOrigin();
+  const under = [join(directory, 'no-uring'), '--enter'];
+  const proxy = await startSluice(basicConfig(origin.port), 'auto', {}, under);
+  const accepting = proxy.log.find((line) => line.message === 'accepting');
+  assert.equal(accepting?.executor, 'epoll');
+  assert.match(String(accepting.why), /^io_uring_enter: EPERM/);
+  const client = await open(proxy.port('edge'));
+  assert.equal((await client.get()).status, 200);
+  client.destroy();
+  assert.equal(await proxy.stop(), 0);
+  await origin.close();
+  await assert.rejects(startSluice(basicConfig(origin.port), 'uring', {}, under), /io_uring_enter: EPERM/);
+});
+
+const unshare = spawnSync('unshare', ['-m', 'true']).status === 0;
+
+test('without /proc it starts, and warms up', { skip: !unshare && 'may not mount' }, async () => {
+  const origin = await httpOrigin();
+  const under = ['unshare', '-m', 'sh', '-c', 'mount -t tmpfs none /proc && exec "$0" "$@"'];
+  const proxy = await startSluice(basicConfig(origin.port), 'auto', { SLUICE_WARMUP: 'auto' }, under);
+  assert.deepEqual(
+    proxy.log.filter(({ level }) => level === 'warn').filter(({ message }) => message.includes('warm-up')),
+    [],
+  );
+  assert.ok((await proxy.metric('sluice_warmup_requests')) > 0);
+  assert.equal(await proxy.stop(), 0);
+  await origin.close();
+});
+
+test('it starts in a directory that has been removed, and says what it can not find there', async () => {
+  const origin = await httpOrigin();
+  const gone = ['sh', '-c', 'd=$(mktemp -d) && cd "$d" && rmdir "$d" && exec "$0" "$@"'];
+  const proxy = await startSluice(basicConfig(origin.port), 'auto', {}, gone);
+  const client = await open(proxy.port('edge'));
+  assert.equal((await client.get()).status, 200);
+  client.destroy();
+  proxy.reload(basicConfig(origin.port));
+  await proxy.logged(({ message }) => message === 'reloaded');
+  assert.equal(await proxy.stop(), 0);
+  await origin.close();
+  const [program, ...args] = [...gone, process.execPath, MAIN, 'run', '-c', 'relative.yaml'];
+  const relative = await run(program, args);
+  assert.equal(relative.stderr, 'relative.yaml: there is no such file; check the path given with -c\n');
+  assert.equal(relative.code, 1);
+});
+
+test('limits that are too low to start are named', { skip: spawnSync('prlimit').error?.message }, async () => {
+  const file = configFile('limits.yaml', two(await freePort(), 0));
+  const { code, stderr } = await run('prlimit', ['--nofile=24', process.execPath, MAIN, 'run', '-c', file]);
+  assert.equal(code, 1);
+  assert.match(stderr, /^sluice run: .*EMFILE.*; raise the limit of open files: ulimit -n 1024, .*\n$/m);
+});
+
 test('it serves as a user without privileges', {
   skip: process.getuid?.() !== 0 && 'the other tests run unprivileged already',
 }, async () => {
