@@ -6,6 +6,7 @@ import { MessageChannel, type MessagePort, type Worker as Thread } from 'node:wo
 import { Piscina } from 'piscina';
 import { EndpointLoad } from '../balance/load.js';
 import { yieldBackground } from '../code/background-threads.js';
+import { leaveRemovedDirectory } from '../code/removed-directory.js';
 import { native } from '../io/native.js';
 import type { Logger } from '../log/logger.js';
 import {
@@ -103,6 +104,7 @@ export class WorkerPool {
     // One cell for each descriptor that the process may ever have.
     this.owner = new SharedArrayBuffer(Math.min(native().raiseFileLimit(), 1 << 20) * 4);
     new Int32Array(this.loadBoard).fill(-1, LOAD_BOARD.RING, LOAD_BOARD.RING + MAX_WORKERS);
+    leaveRemovedDirectory();
     this.piscina = new Piscina({
       filename: workerFile,
       name: 'serve',
@@ -249,6 +251,11 @@ export class WorkerPool {
     this.events.message(id, message);
   }
 
+  /** All listeners are closed for good. */
+  private get closed(): boolean {
+    return this.phase?.kind === 'drain' && this.phase.phase !== 'hold' && this.phase.listeners === null;
+  }
+
   private finish(id: number): void {
     const live = this.live[id];
     if (live !== undefined) live.ready = false;
@@ -260,6 +267,7 @@ export class WorkerPool {
 
   private crashed(id: number, live: Live, error: unknown): void {
     if (this.closing) return;
+    leaveRemovedDirectory();
     const loadBoard = new Int32Array(this.loadBoard);
     Atomics.store(loadBoard, LOAD_BOARD.RING + id, -1);
     if (this.started !== undefined && !this.up) {
@@ -292,6 +300,11 @@ export class WorkerPool {
     const young = performance.now() - live.startedAt < HEALTHY_MS;
     const deaths = young ? (this.earlyDeaths[id] ?? 0) + 1 : 0;
     this.earlyDeaths[id] = deaths;
+    if (this.closed && deaths > 1) {
+      // One that dies again and again must not hold up the drain.
+      this.finish(id);
+      return;
+    }
     const pauseMs = deaths === 0 ? 0 : Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** (deaths - 1));
     this.logger.warn('replacing the worker', { worker: id, closedFds: orphans, pauseMs });
     setTimeout(() => {

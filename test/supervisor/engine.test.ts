@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import type { ToWorker } from '../../src/proxy/snapshot.js';
 import { basicConfig, httpOrigin, open } from '../e2e/lifecycle-support.js';
 import { startEngine } from '../e2e/workers-support.js';
 import { config } from '../policy/fixture.js';
+import { eventually } from '../support/sluice.js';
+
+const MORTAL = fileURLToPath(new URL('../support/mortal-worker.js', import.meta.url));
 
 test('a kill during a drain decides: one end, code 1', async () => {
   const origin = await httpOrigin(() => undefined);
@@ -57,5 +64,33 @@ test('a reload tells the workers to ask for their destinations anew, after they 
   assert.ok(snapshot?.kind === 'snapshot');
   assert.equal(snapshot.snapshot.resolveTimeoutMs, 123);
   assert.equal(snapshot.snapshot.destinationIdleMs, 7000);
+  assert.equal(await stop(), 0);
+});
+
+test('a worker that dies again and again does not hold up a drain', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'sluice-mortal-'));
+  const omen = join(directory, 'die');
+  process.env.MORTAL_WORKERS_DIE = omen;
+  const grace = 'drain: { grace: 10m }\n';
+  const { engine, log } = await startEngine(basicConfig(1, grace), 'epoll', MORTAL);
+  writeFileSync(omen, '');
+  await engine.pool.terminate(0);
+  await eventually(() => log.filter(({ message }) => message === 'replacing the worker').length >= 3, 'it dies');
+  await engine.drain({ holdMs: 0 });
+  assert.deepEqual(await engine.closed, { code: 0 });
+  delete process.env.MORTAL_WORKERS_DIE;
+  rmSync(directory, { recursive: true });
+});
+
+test('workers are replaced, and large files read, after the directory of the process has been removed', async () => {
+  const before = process.cwd();
+  const directory = mkdtempSync(join(tmpdir(), 'sluice-removed-'));
+  process.chdir(directory);
+  const { engine, log, stop } = await startEngine(basicConfig(1), 'epoll');
+  rmSync(directory, { recursive: true });
+  await engine.pool.terminate(0);
+  await eventually(() => log.some(({ message }) => message === 'replacing the worker'), 'it is replaced');
+  await eventually(() => engine.pool.ready, 'the replacement accepts');
+  process.chdir(before);
   assert.equal(await stop(), 0);
 });
