@@ -115,6 +115,7 @@ async function run(args: readonly string[]): Promise<number> {
     const { meaningOf, unexpectedText } = await import('./load-summary.js');
     const hints = Object.keys(error.errors).map((kind) => `\n  ${kind}: ${meaningOf(kind)}`);
     if (error.unexpected !== undefined) hints.push(`\n  what came begins with ${unexpectedText(error.unexpected)}`);
+    if (error.goaway !== undefined) hints.push(`\n  GOAWAY was for ${error.goaway}`);
     const where = asked.targets.map(({ url, host }, i) =>
       plan.targets[i].address === host ? url : `${url} (${plan.targets[i].address})`,
     );

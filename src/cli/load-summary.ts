@@ -26,7 +26,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   name: 'its certificate has another name',
   'client-certificate': 'it wants another certificate: --cert',
   tls: 'TLS failed; it may want --cert',
-  goaway: 'it would take no more requests',
+  goaway: 'refused: GOAWAY, or REFUSED_STREAM',
   local: 'no more ports or files here',
   messages: 'calls of another number of messages',
   status: 'answers of 400 or above',
@@ -94,6 +94,13 @@ export function summaryOf(plan: LoadPlan, result: LoadResult): string {
     lines.push(row('own CPU', bulk ? `${formatTime(cpu * 1e9)} per GB` : `${formatTime(cpu)} each`));
   }
   lines.push(row('connections', formatCount(result.connectionsOpened)));
+  const { pauses = 0 } = result;
+  if (pauses > 0)
+    lines.push(
+      row('pauses', formatCount(pauses)),
+      '    before connecting again, as',
+      '    connections had served nothing',
+    );
   const failed = Object.entries(errors);
   lines.push('', failed.length === 0 ? 'No errors.' : 'Errors:');
   const grpc = plan.protocol.startsWith('grpc');
@@ -101,6 +108,7 @@ export function summaryOf(plan: LoadPlan, result: LoadResult): string {
     lines.push(row(kind, formatCount(count)), `    ${meaningOf(grpc && kind === 'status' ? 'grpc-status' : kind)}`);
     if (kind === 'protocol' && result.unexpected !== undefined)
       lines.push(`    ${unexpectedText(result.unexpected, NARROW)}`);
+    if (kind === 'goaway' && result.goaway !== undefined) lines.push(`    GOAWAY was for ${result.goaway}`);
   }
   const fine = (status: string): boolean => (grpc ? status === '0' : status.startsWith('2'));
   if (!Object.keys(result.statuses).every(fine)) lines.push('', 'Answers:', ...statusRows(result.statuses, grpc));

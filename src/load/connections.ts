@@ -6,7 +6,7 @@ import { LoadClock } from './clock.js';
 import type { DriverContext, DriverFactory, ProtocolDriver } from './driver.js';
 import { Pacer, type RequestStarter } from './pacer.js';
 import type { LoadPlan } from './plan.js';
-import { Retries } from './retries.js';
+import { BRIEF_US, Retries } from './retries.js';
 import { scheduleOf } from './schedule.js';
 import type { Share } from './shares.js';
 import { AT, ERROR, HISTOGRAM, PHASE, type Tally } from './tally.js';
@@ -63,6 +63,8 @@ export class Connections implements DriverContext, RequestStarter {
   /** Number of requests that may be started. */
   private readonly free: Int32Array;
   private readonly connectAt: Float64Array;
+  /** Whether a request has been started on the connection. */
+  private readonly asked: Uint8Array;
   private readonly retries: Retries;
   /** Without keep-alive: due time of the request for which a connection is being made. */
   private readonly waiting: Float64Array;
@@ -106,6 +108,7 @@ export class Connections implements DriverContext, RequestStarter {
     this.of = new Int32Array(reactor.sockets.capacity).fill(NONE);
     this.free = new Int32Array(n);
     this.connectAt = new Float64Array(n);
+    this.asked = new Uint8Array(n);
     this.retries = new Retries(n);
     this.waiting = new Float64Array(n);
     this.due = new Float64Array(n * plan.streams);
@@ -148,6 +151,8 @@ export class Connections implements DriverContext, RequestStarter {
     this.until = this.from + this.plan.seconds * 1e6;
     this.sweepAt = 0;
     for (let c = 0; c < this.count; c++) {
+      // Times count from here on.
+      this.connectAt[c] -= at;
       if (this.state[c] === STATE.OFF && this.keepAlive) this.retries.wait(c, 0);
       if (this.free[c] > 0) this.offer(c);
     }
@@ -238,6 +243,7 @@ export class Connections implements DriverContext, RequestStarter {
   start(connection: number, due: Float64Array): void {
     this.free[connection]--;
     this.inFlight++;
+    this.asked[connection] = 1;
     if (!this.keepAlive) {
       this.waiting[connection] = due[0];
       this.connect(connection);
@@ -319,18 +325,24 @@ export class Connections implements DriverContext, RequestStarter {
   lost(connection: number, error: number): void {
     const connecting = this.state[connection] === STATE.CONNECTING;
     const { inFlight, phase } = this;
-    this.abortError = error === NONE ? ERROR.closed : error;
+    const lived = this.now - this.connectAt[connection];
+    const unasked = this.asked[connection] === 0;
+    // In order, and before it was asked for anything: only GOAWAY ends connections like this.
+    this.abortError = error === NONE ? ERROR.goaway : error;
     this.drop(connection);
     if (connecting && !this.keepAlive) this.inFlight--;
-    // A server may close an idle connection, but not before it was asked for anything.
+    // A server may close a connection that has been idle, but not as soon as it is made.
     const quiet = error === NONE || error === ERROR.closed || error === ERROR.reset;
     const preparing = phase <= PHASE.PREPARED;
-    if (connecting || preparing || (inFlight === this.inFlight && !quiet)) this.connectionError(this.abortError);
+    if (connecting || preparing || (inFlight === this.inFlight && (!quiet || (unasked && lived < BRIEF_US))))
+      this.connectionError(this.abortError);
     if (preparing) this.tally.values[AT.FAILED]++;
     if (phase !== PHASE.RUNNING) return;
-    const pause = this.retries.backoff(connection, error === NONE);
-    if (pause > 0) this.retries.wait(connection, this.now + pause);
-    else if (this.keepAlive) this.retries.atOnce(connection);
+    const pause = this.retries.backoff(connection, lived);
+    if (pause > 0) {
+      this.tally.values[AT.PAUSES]++;
+      this.retries.wait(connection, this.now + pause);
+    } else if (this.keepAlive) this.retries.atOnce(connection);
     else this.rest(connection);
   }
 
@@ -415,6 +427,7 @@ export class Connections implements DriverContext, RequestStarter {
     this.retries.made(connection);
     this.connectAt[connection] = this.now;
     this.state[connection] = STATE.CONNECTING;
+    this.asked[connection] = this.keepAlive ? 0 : 1;
     const fd = native.socket(family, 0, 0);
     const socket = fd < 0 ? NONE : sockets.adopt(fd, LOAD);
     if (socket < 0) {

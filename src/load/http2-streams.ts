@@ -215,9 +215,10 @@ export class LoadStreams implements Http2Events {
   }
 
   /** Streams above `last` are not processed; no new ones are opened. */
-  goaway(connection: Connection, last: number): void {
+  goaway(connection: Connection, last: number, code: number): void {
     const c = this.numberOf(connection);
     if (c < 0) return;
+    this.context.tally.goaway(code);
     if (this.context.connecting(c)) {
       this.giveUp(connection, ERROR.goaway);
       return;

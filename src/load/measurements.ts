@@ -1,4 +1,5 @@
 // Reads what the threads of a load have measured while they run: sums, and what is new since the last reading.
+import { H2_ERROR } from '../http2/frame.js';
 import { AT, ERROR_KINDS, HISTOGRAM, SLOTS, type TallyMemory } from './tally.js';
 
 /** Recordings of one histogram, summed over threads: by slot, and their sum in µs. */
@@ -47,6 +48,13 @@ export class Measurements {
   unexpected(): string | undefined {
     const first = this.firsts.find(([length]) => length > 0);
     return first === undefined ? undefined : Buffer.from(first.subarray(1, 1 + first[0])).toString('latin1');
+  }
+
+  /** Why HTTP/2 connections were ended by GOAWAY: the name of its error code; undefined: for no error, or not at all. */
+  goaway(): string | undefined {
+    const code = this.max(AT.GOAWAY_CODE);
+    if (code === H2_ERROR.NO_ERROR) return undefined;
+    return Object.entries(H2_ERROR).find(([, number]) => number === code)?.[0] ?? `code ${code}`;
   }
 
   errorCount(): number {

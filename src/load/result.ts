@@ -45,9 +45,13 @@ export interface LoadResult {
   readonly errors: Readonly<Record<string, number>>;
   /** The first octets (at most 64, as Latin-1) of the first thing received that was not an answer. */
   readonly unexpected?: string | undefined;
+  /** The name of the error code of the first HTTP/2 GOAWAY that had one. */
+  readonly goaway?: string | undefined;
   /** Answers by status code; for gRPC by `grpc-status`. */
   readonly statuses: Readonly<Record<string, number>>;
   readonly connectionsOpened: number;
+  /** Pauses before a connection was made again, because those before it had served nothing. */
+  readonly pauses?: number;
   /** From the intended send time (with a rate), or the actual one. */
   readonly latency: EncodedHistogram;
   /** From the actual send time. */

@@ -1,10 +1,13 @@
-// When a lost connection is redialled: at once, or after a pause that doubles while it keeps failing.
+// When a lost connection is made again: at once, or after a pause that doubles while its successors are of no use either. Half of each pause
+// is random: connections that a server has ended together do not return together.
 
 const NEVER = Number.POSITIVE_INFINITY;
-/** Pause before redialling a connection that has failed twice in a row; doubled with each further failure. */
+/** Longest pause before redialling a connection that has failed twice in a row; doubled with each further failure. */
 const MIN_PAUSE_US = 10_000;
 const MAX_PAUSE_US = 1_000_000;
 const MAX_FAILURES = 20;
+/** A connection that ends earlier without an answer has failed. One that lasts needs no pause: it makes few dials. */
+export const BRIEF_US = MAX_PAUSE_US;
 
 export class Retries {
   /** Connections to redial this turn: not where one is dropped, because its slot may be in use there. */
@@ -15,22 +18,31 @@ export class Retries {
   /** When to redial a waiting connection. */
   private readonly at: Float64Array;
 
-  constructor(connections: number) {
+  constructor(
+    connections: number,
+    /** From 0 to below 1. */
+    private readonly random: () => number = Math.random,
+  ) {
     this.soon = new Int32Array(connections);
     this.failures = new Uint8Array(connections);
     this.at = new Float64Array(connections).fill(NEVER);
   }
 
-  /** The connection works: its failures are forgotten. */
+  /** The connection has served a request: failures before it are forgotten. */
   succeeded(connection: number): void {
     this.failures[connection] = 0;
   }
 
-  /** The connection has ended. Returns the pause before redialling, µs. */
-  backoff(connection: number, inOrder: boolean): number {
-    const failures = inOrder ? 0 : Math.min(this.failures[connection] + 1, MAX_FAILURES);
+  /**
+   * The connection has ended `lived` µs after it was dialled. Returns the pause before redialling, µs. How it ended does not matter: a server
+   * that closes connections in good order, but serves none of them, would be dialled without end.
+   */
+  backoff(connection: number, lived: number): number {
+    const failures = lived >= BRIEF_US ? 0 : Math.min(this.failures[connection] + 1, MAX_FAILURES);
     this.failures[connection] = failures;
-    return failures <= 1 ? 0 : Math.min(MAX_PAUSE_US, MIN_PAUSE_US * 2 ** (failures - 2));
+    if (failures <= 1) return 0;
+    const longest = Math.min(MAX_PAUSE_US, MIN_PAUSE_US * 2 ** (failures - 2));
+    return longest * (0.5 + this.random() / 2);
   }
 
   /** Dialling failed at once, and would again: the next failure counts as one of several in a row. */

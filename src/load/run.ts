@@ -43,6 +43,7 @@ export class UnreachableError extends Error {
     readonly errors: Readonly<Record<string, number>>,
     /** As in the result. */
     readonly unexpected: string | undefined,
+    readonly goaway: string | undefined,
   ) {
     super(message);
   }
@@ -114,7 +115,12 @@ class LoadThreads {
     const what = Object.entries(errors)
       .map(([kind, times]) => `${times} × ${kind}`)
       .join(', ');
-    throw new UnreachableError(`none of ${count} connections could be made (${what})`, errors, measured.unexpected());
+    throw new UnreachableError(
+      `none of ${count} connections could be made (${what})`,
+      errors,
+      measured.unexpected(),
+      measured.goaway(),
+    );
   }
 
   /** Starts the load; returns the start time, µs of the monotonic clock. */
@@ -272,8 +278,10 @@ class LoadMonitor {
       unsent: measured.sum(AT.UNSENT),
       errors: measured.errors(),
       unexpected: measured.unexpected(),
+      goaway: measured.goaway(),
       statuses: measured.statuses(),
       connectionsOpened: measured.sum(AT.OPENED),
+      pauses: measured.sum(AT.PAUSES),
       latency: closed ? service : encode(measured.histogram(HISTOGRAM.LATENCY)),
       service,
       connect: encode(measured.histogram(HISTOGRAM.CONNECT)),

@@ -71,10 +71,14 @@ export const AT = {
   /** Messages on calls that have several. */
   MESSAGES_SENT: 17,
   MESSAGES_RECEIVED: 18,
-  SUMS: 19,
-  ERRORS: 19 + HISTOGRAMS,
-  STATUSES: 19 + HISTOGRAMS + ERROR_KINDS.length,
-  SIZE: 19 + HISTOGRAMS + ERROR_KINDS.length + STATUSES,
+  /** Pauses before a connection was made again. */
+  PAUSES: 19,
+  /** The error code of the first GOAWAY that had one. */
+  GOAWAY_CODE: 20,
+  SUMS: 21,
+  ERRORS: 21 + HISTOGRAMS,
+  STATUSES: 21 + HISTOGRAMS + ERROR_KINDS.length,
+  SIZE: 21 + HISTOGRAMS + ERROR_KINDS.length + STATUSES,
 } as const;
 
 /** Progress of a thread. */
@@ -141,6 +145,11 @@ export class Tally {
     if (kept[0] !== 0) return;
     for (let i = 0; i < count; i++) kept[1 + i] = bytes[at + i];
     kept[0] = count;
+  }
+
+  /** Keeps why the server wants no more requests: of the first that says so. */
+  goaway(code: number): void {
+    if (this.values[AT.GOAWAY_CODE] === 0) this.values[AT.GOAWAY_CODE] = code;
   }
 
   status(code: number): void {

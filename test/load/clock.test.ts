@@ -3,29 +3,18 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { describe, it, mock } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { native } from '../../src/io/native.js';
-import { Reactor } from '../../src/io/reactor.js';
-import { Connections } from '../../src/load/connections.js';
 import { decode } from '../../src/load/encode.js';
-import { Events } from '../../src/load/events.js';
-import { Http1Driver } from '../../src/load/http1.js';
-import { type HistogramCounts, Measurements } from '../../src/load/measurements.js';
-import type { LoadPlan, Pace } from '../../src/load/plan.js';
-import { Requests } from '../../src/load/requests.js';
+import type { HistogramCounts } from '../../src/load/measurements.js';
+import type { Pace } from '../../src/load/plan.js';
 import type { LoadResult } from '../../src/load/result.js';
 import { runLoad } from '../../src/load/run.js';
 import { scheduleOf } from '../../src/load/schedule.js';
-import { sharesOf } from '../../src/load/shares.js';
-import { AT, allocateTally, HISTOGRAM, lowestOf, PHASE, Tally } from '../../src/load/tally.js';
-import { Kernel } from '../../src/proxy/warmup/kernel.js';
-import type { End } from '../../src/proxy/warmup/pipes.js';
+import { AT, HISTOGRAM, lowestOf } from '../../src/load/tally.js';
 import { httpServer, loadPlan, target } from '../support/load.js';
+import { loadInMemory, MEMORY_PORT, TURN_US } from '../support/load-in-memory.js';
 import { inherited } from '../support/sluice.js';
 
-const PORT = 80;
 const ANSWER = Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
-/** What a turn of the loop takes. */
-const TURN_US = 500;
 const CONNECTIONS = 8;
 
 interface Jumped {
@@ -44,65 +33,22 @@ interface Jumped {
 const above = ({ counts }: HistogramCounts, micros: number): number =>
   counts.reduce((sum, count, slot) => (lowestOf(slot) >= micros ? sum + count : sum), 0);
 
-/** A load in memory on a server that answers at once, by a clock that jumps `pauseUs` ahead at `atUs` of the load. */
+/** A load on a server that answers at once, by a clock that jumps `pauseUs` ahead at `atUs` of the load. */
 async function withJump(pace: Pace, seconds: number, atUs: number, pauseUs: number): Promise<Jumped> {
-  let now = 1_000_000;
-  let began = Number.POSITIVE_INFINITY;
   let resumedAt = 0;
-  let over = false;
-  const ends: End[] = [];
-  const kernel = new Kernel(native(), () => now);
-  kernel.serve(PORT, (end) => ends.push(end));
-  const plan: LoadPlan = { ...loadPlan([target(PORT)], { pace, seconds, connections: CONNECTIONS }) };
-  const [shares] = sharesOf(plan);
-  const reactor = new Reactor(kernel.native, {
-    io: 'uring',
-    slabBytes: 2 ** 24,
-    maxSockets: 64,
-    maxPipes: 0,
-    owner: new SharedArrayBuffer(2 ** 16),
-    workerId: 0,
-    fixedBytes: Connections.fixedBytes(shares) + Requests.fixedBytes(plan, shares),
-  });
-  const memory = allocateTally();
-  const tally = new Tally(memory);
-  const connections: Connections = new Connections({
-    plan,
-    shares,
-    reactor,
-    native: kernel.native,
-    tally,
-    tls: undefined,
-    driver: (line) => new Http1Driver(line),
-    poll: () => {
-      if (connections.phase === PHASE.PREPARING && tally.values[AT.READY] === CONNECTIONS) {
-        connections.phase = PHASE.PREPARED;
-        began = now + TURN_US;
-        connections.begin(began);
+  const plan = loadPlan([target(MEMORY_PORT)], { pace, seconds, connections: CONNECTIONS });
+  const measured = await loadInMemory(plan, {
+    turn(ends, now) {
+      for (const end of ends) {
+        if (end.input.length === 0) continue;
+        end.input.drop(end.input.length);
+        end.write(ANSWER);
       }
-      over = connections.phase === PHASE.CLOSING;
+      if (resumedAt > 0 || now < atUs) return 0;
+      resumedAt = now + pauseUs;
+      return pauseUs;
     },
-    micros: () => now,
   });
-  connections.prepare();
-  reactor.wakeMs = 0;
-  reactor.run(new Events(connections, reactor));
-  await kernel.hosted;
-  kernel.run(() => {
-    now += TURN_US;
-    if (resumedAt === 0 && now - began >= atUs) {
-      now += pauseUs;
-      resumedAt = now - began;
-    }
-    for (const end of ends) {
-      if (end.input.length === 0) continue;
-      end.input.drop(end.input.length);
-      end.write(ANSWER);
-    }
-    return over;
-  });
-  reactor.stop();
-  const measured = new Measurements([memory]);
   const service = measured.histogram(HISTOGRAM.SERVICE);
   const latency = pace.kind === 'closed' ? service : measured.histogram(HISTOGRAM.LATENCY);
   return {
