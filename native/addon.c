@@ -217,6 +217,9 @@ static napi_value nonblock(struct call *call) {
   return reply(call, sluice_nonblock(int_arg(call, 0), bool_arg(call, 1)));
 }
 static napi_value unanswered(struct call *call) { return reply(call, sluice_unanswered(int_arg(call, 0))); }
+static napi_value connected_to_itself(struct call *call) {
+  return reply(call, sluice_connected_to_itself(int_arg(call, 0)));
+}
 static napi_value local_port(struct call *call) { return reply(call, sluice_local_port(int_arg(call, 0))); }
 
 static napi_value name_with(const struct call *call, void (*lookup)(int, char[SLUICE_NAME_MAX])) {
@@ -360,6 +363,7 @@ NAPI_MODULE_INIT() {
       {"resetOnClose", reset_on_close},
       {"nonblock", nonblock},
       {"unanswered", unanswered},
+      {"connectedToItself", connected_to_itself},
       {"localPort", local_port},
       {"peerName", peer_name},
       {"localName", local_name},

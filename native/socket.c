@@ -189,6 +189,22 @@ int sluice_local_port(int fd) {
   return -EAFNOSUPPORT;
 }
 
+// Where nobody listens on a port of this host that is one of those the kernel gives to connections (ip_local_port_range), it may give that
+// very port to the connection to it. Its SYN then meets itself, which is a simultaneous open (RFC 9293 section 3.5): the connection stands,
+// and echoes.
+bool sluice_connected_to_itself(int fd) {
+  struct sockaddr_storage here = {0}, there = {0};
+  socklen_t length = sizeof here, length_there = sizeof there;
+  if (SYS(getsockname, fd, (struct sockaddr *)&here, &length) < 0) return false;
+  if (SYS(getpeername, fd, (struct sockaddr *)&there, &length_there) < 0) return false;
+  if (here.ss_family == AF_INET6) {
+    const struct sockaddr_in6 *a = (const struct sockaddr_in6 *)&here, *b = (const struct sockaddr_in6 *)&there;
+    return a->sin6_port == b->sin6_port && memcmp(&a->sin6_addr, &b->sin6_addr, sizeof a->sin6_addr) == 0;
+  }
+  const struct sockaddr_in *a = (const struct sockaddr_in *)&here, *b = (const struct sockaddr_in *)&there;
+  return a->sin_port == b->sin_port && a->sin_addr.s_addr == b->sin_addr.s_addr;
+}
+
 static void format_name(const struct sockaddr_storage *address, char name[SLUICE_NAME_MAX]) {
   char text[INET6_ADDRSTRLEN], scope[IF_NAMESIZE + 1] = "";
   const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;

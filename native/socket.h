@@ -27,6 +27,8 @@ int sluice_shutdown(int fd, int how);
 int sluice_close(int fd);
 int sluice_reset_on_close(int fd);
 int sluice_nonblock(int fd, bool on);
+// Whether the peer of a connected socket is the socket itself.
+bool sluice_connected_to_itself(int fd);
 int sluice_local_port(int fd);
 // Milliseconds since the peer last acknowledged anything, while sent data is unacknowledged. Otherwise one of these: nothing is
 // unacknowledged, and perhaps nothing waits at all.

@@ -129,6 +129,8 @@ export interface Native extends NativeTls {
   resetOnClose(fd: number): number;
   /** O_NONBLOCK on or off. */
   nonblock(fd: number, on: boolean): number;
+  /** 1 if both ends of a connection are this socket: nobody listens there, and the kernel gave it the port that it connects to. */
+  connectedToItself(fd: number): number;
   /** Port the socket is bound to, or -errno. */
   localPort(fd: number): number;
   /** `ip:port` (also for IPv4 mapped into IPv6), `[ip6]:port`, or '' if unavailable. Cold path only. */

@@ -1,6 +1,6 @@
 // A worker's loop: the ring first, libuv as a guest. It blocks in the ring and returns to libuv only when libuv has work (its backend
 // descriptor became readable, a timer is due, watchers wait to be registered) or when promises are due.
-import { CQE_F, OP, OP_SHIFT, POLLERR, POLLHUP, POLLIN, passing, SLOT_MASK } from './abi.js';
+import { CQE_F, ERRNO, OP, OP_SHIFT, POLLERR, POLLHUP, POLLIN, passing, SLOT_MASK } from './abi.js';
 import { Layered, WIRE_MESSAGE_BLOCKS } from './layered.js';
 import type { Native, RingMemory } from './native.js';
 import { Ring, ringFailure } from './ring.js';
@@ -286,12 +286,13 @@ export class Reactor {
           break;
         case OP.CONNECT:
           if (generations[slot] === (high & 0xffff) && sockets.connected(slot)) {
-            if (result >= 0 && sockets.layer[slot] !== 0) {
+            const outcome = result >= 0 && sockets.metItself(slot) ? -ERRNO.ECONNREFUSED : result;
+            if (outcome >= 0 && sockets.layer[slot] !== 0) {
               this.layered?.connected(slot);
               break;
             }
-            handlers.connected(slot, result);
-            if (result >= 0 && this.stands(slot, high & 0xffff)) sockets.start(slot);
+            handlers.connected(slot, outcome);
+            if (outcome >= 0 && this.stands(slot, high & 0xffff)) sockets.start(slot);
           }
           break;
         case OP.ACCEPT:

@@ -38,6 +38,8 @@ export const SOCKET = {
   SLOW: 65536,
   /** The armed receive continues by itself: it may take any number of buffers before it can be stopped. */
   MULTISHOT: 131072,
+  /** It connects to a port that the kernel might give to it as its own. */
+  MAY_MEET_ITSELF: 262144,
 } as const;
 
 /** A column of any type. */

@@ -4,6 +4,7 @@
 // Protocols see plain bytes. If a transport lies between them and the socket (`layer` is not 0), layered.ts takes over; a plain socket pays
 // one branch on a byte for that.
 import { ERRNO, OP, POLLOUT, POLLRDHUP, SHUT_WR } from './abi.js';
+import { lowestLocalPort } from './local-ports.js';
 import type { Native } from './native.js';
 import { Receives } from './receives.js';
 import type { Ring } from './ring.js';
@@ -30,6 +31,8 @@ export class Sockets extends Receives {
 
   /** 1: a poll watches for the close of a peer that is not read. */
   private readonly watched: Uint8Array;
+  /** Ports from here on may be given to connections. */
+  private readonly localPorts = lowestLocalPort();
   private readonly dirty: Int32Array;
   private dirtyCount = 0;
   /** Submitted sends that report nothing if everything was sent; see `silent`. */
@@ -85,7 +88,9 @@ export class Sockets extends Receives {
 
   /** Starts connecting to the sockaddr at slab offset `at`. */
   connect(slot: number, at: number, length: number): void {
-    this.flags[slot] |= SOCKET.CONNECTING;
+    // The port is in octets 2 and 3 of both kinds of sockaddr.
+    const port = (this.slab.bytes[at + 2] << 8) | this.slab.bytes[at + 3];
+    this.flags[slot] |= port >= this.localPorts ? SOCKET.CONNECTING | SOCKET.MAY_MEET_ITSELF : SOCKET.CONNECTING;
     this.pending[slot]++;
     this.ring.connect(this.fd[slot], slot, this.generation[slot], at, length);
   }
@@ -258,6 +263,16 @@ export class Sockets extends Receives {
       this.releaseIfDone(slot);
       return false;
     }
+    return true;
+  }
+
+  /** Whether a connect has succeeded only because the socket is its own peer: nobody listens there. */
+  metItself(slot: number): boolean {
+    // Not asked of others: it takes two system calls.
+    if ((this.flags[slot] & SOCKET.MAY_MEET_ITSELF) === 0) return false;
+    if (this.native.connectedToItself(this.fd[slot]) === 0) return false;
+    // Without TIME-WAIT: whoever is to listen on the port needs it.
+    this.resetOnClose(slot);
     return true;
   }
 

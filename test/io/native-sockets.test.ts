@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { native, PORT } from '../../src/io/native.js';
 import { CANCELLED, CLOSED, LISTENER, RECEIVED } from './native-support.js';
 import { CLOSE, TestRing } from './test-ring.js';
+
+const fdOf = (socket: Socket): number =>
+  (socket as unknown as { readonly _handle: { readonly fd: number } })._handle.fd;
 
 describe('native sockets', () => {
   it('explains a listener that can not be had', (t) => {
@@ -27,6 +30,24 @@ describe('native sockets', () => {
     assert.throws(() => native().listen('::1', 70_000, 1, PORT.ALONE, 0, 0), {
       message: 'listen tcp [::1]:70000: EINVAL (invalid argument)',
     });
+  });
+
+  it('knows a socket that is its own peer', async () => {
+    for (const host of ['127.0.0.1', '::1']) {
+      const server = createServer().listen(0, host);
+      await once(server, 'listening');
+      const { port } = server.address() as AddressInfo;
+      const other = connect(port, host);
+      await once(other, 'connect');
+      assert.equal(native().connectedToItself(fdOf(other)), 0);
+      other.destroy();
+      await new Promise((resolve) => server.close(resolve));
+      const itself = connect({ port, host, localAddress: host, localPort: port });
+      await once(itself, 'connect');
+      assert.equal(native().connectedToItself(fdOf(itself)), 1);
+      itself.resetAndDestroy();
+    }
+    assert.equal(native().connectedToItself(-1), 0);
   });
 
   it('shares a port where asked', (t) => {

@@ -21,6 +21,8 @@ const failures: number[] = [];
 const failing: Native = {
   ...native(),
   enter: (...call) => failures.shift() ?? native().enter(...call),
+  // As if the kernel had given the socket the port that it connects to.
+  connectedToItself: (fd) => (role === 'itself' ? 1 : native().connectedToItself(fd)),
   // Nothing that could be polled, for the worker that is to do without.
   uvFd: () => (role === 'blind' ? -1 : native().uvFd()),
 };
@@ -122,6 +124,20 @@ const roles: Record<string, () => void> = {
       },
     });
     sockets.connect(first, address, length);
+  },
+
+  itself: () => {
+    const port = listen();
+    const address = slab.fixed(32);
+    const length = native().sockaddr('127.0.0.1', port, slab.bytes, address);
+    reactor.run({
+      ...echo,
+      connected: (slot, result) => {
+        sockets.close(slot);
+        say({ result });
+      },
+    });
+    sockets.connect(sockets.adopt(native().socket(4, 0, 0), KIND), address, length);
   },
 
   saturated: () => {

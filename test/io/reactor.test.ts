@@ -7,6 +7,7 @@ import { availableExecutors, type Executor } from '../support/sluice.js';
 
 const PINGS = 100;
 const ECONNRESET = 104;
+const ECONNREFUSED = 111;
 const FILE = new URL('./reactor-worker.js', import.meta.url);
 
 /** Runs a role of reactor-worker.ts; resolves with what it reports. */
@@ -36,6 +37,10 @@ for (const io of await availableExecutors()) {
     test(`${io}: a socket that a handler dials in place of the one it closes is not taken for that (${role})`, async () => {
       assert.deepEqual(await report(role, io), { same: 1, receiving: 0, dirty: 0 });
     });
+
+  test(`${io}: a socket that has connected to itself was refused, because nobody listens there`, async () => {
+    assert.deepEqual(await report('itself', io), { result: -ECONNREFUSED });
+  });
 
   test(`${io}: what a handler has promised runs before the next wait`, async () => {
     const { turnsBefore, turnsAfter } = await report('promise', io);

@@ -126,6 +126,7 @@ export class Kernel {
       },
       resetOnClose: () => 0,
       nonblock: () => 0,
+      connectedToItself: () => 0,
       localPort: (fd) => this.portOf.get(fd) ?? 0,
       peerName: () => '127.0.0.1:1',
       localName: (fd) => `127.0.0.1:${this.portOf.get(fd) ?? 0}`,
