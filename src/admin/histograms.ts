@@ -1,12 +1,15 @@
-// Histograms on the admin port: the list, each one as JSON, .hgrm or a log for tools, or all of them at once.
+// Histograms on the admin port: the list, each one as JSON, .hgrm or a log for tools, or all of them at once. They are written in
+// pieces, between which the main thread does other things.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { histogramsOf, type NamedHistogram, unitOf } from '../histograms/catalog.js';
 import { BETWEEN_MARKS_MS, INTERVALS, Intervals } from '../histograms/intervals.js';
-import { logText } from '../histograms/log-file.js';
-import type { Recorded, Recording } from '../histograms/recorded.js';
+import { logHead, logLines } from '../histograms/log-file.js';
+import type { Recorded } from '../histograms/recorded.js';
 import { perShown, unitNamed } from '../histograms/units.js';
-import { toWire } from '../histograms/wire.js';
+import { wireText } from '../histograms/wire.js';
 import { toHistogram } from '../metrics/hdr.js';
 import type { MetricsReader } from '../metrics/reader.js';
+import { inPieces, type Steps } from '../metrics/steps.js';
 import type { Answer } from './answer.js';
 import { json, text } from './answer.js';
 
@@ -22,67 +25,106 @@ interface Part {
   readonly histograms: readonly NamedHistogram[];
 }
 
+export interface HistogramPagesOptions {
+  /** Start of the totals. */
+  readonly startedMs: number;
+  /** Answers that may be in the making at once. */
+  readonly most: number;
+  /** Lets the event loop turn. */
+  readonly turn?: () => Promise<unknown>;
+}
+
 export class HistogramPages {
   readonly #reader: MetricsReader;
   readonly #startedMs: number;
   readonly #intervals: Intervals;
+  readonly #most: number;
+  readonly #turn: () => Promise<unknown>;
+  #making = 0;
 
-  /** `startedMs`: start of the totals. */
-  constructor(reader: MetricsReader, startedMs: number) {
+  constructor(reader: MetricsReader, { startedMs, most, turn = () => nextTurn() }: HistogramPagesOptions) {
     this.#reader = reader;
     this.#startedMs = startedMs;
+    this.#most = most;
+    this.#turn = turn;
     this.#intervals = new Intervals({
-      take: () => histogramsOf(reader.snapshot()),
+      take: async () => {
+        const release = reader.hold();
+        return { histograms: histogramsOf(await this.#inPieces(reader.steps())), release };
+      },
       now: Date.now,
       later: (run, ms) => void setTimeout(run, ms).unref(),
+      turn,
     });
   }
 
   /** All of them. */
-  list(query: URLSearchParams): Answer {
-    const part = this.#part(query.get('interval'));
-    if ('status' in part) return part;
-    const ids = query.getAll('id');
-    const histograms = ids.length === 0 ? part.histograms : part.histograms.filter(({ id }) => ids.includes(id));
-    const format = query.get('format') ?? 'json';
-    if (format === 'json') return json(listing(histograms));
-    if (format === 'full') {
-      const body = JSON.stringify(toWire(histograms, part.startMs, part.endMs));
-      return { status: 200, type: 'application/json', body: `${body}\n` };
-    }
-    if (format === 'log') return text(200, logText([recording({ ...part, histograms })]));
-    return unknownFormat(format, LIST_FORMATS);
+  list(query: URLSearchParams): Promise<Answer> {
+    return this.#answer(query, async (part) => {
+      const ids = query.getAll('id');
+      const histograms = ids.length === 0 ? part.histograms : part.histograms.filter(({ id }) => ids.includes(id));
+      const format = query.get('format') ?? 'json';
+      if (format === 'json') return json(listing(histograms));
+      if (format === 'full') {
+        const body = await this.#inPieces(wireText(histograms, part.startMs, part.endMs));
+        return { status: 200, type: 'application/json', body: `${body}\n` };
+      }
+      if (format === 'log') return text(200, await this.#inPieces(log({ ...part, histograms })));
+      return unknownFormat(format, LIST_FORMATS);
+    });
   }
 
   /** One of them. */
-  one(id: string, query: URLSearchParams): Answer {
-    const part = this.#part(query.get('interval'));
-    if ('status' in part) return part;
-    const found = part.histograms.find((candidate) => candidate.id === id);
-    if (found === undefined) {
-      return text(404, `no histogram "${id}" with recorded values\n/histograms lists those that exist.`);
+  one(id: string, query: URLSearchParams): Promise<Answer> {
+    return this.#answer(query, async (part) => {
+      const found = part.histograms.find((candidate) => candidate.id === id);
+      if (found === undefined) {
+        return text(404, `no histogram "${id}" with recorded values\n/histograms lists those that exist.`);
+      }
+      const format = query.get('format') ?? 'json';
+      if (format === 'json') return json(percentiles(found));
+      if (format === 'hgrm') return text(200, hgrm(found));
+      if (format === 'log') return text(200, await this.#inPieces(log({ ...part, histograms: [found] })));
+      return unknownFormat(format, FORMATS);
+    });
+  }
+
+  /** Histograms stay as they are while `make` is at work, at the price of copies: so this is done for only so many at once. */
+  async #answer(query: URLSearchParams, make: (part: Part) => Promise<Answer>): Promise<Answer> {
+    if (this.#making >= this.#most) {
+      this.#reader.limits.scrapes++;
+      const headers = { 'Retry-After': '1' };
+      return text(503, 'too many histograms are being written already (metrics.maxScrapes); ask again', headers);
     }
-    const format = query.get('format') ?? 'json';
-    if (format === 'json') return json(percentiles(found));
-    if (format === 'hgrm') return text(200, hgrm(found));
-    if (format === 'log') return text(200, logText([recording({ ...part, histograms: [found] })]));
-    return unknownFormat(format, FORMATS);
+    this.#making++;
+    const release = this.#reader.hold();
+    try {
+      const part = await this.#part(query.get('interval'));
+      return 'status' in part ? part : await make(part);
+    } finally {
+      release();
+      this.#making--;
+    }
   }
 
   /** Totals since the start, or the last whole interval; or why there is none. */
-  #part(interval: string | null): Part | Answer {
+  async #part(interval: string | null): Promise<Part | Answer> {
     if (interval === null) {
-      const snapshot = this.#reader.snapshot();
+      const snapshot = await this.#inPieces(this.#reader.steps());
       return { startMs: this.#startedMs, endMs: snapshot.atMs, histograms: histogramsOf(snapshot) };
     }
     const names = Object.keys(INTERVALS);
     if (!names.includes(interval))
       return text(400, `interval "${interval}" is unknown; expected one of ${names.join(', ')}.`);
-    const part = this.#intervals.ask(INTERVALS[interval]);
+    const part = await this.#intervals.ask(INTERVALS[interval]);
     if (typeof part !== 'number') return part;
     const seconds = Math.ceil(part / 1000);
     const every = `Intervals are kept while somebody asks at least every two minutes, and end every ${BETWEEN_MARKS_MS / 1000} s.`;
     return text(503, `no whole interval yet; ask again in ${seconds} s\n${every}`, { 'Retry-After': String(seconds) });
+  }
+
+  #inPieces<Result>(steps: Steps<Result>): Promise<Result> {
+    return inPieces(steps, this.#turn);
   }
 }
 
@@ -122,11 +164,16 @@ function hgrm({ histogram, data }: NamedHistogram): string {
   return toHistogram(data.counts).outputPercentileDistribution(5, perShown(unitNamed(unitOf(histogram))));
 }
 
-const recording = ({ startMs, endMs, histograms }: Part): Recording => ({
-  startMs,
-  endMs,
-  histograms: histograms.map(recorded),
-});
+/** A log of HdrHistogram. */
+function* log({ startMs, endMs, histograms }: Part): Steps<string> {
+  const units = new Set(histograms.map(({ histogram }) => unitNamed(unitOf(histogram))));
+  const lines: string[] = [];
+  for (const named of histograms) {
+    lines.push(logLines({ startMs, endMs, histograms: [recorded(named)] }, startMs));
+    yield;
+  }
+  return logHead(startMs, units) + lines.join('');
+}
 
 const recorded = ({ id, kind, histogram, labels, data }: NamedHistogram): Recorded => ({
   id,

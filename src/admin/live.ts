@@ -1,6 +1,6 @@
 // `/state` and `/events`: current activity. Loaded on first use.
 import { parseDuration, ValueError } from '../config/values.js';
-import { encode, LIVE_LIMITS, type LiveLimits } from '../live/assemble.js';
+import { LIVE_LIMITS, type LiveLimits } from '../live/assemble.js';
 import { LiveFeed } from '../live/feed.js';
 import { type Answer, type Streamed, text } from './answer.js';
 import type { AdminRequest, RouteDeps } from './request.js';
@@ -46,7 +46,7 @@ export async function stateAnswer(feed: LiveFeed, { query, trusted, takes }: Adm
     takes(ms);
     const state = await feed.over(ms, limitsOf(query));
     if (state === null) return text(503, 'too many requests wait for a state (live.waiting); ask again later', RETRY);
-    return { status: 200, type: 'application/json', body: `${encode(state, trusted)}\n` };
+    return { status: 200, type: 'application/json', body: `${await feed.text(state, trusted)}\n` };
   } catch (error) {
     if (!(error instanceof ValueError)) throw error;
     const hint = 'Ask like this: /state?window=5s (100ms to 1m), or /state?window=start for all since the start.';

@@ -39,7 +39,7 @@ export interface RouteDeps {
   readonly executor: string;
   readonly live?: Pick<LiveFacts, 'identity' | 'errors'>;
   readonly liveBounds: () => FeedBounds;
-  /** Maximum number of /metrics pages being made at once. */
+  /** Maximum number of /metrics pages being made at once, and of answers of /histograms. */
   readonly maxScrapes: number;
   /** Starts a drain; without it /shutdown does not exist. */
   readonly shutdown?: () => void;

@@ -182,7 +182,8 @@ export class Routes {
   /** Loaded on first use. */
   #histograms(): Promise<HistogramPages> {
     this.#pages ??= import('./histograms.js').then(
-      ({ HistogramPages }) => new HistogramPages(this.#deps.reader, this.#startedMs),
+      ({ HistogramPages }) =>
+        new HistogramPages(this.#deps.reader, { startedMs: this.#startedMs, most: this.#deps.maxScrapes }),
     );
     return this.#pages;
   }

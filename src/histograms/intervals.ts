@@ -1,6 +1,8 @@
 // What was recorded in the last whole interval. The totals are looked at every ten seconds, but only while somebody asks: a proxy that
 // nobody looks at is not woken, and keeps nothing.
 import type { HistogramData } from '../metrics/histogram.js';
+import { HISTOGRAM_SLOTS } from '../metrics/layout.js';
+import { inPieces, type Steps } from '../metrics/steps.js';
 import type { NamedHistogram } from './catalog.js';
 
 /** Lengths that can be asked for, by name: marks between their ends. */
@@ -13,7 +15,9 @@ const FORGET_MS = 120_000;
 
 /** The slots of a histogram in which something was recorded. */
 interface Sparse {
-  readonly named: NamedHistogram;
+  /** Without its content, which goes on. */
+  readonly named: Omit<NamedHistogram, 'data'>;
+  readonly of: object;
   readonly slots: Uint16Array;
   readonly counts: Float64Array;
   readonly count: number;
@@ -31,12 +35,19 @@ export interface WholeInterval {
   readonly histograms: readonly NamedHistogram[];
 }
 
+export interface TakenHistograms {
+  readonly histograms: readonly NamedHistogram[];
+  readonly release: () => void;
+}
+
 export interface IntervalSource {
-  /** All histograms as they are now. */
-  readonly take: () => readonly NamedHistogram[];
+  /** All histograms as they are now, and as they stay until `release` is called. */
+  readonly take: () => Promise<TakenHistograms>;
   readonly now: () => number;
   /** Calls `run` once, after a while, and keeps nothing awake. */
   readonly later: (run: () => void, ms: number) => void;
+  /** Lets the event loop turn. */
+  readonly turn: () => Promise<unknown>;
 }
 
 export class Intervals {
@@ -44,19 +55,25 @@ export class Intervals {
   #marks: Mark[] = [];
   #askedMs = 0;
   #waiting = false;
+  /** A mark in the making. */
+  #marking: Promise<void> | null = null;
 
   constructor(source: IntervalSource) {
     this.#source = source;
   }
 
   /** The last interval of so many marks; or how long it is until there is one, ms. */
-  ask(marks: number): WholeInterval | number {
+  async ask(marks: number): Promise<WholeInterval | number> {
     this.#askedMs = this.#source.now();
-    if (this.#marks.length === 0) this.#mark();
+    if (this.#marks.length === 0) await this.#mark();
     const last = this.#marks.length - 1;
     if (last < marks) return Math.max(0, this.#marks[0].atMs + marks * BETWEEN_MARKS_MS - this.#source.now());
     const [before, after] = [this.#marks[last - marks], this.#marks[last]];
-    return { startMs: before.atMs, endMs: after.atMs, histograms: difference(before, after) };
+    return {
+      startMs: before.atMs,
+      endMs: after.atMs,
+      histograms: await inPieces(difference(before, after), this.#source.turn),
+    };
   }
 
   /** Marks that are held. */
@@ -64,49 +81,75 @@ export class Intervals {
     return this.#marks.length;
   }
 
-  #mark(): void {
-    const histograms = new Map(this.#source.take().map((named) => [named.id, sparse(named)] as const));
-    this.#marks.push({ atMs: this.#source.now(), histograms });
-    if (this.#marks.length > KEPT) this.#marks.shift();
-    if (this.#waiting) return;
-    this.#waiting = true;
-    this.#source.later(() => this.#due(), BETWEEN_MARKS_MS);
+  #mark(): Promise<void> {
+    this.#marking ??= this.#makeMark().finally(() => {
+      this.#marking = null;
+    });
+    return this.#marking;
   }
 
-  #due(): void {
+  async #makeMark(): Promise<void> {
+    if (!this.#waiting) {
+      this.#waiting = true;
+      this.#source.later(() => void this.#due(), BETWEEN_MARKS_MS);
+    }
+    const atMs = this.#source.now();
+    const { histograms, release } = await this.#source.take();
+    try {
+      this.#marks.push({ atMs, histograms: await inPieces(sparseById(histograms), this.#source.turn) });
+    } finally {
+      release();
+    }
+    if (this.#marks.length > KEPT) this.#marks.shift();
+  }
+
+  async #due(): Promise<void> {
     this.#waiting = false;
     if (this.#source.now() - this.#askedMs > FORGET_MS) this.#marks = [];
-    else this.#mark();
+    else await this.#mark();
   }
 }
 
-function sparse(named: NamedHistogram): Sparse {
-  const { counts, count, sum } = named.data;
+function* sparseById(histograms: readonly NamedHistogram[]): Steps<ReadonlyMap<string, Sparse>> {
+  const all = new Map<string, Sparse>();
+  for (const named of histograms) {
+    all.set(named.id, sparse(named));
+    yield;
+  }
+  return all;
+}
+
+function sparse({ data, ...named }: NamedHistogram): Sparse {
+  const { counts, count, sum, of } = data;
   const filled: number[] = [];
   for (let slot = 0; slot < counts.length; slot++) if (counts[slot] !== 0) filled.push(slot);
   const own = Float64Array.from(filled, (slot) => counts[slot]);
-  return { named, slots: Uint16Array.from(filled), counts: own, count, sum };
+  return { named, of, slots: Uint16Array.from(filled), counts: own, count, sum };
 }
 
 /** What has come between two marks; a histogram that is smaller than it was began anew, and counts whole. */
-function difference(before: Mark, after: Mark): NamedHistogram[] {
-  return [...after.histograms].flatMap(([id, now]) => {
+function* difference(before: Mark, after: Mark): Steps<NamedHistogram[]> {
+  const all: NamedHistogram[] = [];
+  for (const [id, now] of after.histograms) {
     const then = before.histograms.get(id);
-    if (then !== undefined && then.count === now.count) return [];
+    if (then !== undefined && then.count === now.count) continue;
     const data = less(now, then) ?? less(now, undefined);
-    return data === null || data.count === 0 ? [] : [{ ...now.named, data }];
-  });
+    if (data !== null && data.count > 0) all.push({ ...now.named, data });
+    yield;
+  }
+  return all;
 }
 
 function less(now: Sparse, then: Sparse | undefined): HistogramData | null {
-  const counts = new Float64Array(now.named.data.counts.length);
+  const counts = new Float64Array(HISTOGRAM_SLOTS);
   now.slots.forEach((slot, at) => {
     counts[slot] = now.counts[at];
   });
-  if (then === undefined) return { counts, count: now.count, sum: now.sum };
+  const { of } = now;
+  if (then === undefined) return { counts, count: now.count, sum: now.sum, of };
   for (let at = 0; at < then.slots.length; at++) {
     counts[then.slots[at]] -= then.counts[at];
     if (counts[then.slots[at]] < 0) return null;
   }
-  return { counts, count: now.count - then.count, sum: Math.max(0, now.sum - then.sum) };
+  return { counts, count: now.count - then.count, sum: Math.max(0, now.sum - then.sum), of };
 }

@@ -2,6 +2,7 @@
 // so it is quick: buckets as they are, nothing compressed.
 import { lowestOf } from '../metrics/histogram.js';
 import { HISTOGRAM, HISTOGRAM_SLOTS } from '../metrics/layout.js';
+import type { Steps } from '../metrics/steps.js';
 import type { NamedHistogram } from './catalog.js';
 import { unitOf } from './catalog.js';
 
@@ -30,19 +31,22 @@ export interface WireHistograms {
   readonly histograms: readonly WireHistogram[];
 }
 
-export function toWire(histograms: readonly NamedHistogram[], startMs: number, endMs: number): WireHistograms {
-  return {
-    format: WIRE_FORMAT,
-    version: 1,
-    significantDigits: HISTOGRAM.digits,
-    startMs,
-    endMs,
-    histograms: histograms.map(({ id, kind, histogram, labels, data }) => {
-      const buckets: number[] = [];
-      for (let slot = 0; slot < HISTOGRAM_SLOTS; slot++)
-        if (data.counts[slot] !== 0) buckets.push(lowestOf(slot), data.counts[slot]);
-      const { count, sum } = data;
-      return { id, kind, name: histogram, labels, unit: unitOf(histogram), count, sum, buckets };
-    }),
-  };
+/** As JSON. */
+export function* wireText(histograms: readonly NamedHistogram[], startMs: number, endMs: number): Steps<string> {
+  const texts: string[] = [];
+  for (const named of histograms) {
+    texts.push(JSON.stringify(wireHistogram(named)));
+    yield;
+  }
+  const head = { format: WIRE_FORMAT, version: 1, significantDigits: HISTOGRAM.digits, startMs, endMs } as const;
+  // The same as of a WireHistograms, but its histograms are written one by one.
+  return `${JSON.stringify(head satisfies Omit<WireHistograms, 'histograms'>).slice(0, -1)},"histograms":[${texts.join(',')}]}`;
+}
+
+function wireHistogram({ id, kind, histogram, labels, data }: NamedHistogram): WireHistogram {
+  const buckets: number[] = [];
+  for (let slot = 0; slot < HISTOGRAM_SLOTS; slot++)
+    if (data.counts[slot] !== 0) buckets.push(lowestOf(slot), data.counts[slot]);
+  const { count, sum } = data;
+  return { id, kind, name: histogram, labels, unit: unitOf(histogram), count, sum, buckets };
 }

@@ -1,4 +1,5 @@
 // The state of a running proxy from two moments of it.
+import { atOnce, type Steps } from '../metrics/steps.js';
 import { Between, type Moment } from './moment.js';
 import { clientsOf, listenersOf, workersOf } from './sides.js';
 import { type LiveError, type LiveState, STATE_VERSION } from './state.js';
@@ -41,11 +42,16 @@ function busiest<Item extends Busy>(items: readonly Item[], most: number): reado
 }
 
 /** `before`: where the interval begins; null: at the start of the process. */
-export function assemble(before: Moment | null, now: Moment, limits: LiveLimits, facts: LiveFacts): LiveState {
+export function* assembling(
+  before: Moment | null,
+  now: Moment,
+  limits: LiveLimits,
+  facts: LiveFacts,
+): Steps<LiveState> {
   const uptime = process.uptime();
   const seconds = Math.max(0.001, before === null ? uptime : (now.clock - before.clock) / 1000);
   const between = new Between(before, now, seconds);
-  const { services, endpoints, latency, outcomes } = trafficOf(between);
+  const { services, endpoints, latency, outcomes } = yield* trafficOf(between);
   const listeners = listenersOf(between);
   const clients = clientsOf(between);
   const ready = facts.ready();
@@ -85,14 +91,31 @@ export function assemble(before: Moment | null, now: Moment, limits: LiveLimits,
   };
 }
 
+export const assemble = (...of: Parameters<typeof assembling>): LiveState => atOnce(assembling(...of));
+
 /** Numbers of a rate or a latency with as many digits as anybody reads: half of the length of the JSON. */
 export function shorten(_key: string, value: unknown): unknown {
   if (typeof value !== 'number' || Number.isInteger(value)) return value;
   return Number(value.toPrecision(5));
 }
 
-/** As it is told. Who is not on this machine does not learn the addresses of clients. */
-export function encode(state: LiveState, trusted: boolean): string {
+/** As it is told: JSON. Who is not on this machine does not learn the addresses of clients. */
+export function* encoding(state: LiveState, trusted: boolean): Steps<string> {
   const told = trusted ? state : { ...state, errors: state.errors.map((error) => ({ ...error, client: '' })) };
-  return JSON.stringify(told, shorten);
+  const fields: string[] = [];
+  for (const [name, value] of Object.entries(told)) {
+    if (!Array.isArray(value)) {
+      fields.push(`"${name}":${JSON.stringify(value, shorten)}`);
+      continue;
+    }
+    const items: string[] = [];
+    for (const item of value) {
+      items.push(JSON.stringify(item, shorten));
+      yield;
+    }
+    fields.push(`"${name}":[${items.join(',')}]`);
+  }
+  return `{${fields.join(',')}}`;
 }
+
+export const encode = (state: LiveState, trusted: boolean): string => atOnce(encoding(state, trusted));

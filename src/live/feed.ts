@@ -1,9 +1,11 @@
 // Tells what goes on: once, over an interval that somebody asks for, or every second to all who listen. As long as nobody does, nothing is
-// read and no timer runs. What is told every second is made once for all.
+// read and no timer runs. What is told every second is made once for all. All of it is made in pieces, between which other things are done.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { LiveConfig } from '../config/model.js';
 import type { MetricsReader } from '../metrics/reader.js';
-import { assemble, encode, LIVE_LIMITS, type LiveFacts, type LiveLimits } from './assemble.js';
-import { type Moment, momentOf } from './moment.js';
+import { inPieces, type Steps } from '../metrics/steps.js';
+import { assembling, encoding, LIVE_LIMITS, type LiveFacts, type LiveLimits } from './assemble.js';
+import { type Moment, takeMoment } from './moment.js';
 import type { LiveState } from './state.js';
 
 /** Between two events, ms. */
@@ -27,6 +29,8 @@ export interface EventSink {
 export interface FeedClock {
   now(): number;
   later(run: () => void, ms: number): () => void;
+  /** Lets the event loop turn. */
+  turn(): Promise<unknown>;
 }
 
 const systemClock: FeedClock = {
@@ -36,7 +40,13 @@ const systemClock: FeedClock = {
     timer.unref();
     return () => clearTimeout(timer);
   },
+  turn: () => nextTurn(),
 };
+
+/** How long the main thread was busy with something. */
+interface Cost {
+  ms: number;
+}
 
 interface Listener {
   readonly sink: EventSink;
@@ -46,7 +56,8 @@ interface Listener {
 
 export class LiveFeed {
   readonly #listeners = new Set<Listener>();
-  #before: Moment | null = null;
+  /** Of the present listeners; another object once all of them have left and others came. */
+  #watch: object | null = null;
   #cancel: (() => void) | null = null;
   #waiting = 0;
 
@@ -64,19 +75,29 @@ export class LiveFeed {
 
   /** What went on in the next `ms`; with 0, since the start. Null where too many wait already. */
   async over(ms: number, limits: LiveLimits = LIVE_LIMITS): Promise<LiveState | null> {
-    if (ms === 0) return assemble(null, this.#moment(null), limits, this.facts);
     if (this.#waiting >= this.bounds().waiting) {
       this.reader.limits['live-waiting']++;
       return null;
     }
     this.#waiting++;
     try {
-      const before = this.#moment(null);
-      await new Promise<void>((resolve) => this.clock.later(resolve, ms));
-      return assemble(before, this.#moment(before), limits, this.facts);
+      let before: Moment | null = null;
+      if (ms > 0) {
+        before = await this.#held(() => this.#made(this.#moment(null)));
+        await new Promise<void>((resolve) => this.clock.later(resolve, ms));
+      }
+      return await this.#held(async () => {
+        const now = await this.#made(this.#moment(before));
+        return this.#made(assembling(before, now, limits, this.facts));
+      });
     } finally {
       this.#waiting--;
     }
+  }
+
+  /** As JSON. */
+  text(state: LiveState, trusted: boolean): Promise<string> {
+    return this.#made(encoding(state, trusted));
   }
 
   /** Whether as many listen as may: who has asked is turned away, which is counted. */
@@ -93,9 +114,9 @@ export class LiveFeed {
     this.#listeners.add(listener);
     // So long the browser waits before it connects again.
     sink.write(`retry: ${TICK_MS}\n\n`);
-    if (this.#cancel === null) {
-      this.#before = this.#moment(null);
-      this.#cancel = this.clock.later(() => this.#tick(), FIRST_MS);
+    if (this.#watch === null) {
+      this.#watch = {};
+      void this.#follow(this.#watch);
     }
     return () => this.#leave(listener);
   }
@@ -105,22 +126,35 @@ export class LiveFeed {
     if (this.#listeners.size > 0) return;
     this.#cancel?.();
     this.#cancel = null;
-    this.#before = null;
+    this.#watch = null;
   }
 
-  #tick(): void {
-    const begun = this.clock.now();
-    const now = this.#moment(this.#before);
-    this.#tell(assemble(this.#before, now, LIVE_LIMITS, this.facts));
-    if (this.#listeners.size === 0) return;
-    this.#before = now;
-    const worth = (this.clock.now() - begun) / MAX_CPU_SHARE;
-    this.#cancel = this.clock.later(() => this.#tick(), Math.min(Math.max(TICK_MS, worth), LATEST_TICK_MS));
+  /** Tells what goes on as long as there are these listeners. */
+  async #follow(watch: object): Promise<void> {
+    let before = await this.#held(() => this.#made(this.#moment(null)));
+    let waitMs = FIRST_MS;
+    while (this.#watch === watch) {
+      await new Promise<void>((resolve) => {
+        this.#cancel = this.clock.later(resolve, waitMs);
+      });
+      const cost = { ms: 0 };
+      before = await this.#held(async () => {
+        const now = await this.#made(this.#moment(before), cost);
+        const state = await this.#made(assembling(before, now, LIVE_LIMITS, this.facts), cost);
+        if (this.#watch === watch) await this.#tell(state, cost);
+        return now;
+      });
+      waitMs = Math.min(Math.max(TICK_MS, cost.ms / MAX_CPU_SHARE), LATEST_TICK_MS);
+    }
   }
 
-  #tell(state: LiveState): void {
+  async #tell(state: LiveState, cost: Cost): Promise<void> {
     const texts: [stranger: string | null, trusted: string | null] = [null, null];
+    for (const which of [0, 1])
+      if ([...this.#listeners].some(({ trusted, sink }) => trusted === (which === 1) && sink.ready))
+        texts[which] = `data: ${await this.#made(encoding(state, which === 1), cost)}\n\n`;
     for (const listener of [...this.#listeners]) {
+      const text = texts[listener.trusted ? 1 : 0];
       if (!listener.sink.ready) {
         if (++listener.missed < this.bounds().missed) continue;
         this.reader.limits['live-missed']++;
@@ -128,14 +162,36 @@ export class LiveFeed {
         listener.sink.end();
         continue;
       }
+      // It has come while this was made, or can take something only now: the next one is for it.
+      if (text === null) continue;
       listener.missed = 0;
-      const which = listener.trusted ? 1 : 0;
-      texts[which] ??= `data: ${encode(state, listener.trusted)}\n\n`;
-      listener.sink.write(texts[which]);
+      listener.sink.write(text);
     }
   }
 
-  #moment(before: Moment | null): Moment {
-    return momentOf(this.reader, this.clock.now(), before);
+  #moment(before: Moment | null): Steps<Moment> {
+    return takeMoment(this.reader, this.clock.now(), before);
+  }
+
+  /** While snapshots are held. */
+  async #held<Result>(make: () => Promise<Result>): Promise<Result> {
+    const release = this.reader.hold();
+    try {
+      return await make();
+    } finally {
+      release();
+    }
+  }
+
+  /** In pieces, whose time is added to `cost`. */
+  async #made<Result>(steps: Steps<Result>, cost: Cost = { ms: 0 }): Promise<Result> {
+    let begun = this.clock.now();
+    const made = await inPieces(steps, async () => {
+      cost.ms += this.clock.now() - begun;
+      await this.clock.turn();
+      begun = this.clock.now();
+    });
+    cost.ms += this.clock.now() - begun;
+    return made;
   }
 }

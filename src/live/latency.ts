@@ -3,6 +3,7 @@
 import type { HistogramData } from '../metrics/histogram.js';
 import { lowestOf } from '../metrics/histogram.js';
 import { HISTOGRAM_SLOTS } from '../metrics/layout.js';
+import type { Steps } from '../metrics/steps.js';
 import { BUCKET_SHIFT } from './buckets.js';
 import type { LiveLatency } from './state.js';
 
@@ -13,24 +14,28 @@ interface Kept {
   readonly counts: Float64Array;
 }
 
-/** What histograms held at a moment. */
-export type KeptHistograms = ReadonlyMap<Float64Array, Kept>;
+/** What histograms held at a moment, by whose content it is. */
+export type KeptHistograms = ReadonlyMap<object, Kept>;
 
-export function keepHistograms(all: Iterable<HistogramData | null>, before: KeptHistograms | null): KeptHistograms {
-  const kept = new Map<Float64Array, Kept>();
+export function* keepHistograms(
+  all: Iterable<HistogramData | null>,
+  before: KeptHistograms | null,
+): Steps<KeptHistograms> {
+  const kept = new Map<object, Kept>();
   for (const data of all) {
     if (data === null) continue;
-    const { counts, count } = data;
-    const same = before?.get(counts);
+    const { counts, count, of } = data;
+    const same = before?.get(of);
     if (same?.count === count) {
-      kept.set(counts, same);
+      kept.set(of, same);
       continue;
     }
     let from = 0;
     while (counts[from] === 0) from++;
     let to = counts.length;
     while (counts[to - 1] === 0) to--;
-    kept.set(counts, { count, from, counts: counts.slice(from, to) });
+    kept.set(of, { count, from, counts: counts.slice(from, to) });
+    yield;
   }
   return kept;
 }

@@ -1,6 +1,7 @@
 // Two moments of a running proxy, and what came between them.
 import type { HistogramData } from '../metrics/histogram.js';
 import type { MetricsReader, MetricsSnapshot } from '../metrics/reader.js';
+import { atOnce, type Steps } from '../metrics/steps.js';
 import { Interval, type KeptHistograms, keepHistograms, latencyOf } from './latency.js';
 import type { LiveLatency } from './state.js';
 
@@ -37,8 +38,8 @@ function valuesBy<Item extends { readonly values: Float64Array }>(
 }
 
 /** The present. `before`: the moment before, which shares what is the same. */
-export function momentOf(reader: MetricsReader, clock: number, before: Moment | null): Moment {
-  const snapshot = reader.snapshot();
+export function* takeMoment(reader: MetricsReader, clock: number, before: Moment | null): Steps<Moment> {
+  const snapshot = yield* reader.steps();
   const { services, endpoints, listeners, clients, workers } = snapshot;
   const all: (HistogramData | null)[] = [];
   for (const { histograms } of [...endpoints, ...workers]) all.push(...histograms);
@@ -51,11 +52,13 @@ export function momentOf(reader: MetricsReader, clock: number, before: Moment | 
     listeners: valuesBy(listeners, keyOf.service),
     clients: valuesBy(clients, keyOf.client),
     workers: valuesBy(workers, keyOf.worker),
-    histograms: keepHistograms(all, before?.histograms ?? null),
+    histograms: yield* keepHistograms(all, before?.histograms ?? null),
   };
 }
 
-/** Reads what came since `before`, or since the start. To be used before the next moment: histograms are no copies. */
+export const momentOf = (...of: Parameters<typeof takeMoment>): Moment => atOnce(takeMoment(...of));
+
+/** Reads what came since `before`, or since the start. To be used while snapshots are held, or before the next one: histograms are no copies. */
 export class Between {
   private readonly scratch = new Interval();
 
@@ -87,7 +90,7 @@ export class Between {
     scratch.clear();
     for (const data of all) {
       if (data === null) continue;
-      const kept = this.before?.histograms.get(data.counts);
+      const kept = this.before?.histograms.get(data.of);
       if (kept?.count !== data.count) scratch.add(data, kept);
     }
     return scratch.total === 0 ? null : scratch;

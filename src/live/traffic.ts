@@ -6,6 +6,7 @@ import { E, ENDPOINT_HISTOGRAMS, S } from '../metrics/layout.js';
 import { endpointOutcomes, type Outcomes, refusalOutcomes } from '../metrics/outcomes.js';
 import type { EndpointSeries, MetricsSnapshot } from '../metrics/reader.js';
 import { OUTCOMES, ROUTE_CLASSES, responseCell } from '../metrics/response-cells.js';
+import type { Steps } from '../metrics/steps.js';
 import { Interval, latencyOf } from './latency.js';
 import { type Between, keyOf } from './moment.js';
 import type { LiveEndpoint, LiveLatency, LiveRoute, LiveService } from './state.js';
@@ -152,7 +153,7 @@ function busiestOf<Series>(all: readonly Series[], requests: (series: Series) =>
   return new Set(busiest.map(({ series }) => series));
 }
 
-function endpointsOf(between: Between, sums: Map<string, Sums>): LiveEndpoint[] {
+function* endpointsOf(between: Between, sums: Map<string, Sums>): Steps<LiveEndpoint[]> {
   const endpoints: LiveEndpoint[] = [];
   const shown = between.now.snapshot.endpoints.filter(({ held, touched }) => held || touched);
   const busiest = busiestOf(shown, (series) =>
@@ -171,9 +172,9 @@ function endpointsOf(between: Between, sums: Map<string, Sums>): LiveEndpoint[] 
     of.connections += endpoint.pool.open;
     of.read += endpoint.read;
     of.written += endpoint.written;
-    if (!series.held) continue;
-    of.of++;
-    if (endpoint.state === ENDPOINT_STATES[0]) of.ready++;
+    if (series.held) of.of++;
+    if (series.held && endpoint.state === ENDPOINT_STATES[0]) of.ready++;
+    yield;
   }
   return endpoints.map((endpoint) => ({ ...endpoint, share: shareOf(endpoint, sums.get(endpoint.service)) }));
 }
@@ -184,9 +185,9 @@ function shareOf({ requests, pool }: LiveEndpoint, sums: Sums | undefined): numb
   return sums.opened > 0 ? pool.opened / sums.opened : null;
 }
 
-export function trafficOf(between: Between): Traffic {
+export function* trafficOf(between: Between): Steps<Traffic> {
   const sums = new Map<string, Sums>();
-  const endpoints = endpointsOf(between, sums);
+  const endpoints = yield* endpointsOf(between, sums);
   const all = new Interval();
   let outcomes: Outcomes = { successes: 0, failures: 0 };
   const shown = between.now.snapshot.services.filter(
@@ -195,7 +196,8 @@ export function trafficOf(between: Between): Traffic {
   const busiest = busiestOf(shown, (series) =>
     between.grown(between.before?.services.get(keyOf.service(series)), series.values, S.REQUESTS),
   );
-  const services = shown.map((series) => {
+  const services: LiveService[] = [];
+  for (const series of shown) {
     const before = between.before?.services.get(keyOf.service(series));
     const of = sums.get(series.info.name) ?? noSums();
     const refused = grown(before === undefined ? null : refusalOutcomes(before), refusalOutcomes(series.values));
@@ -204,7 +206,8 @@ export function trafficOf(between: Between): Traffic {
     const interval = between.interval(series.cells);
     if (interval !== null) all.merge(interval);
     const latency = interval === null ? null : latencyOf(interval, busiest.has(series));
-    return serviceOf(between, series, of, own, latency);
-  });
+    services.push(serviceOf(between, series, of, own, latency));
+    yield;
+  }
   return { services, endpoints, outcomes, latency: latencyOf(all, true) };
 }

@@ -35,7 +35,7 @@ export class CellSums {
       count += cell.count;
       sum += cell.sum;
     }
-    const made = { counts, count, sum };
+    const made = { counts, count, sum, of: kept?.sum.of ?? {} };
     this.#kept.set(slot, { cells: [...cells], sum: made });
     return made;
   }

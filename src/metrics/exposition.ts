@@ -7,6 +7,7 @@ import Registry, { type Formattable } from 'prom-client/lib/registry.js';
 import { FAMILIES } from './families.js';
 import { type Family, type Labels, piecesOf, type Sample } from './family.js';
 import type { MetricsReader } from './reader.js';
+import { inPieces } from './steps.js';
 
 export interface BuildInfo {
   readonly version: string;
@@ -86,7 +87,7 @@ export class Exposition {
     const theirs = await this.#theirs();
     const release = this.#reader.hold();
     try {
-      const snapshot = this.#reader.snapshot();
+      const snapshot = await inPieces(this.#reader.steps(), () => this.#turn(0));
       const parts: string[] = [];
       let samples = 0;
       const add = async (family: Pick<Family, 'name' | 'type' | 'help'> | Theirs, pieces: Iterable<Sample[]>) => {
@@ -121,7 +122,7 @@ export class Exposition {
     const theirs = (await this.#theirs()).map(({ values, ...metric }) => ({ ...metric, samples: values }));
     const release = this.#reader.hold();
     try {
-      const snapshot = this.#reader.snapshot();
+      const snapshot = await inPieces(this.#reader.steps(), () => this.#turn(0));
       const ours = this.#families.map(({ name, help, type, histogram, samples }) => ({
         name,
         help,

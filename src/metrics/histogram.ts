@@ -15,6 +15,8 @@ export interface HistogramData {
   readonly count: number;
   /** Sum of the recorded values, µs. */
   readonly sum: number;
+  /** Whose content it is: the same object in each snapshot, whether `counts` had to be copied or not. */
+  readonly of: object;
 }
 
 /** Smallest value in `slot`, µs. */
@@ -72,7 +74,7 @@ export class HistogramTotal {
   #count = 0;
   #sum = 0;
   /** What was given out last, while nothing has been added since. */
-  #given: { counts: Float64Array; readonly count: number; readonly sum: number } | null = null;
+  #given: { counts: Float64Array; readonly count: number; readonly sum: number; readonly of: object } | null = null;
 
   constructor(private readonly holders: Readonly<Holders> = { count: 0 }) {}
 
@@ -115,7 +117,7 @@ export class HistogramTotal {
   /** The totals; null if nothing was ever recorded. */
   data(): HistogramData | null {
     if (this.#counts === null || this.#count === 0) return null;
-    this.#given ??= { counts: this.#counts, count: this.#count, sum: this.#sum };
+    this.#given ??= { counts: this.#counts, count: this.#count, sum: this.#sum, of: this };
     return this.#given;
   }
 

@@ -34,6 +34,7 @@ import { type MainLimitCounts, noMainLimits } from './main-limits.js';
 import { ServerNames } from './server-names.js';
 import type { WorkerMemory } from './shared.js';
 import type { SlotTable } from './slots.js';
+import { atOnce, type Steps } from './steps.js';
 
 /** A listener, service or endpoint, summed over the workers. */
 export interface Series<Info> {
@@ -305,19 +306,29 @@ export class MetricsReader {
    * one at least daily: 32-bit counts wrap after 4.3 billion recordings of one value.
    */
   snapshot(): MetricsSnapshot {
+    return atOnce(this.steps());
+  }
+
+  /** The same in steps, one for each series, which is of one moment. To be taken while they are held (`hold`). */
+  *steps(): Steps<MetricsSnapshot> {
     this.sweep();
     const clients = this.#clients.totals((slot) => this.#listeners.infoOf(slot)?.name);
+    const workers = [...this.#workers].map(([id, record]) => workerSeries(id, record));
+    const listeners = yield* seriesOf(this.#listeners, (series) => withClients(series, clients));
+    const services = yield* seriesOf(this.#services, (series) => {
+      const { histograms: cells, slot } = series;
+      return { ...series, histograms: [this.#cells.of(slot, cells)], cells };
+    });
+    const endpoints = yield* seriesOf(this.#endpoints, (series) => this.#endpointSeries(series));
+    const rules = yield* seriesOf(this.#rules, (series) => series);
     return {
       atMs: Date.now(),
-      workers: [...this.#workers].map(([id, record]) => workerSeries(id, record)),
-      listeners: seriesOf(this.#listeners).map((series) => withClients(series, clients)),
+      workers,
+      listeners,
       clients,
-      services: seriesOf(this.#services).map((series) => {
-        const { histograms: cells, slot } = series;
-        return { ...series, histograms: [this.#cells.of(slot, cells)], cells };
-      }),
-      endpoints: seriesOf(this.#endpoints).map((series) => this.#endpointSeries(series)),
-      rules: seriesOf(this.#rules),
+      services,
+      endpoints,
+      rules,
       overflows: this.listeners.overflows + this.services.overflows + this.endpoints.overflows + this.rules.overflows,
       homeless: {
         listener: this.listeners.homeless,
@@ -409,13 +420,16 @@ function withClients(series: Series<ListenerInfo>, clients: readonly ClientTotal
   return { ...series, own, touched };
 }
 
-function seriesOf<Info>(group: SlotGroup<Info>): Series<Info>[] {
-  return [...group.named()].map(([slot, info]) => {
+function* seriesOf<Info, Made>(group: SlotGroup<Info>, make: (series: Series<Info>) => Made): Steps<Made[]> {
+  const all: Made[] = [];
+  for (const [slot, info] of group.named()) {
     const values = group.sum(slot);
     const histograms = group.histograms(slot);
     const touched = values.some((value) => value !== 0) || histograms.some((data) => data !== null);
-    return { slot, info, held: group.isHeld(slot), touched, values, histograms };
-  });
+    all.push(make({ slot, info, held: group.isHeld(slot), touched, values, histograms }));
+    yield;
+  }
+  return all;
 }
 
 function workerSeries(id: number, { live, retired, totals }: WorkerRecord): WorkerSeries {

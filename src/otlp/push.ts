@@ -4,6 +4,7 @@ import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
 import type { MetricsOtlpConfig } from '../config/model.js';
 import type { LogFields } from '../log/logger.js';
 import type { MetricsReader } from '../metrics/reader.js';
+import { inPieces } from '../metrics/steps.js';
 import type { PushCounts } from './counts.js';
 import { OtlpExporter } from './exporter.js';
 import { encodeMetrics, type OtlpMetric, type OtlpResource } from './metrics.js';
@@ -13,7 +14,7 @@ import { otlpPoints } from './points.js';
 export const MAX_POINTS = 100;
 
 export interface PushDeps {
-  readonly reader: Pick<MetricsReader, 'snapshot' | 'hold'>;
+  readonly reader: Pick<MetricsReader, 'hold' | 'steps'>;
   readonly counts: PushCounts;
   readonly logger: {
     warn(message: string, fields?: LogFields): void;
@@ -93,7 +94,7 @@ export class MetricsPush {
     const { reader, counts, startedMs } = this.#deps;
     const release = reader.hold();
     try {
-      const snapshot = reader.snapshot();
+      const snapshot = await inPieces(reader.steps());
       const span = { startMs: startedMs, endMs: snapshot.atMs, delta: false };
       for (const metrics of messages(otlpPoints(snapshot), MAX_POINTS)) {
         const points = metrics.reduce((sum, metric) => sum + metric.points.length, 0);

@@ -80,7 +80,12 @@ async function collector(): Promise<Collector> {
   return made;
 }
 
-function push(reader: MetricsReader, clock: Clock, endpoint: string, more: Partial<MetricsOtlpConfig> = {}) {
+function push(
+  reader: Pick<MetricsReader, 'hold' | 'steps' | 'push'>,
+  clock: Clock,
+  endpoint: string,
+  more: Partial<MetricsOtlpConfig> = {},
+) {
   const said: string[] = [];
   const tell = (message: string): void => void said.push(message);
   const made = new MetricsPush(
@@ -167,11 +172,19 @@ describe('metrics for a collector', () => {
     });
     const to = await collector();
     const clock = new Clock();
-    const { push: sender } = push(reader, clock, to.address);
+    const watched = {
+      push: reader.push,
+      hold: () => reader.hold(),
+      *steps() {
+        const snapshot = yield* reader.steps();
+        // More comes, and is seen by somebody, before the histograms are encoded.
+        for (const slot of endpoints) metrics.record(endpointHistogram(slot, 0), 2000);
+        reader.snapshot();
+        return snapshot;
+      },
+    };
+    const { push: sender } = push(watched, clock, to.address);
     clock.next();
-    // More comes, and is seen by somebody, before the histograms are encoded.
-    for (const slot of endpoints) metrics.record(endpointHistogram(slot, 0), 2000);
-    reader.snapshot();
     await to.until(
       () => histogramIn(to.metrics, 'sluice.endpoint.response_latency', { target_addr: '10.0.1.1:299' }) !== undefined,
       'all',
