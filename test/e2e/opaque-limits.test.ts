@@ -142,6 +142,43 @@ services: { out: { endpoints: ["${full.address}"], connectTimeout: 60s, pool: { 
       });
     });
 
+    test('the endpoint that has room greets the next, where another one is full', async () => {
+      const servers = await Promise.all(
+        ['one', 'two'].map(() => listen((socket) => socket.on('end', () => socket.end()).write('220 hello'))),
+      );
+      const sluice = await startSluice(
+        `workers: 1
+drain: { hold: 0, grace: 100ms }
+detect: { timeout: 0 }
+limits: { opaque: { maxConnections: 1 } }
+listeners: [{ name: any, listen: "127.0.0.1:0", service: out }]
+services:
+  out: { balance: { policy: round-robin }, endpoints: ${JSON.stringify(servers.map(({ port }) => `127.0.0.1:${port}`))} }
+`,
+        io,
+      );
+      try {
+        const greeted = async (): Promise<Socket> => {
+          const client = await dial(sluice.port('any'));
+          assert.equal((await read(client, 9)).toString(), '220 hello');
+          return client;
+        };
+        await greeted();
+        // Each time it is the other's turn.
+        for (let i = 0; i < 4; i++) {
+          (await greeted()).destroy();
+          await eventually(
+            async () => (await sluice.metric('tcp_open_connections', { peer: 'dst' })) === 1,
+            'its place is free again',
+          );
+        }
+      } finally {
+        hangUp();
+        await sluice.stop();
+        await Promise.all(servers.map((server) => server.close()));
+      }
+    });
+
     test('the endpoint that has room gets the next', async () => {
       await stage(io, { limit: 1, servers: 2 }, async (sluice, servers) => {
         for (const words of ['one', 'two']) await say(sluice, 'bytes', words);

@@ -5,7 +5,7 @@ import { VERDICT } from '../../detect/matcher.js';
 import { FIRST, firstFrame } from '../../http2/first-frame.js';
 import { W } from '../../metrics/layout.js';
 import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
-import { type Caller, type Dialer, PURPOSE } from '../connect/dialer.js';
+import { type Caller, DIAL, type Dialer, PURPOSE } from '../connect/dialer.js';
 import { KNOWN, SERVICE_PROTOCOL, VERSION } from '../connect/protocols.js';
 import type { ProxyHeaderWriter } from '../connect/proxy-header-writer.js';
 import type { Context } from '../context.js';
@@ -61,22 +61,27 @@ export class Races implements Caller {
     return upstream >= 0 && sockets.kind[upstream] === SOCKET_KIND.DIALLING;
   }
 
-  /** Dials an endpoint other than `exclude` for the client. False if there is none. */
+  /** Dials an endpoint other than `exclude` for the client: another one if that may not be dialled now. False if there is none. */
   begin(client: SocketSlot, exclude: number): boolean {
     const { balancer, reactor, sockets, values } = this.context;
     const service = this.context.serviceFor(client, VERDICT.OPAQUE);
-    this.dials[client]++;
-    if (service < 0) return false;
-    const endpoint = balancer.pickConnection(service, reactor.ms, exclude);
-    if (endpoint < 0) return false;
-    // HTTP/2 servers do not greet, and the pool could not use the connection.
-    const upstream = this.context.protocols.onlyHttp2(service, endpoint)
-      ? NONE
-      : this.dialer.dial(endpoint, PURPOSE.RACE);
-    if (upstream < 0) {
+    let except = exclude;
+    let upstream: number = NONE;
+    do {
+      this.dials[client]++;
+      if (service < 0) return false;
+      const endpoint = balancer.pickConnection(service, reactor.ms, except);
+      if (endpoint < 0) return false;
+      // HTTP/2 servers do not greet, and the pool could not use the connection.
+      const mute = this.context.protocols.onlyHttp2(service, endpoint);
+      upstream = mute ? DIAL.FAILED : this.dialer.dial(endpoint, PURPOSE.RACE);
+      if (upstream >= 0) break;
       balancer.connectAbandoned(endpoint);
-      return false;
-    }
+      // What fails here would fail again.
+      if (upstream === DIAL.FAILED || upstream === DIAL.FILES) return false;
+      except = endpoint;
+    } while (this.dials[client] < DIAL_ATTEMPTS);
+    if (upstream < 0) return false;
     // The server speaks only once it knows the client.
     this.proxyHeaderWriter.reset(upstream);
     if (!this.proxyHeaderWriter.write(client, upstream)) {
