@@ -2,7 +2,7 @@
 // test compares the two.
 import * as v from 'valibot';
 import { MOST_ENDPOINTS, MOST_IDENTITIES, MOST_SERVICES } from '../metrics/layout.js';
-import { DEFAULT_DESTINATIONS, LOCAL_DESTINATIONS, MOST_PSEUDONYM } from '../proxy/capacity.js';
+import { DEFAULT_DESTINATIONS, LOCAL_DESTINATIONS, MAX_PSEUDONYM } from '../proxy/capacity.js';
 import { MAX_TAPS } from '../tap/request.js';
 import { authorization } from './authorization.js';
 import { usableCores } from './cores.js';
@@ -45,14 +45,14 @@ const KiB = 2 ** 10;
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
 export const MAX_WORKERS = 64;
-/** Memory for heads larger than a buffer (`MAX_HEAD_BYTES` of src/http/areas.ts). */
+/** Memory for heads larger than a buffer (`MAX_HEAD_BYTES` of src/http/scratch-buffers.ts). */
 const MAX_HEADER_BYTES = 256 * KiB;
 /** Windows are signed 32-bit numbers (RFC 9113 section 6.9.1). */
 const MAX_WINDOW = 2 ** 31 - 1;
 /** For floods: 0 would end every connection at its first such frame, so 0 is not allowed. */
 const MAX_FRAMES = 1_000_000;
 
-const PSEUDONYM = new RegExp(`^[A-Za-z0-9._:-]{1,${MOST_PSEUDONYM}}$`);
+const PSEUDONYM = new RegExp(`^[A-Za-z0-9._:-]{1,${MAX_PSEUDONYM}}$`);
 
 /** Silence before the endpoint is dialled: -1: automatic, -2: never. */
 function parseRace(input: unknown): number {
@@ -76,7 +76,7 @@ function parseVia(input: unknown): string | null {
   if (isOff(input)) return null;
   if (typeof input === 'string' && PSEUDONYM.test(input) && input !== 'on') return input;
   throw new ValueError(
-    `found ${describe(input)}; write off, or a name of 1 to ${MOST_PSEUDONYM} letters, digits and . _ : -, such as sluice`,
+    `found ${describe(input)}; write off, or a name of 1 to ${MAX_PSEUDONYM} letters, digits and . _ : -, such as sluice`,
   );
 }
 

@@ -76,9 +76,9 @@ export class FrameWriter {
   /** Like `headers`, for a block that may be larger than a frame. */
   private largeHeaders(connection: Connection, id: number, list: FieldList, end: boolean): boolean {
     const { bytes } = this;
-    const { output, areas } = this.core;
+    const { output, scratch } = this.core;
     if (connection.going === GOING.FAILED) return false;
-    let from = areas.written;
+    let from = scratch.written;
     const to = connection.encoder.encode(list, from);
     let type: number = FRAME.HEADERS;
     let flags: number = end ? FLAG.END_STREAM : 0;

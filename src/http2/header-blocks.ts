@@ -2,8 +2,8 @@
 
 import { DECODE } from '../hpack/decoder.js';
 import { Skimmer } from '../hpack/skimmer.js';
-import { MAX_HEAD_BYTES } from '../http/areas.js';
 import { checkRequest, checkResponse, checkTrailers } from '../http/message.js';
+import { MAX_HEAD_BYTES } from '../http/scratch-buffers.js';
 import type { Abuse } from './abuse.js';
 import { type Connection, GOING, ROLE } from './connection.js';
 import { H } from './counters.js';
@@ -71,12 +71,12 @@ export class HeadersIn {
     }
     if (c.length === 0) this.abuse.empty(c);
     if (!this.gather(c, at, at + c.length) || (c.flags & FLAG.END_HEADERS) === 0) return;
-    const { slab, areas } = this.core;
+    const { slab, scratch } = this.core;
     const id = c.blockStream;
     c.blockStream = 0;
     if (c.skimmer === undefined && c.blockMoreCount > 0) {
-      const end = this.join(c, areas.arrived);
-      this.block(c, id, c.blockFlags, areas.arrived, end);
+      const end = this.join(c, scratch.received);
+      this.block(c, id, c.blockFlags, scratch.received, end);
       return;
     }
     const buffer = c.blockBuffer;

@@ -1,7 +1,7 @@
 // Waiting lists of fields, by number: trailers after unsent data, and requests that may have to be sent again.
 import type { FieldList } from '../hpack/field-list.js';
 import { restoreList, saveList } from '../hpack/memory/saved-list.js';
-import { AREA_BYTES, type Areas } from '../http/areas.js';
+import { SCRATCH_BUFFER_BYTES, type ScratchBuffers } from '../http/scratch-buffers.js';
 import { Chains } from './chains.js';
 import type { Blocks, Buffers } from './small-buffers.js';
 
@@ -13,7 +13,7 @@ export class SavedLists {
   constructor(
     slab: Buffers,
     blocks: Blocks,
-    private readonly areas: Areas,
+    private readonly scratch: ScratchBuffers,
     count: number,
   ) {
     this.saved = new Uint8Array(count);
@@ -26,8 +26,8 @@ export class SavedLists {
 
   /** False if there is no memory. */
   save(id: number, list: FieldList): boolean {
-    const at = this.areas.written;
-    const end = saveList(list, at, at + AREA_BYTES);
+    const at = this.scratch.written;
+    const end = saveList(list, at, at + SCRATCH_BUFFER_BYTES);
     if (end < 0) return false;
     if (end > at && !this.chains.copy(id, at, end - at)) {
       this.chains.clear(id);
@@ -39,7 +39,7 @@ export class SavedLists {
 
   /** Loads the list into `list`, which refers to its place until another one is restored. */
   restore(id: number, list: FieldList): void {
-    const at = this.areas.kept;
+    const at = this.scratch.replay;
     restoreList(list, at, this.chains.gather(id, at));
   }
 

@@ -2,8 +2,8 @@
 
 import { FieldList } from '../hpack/field-list.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
-import { AREA_BYTES, Areas } from '../http/areas.js';
 import { references } from '../http/references.js';
+import { SCRATCH_BUFFER_BYTES, ScratchBuffers } from '../http/scratch-buffers.js';
 import { Chains } from './chains.js';
 import { type Connection, GOING, READING } from './connection.js';
 import { Output, type Sink } from './output.js';
@@ -21,7 +21,7 @@ export class Core {
   /** Trailers waiting behind it, by stream. */
   readonly heldTrailers: SavedLists;
   /** Where anything larger than a buffer is assembled. */
-  readonly areas: Areas;
+  readonly scratch: ScratchBuffers;
   /** The fields of the last block read, and of what is about to be written. */
   readonly list: FieldList;
   /** For writing fields while `list` is in use. */
@@ -43,7 +43,7 @@ export class Core {
     readonly values: Float64Array,
     readonly limitsAt: number,
     maxStreams: number,
-    /** AREAS_BYTES of `slab.bytes`. */
+    /** SCRATCH_BUFFERS_BYTES of `slab.bytes`. */
     areasAt: number,
   ) {
     this.bytes = slab.bytes;
@@ -51,9 +51,9 @@ export class Core {
     this.output = new Output(slab, sink);
     this.blocks = new Blocks(slab);
     this.pending = new Chains(slab, this.blocks, maxStreams);
-    this.areas = new Areas(areasAt);
-    this.heldTrailers = new SavedLists(slab, this.blocks, this.areas, maxStreams);
-    this.list = new FieldList(memory, this.areas.decoded, AREA_BYTES);
+    this.scratch = new ScratchBuffers(areasAt);
+    this.heldTrailers = new SavedLists(slab, this.blocks, this.scratch, maxStreams);
+    this.list = new FieldList(memory, this.scratch.decoded, SCRATCH_BUFFER_BYTES);
     this.spare = new FieldList(memory);
   }
 

@@ -1,7 +1,7 @@
 // Requests of a load as HTTP/2 streams: events of the proxy's own state machine, and their outcomes.
 import { HeaderMemory } from '../hpack/memory/header-memory.js';
-import { AREAS_BYTES } from '../http/areas.js';
 import { METHOD, methodOf } from '../http/methods.js';
+import { SCRATCH_BUFFERS_BYTES } from '../http/scratch-buffers.js';
 import { Connection, ROLE } from '../http2/connection.js';
 import { H, H2_ROLES } from '../http2/counters.js';
 import { H2_ERROR, MAX_STREAM_ID } from '../http2/frame.js';
@@ -78,7 +78,7 @@ export class LoadStreams implements Http2Events {
     };
     const values = new Float64Array(H2_LIMITS.length + H2_ROLES.length * H.SIZE);
     const capacity = shareOf.length * plan.streams;
-    this.core = new Core(slab, memory, sink, values, 0, capacity, slab.fixed(AREAS_BYTES));
+    this.core = new Core(slab, memory, sink, values, 0, capacity, slab.fixed(SCRATCH_BUFFERS_BYTES));
     this.machine = new Http2Machine(this.core, this);
     this.requests = new Http2Requests(context, this.core, this.machine.sender);
     this.status = new Int16Array(capacity);
@@ -89,7 +89,7 @@ export class LoadStreams implements Http2Events {
   }
 
   /** Bytes of the slab's fixed region in addition to the reactor's own. */
-  static readonly fixedBytes = AREAS_BYTES + 64;
+  static readonly fixedBytes = SCRATCH_BUFFERS_BYTES + 64;
 
   /** Starts HTTP/2 on a connection. */
   connect(connection: number, socket: number): Connection {

@@ -1,7 +1,7 @@
 // Memory for the pieces: the slab of a real ring, because TLS needs one. One per thread.
 
 import { HeaderMemory } from '../hpack/memory/header-memory.js';
-import { AREAS_BYTES } from '../http/areas.js';
+import { SCRATCH_BUFFERS_BYTES } from '../http/scratch-buffers.js';
 import type { Native } from '../io/native.js';
 import { native } from '../io/native.js';
 import { RING_BUFFERS, Slab } from '../io/slab.js';
@@ -9,7 +9,7 @@ import { RING_BUFFERS, Slab } from '../io/slab.js';
 const ENTRIES = 64;
 const BUFFERS_BYTES = 16 * 1024 * 1024;
 const HEADER_BYTES = 4 * 1024 * 1024;
-const FIXED_BYTES = HEADER_BYTES + AREAS_BYTES + 1024 * 1024;
+const FIXED_BYTES = HEADER_BYTES + SCRATCH_BUFFERS_BYTES + 1024 * 1024;
 
 export class Arena {
   readonly native: Native = native();

@@ -8,7 +8,7 @@ import { FIELD_KIND } from '../http1/fields.js';
 import type { Head } from '../http1/head.js';
 import { MAX_LISTENERS } from '../metrics/layout.js';
 import { MAX_FORWARDS_BYTES } from '../translate/max-forwards.js';
-import { MOST_PSEUDONYM } from './capacity.js';
+import { MAX_PSEUDONYM } from './capacity.js';
 
 /** How a message was received, in the terms of Via. */
 export const RECEIVED = { HTTP1_0: 0, HTTP1_1: 1, HTTP2: 2 } as const;
@@ -25,7 +25,7 @@ const DATE_VALUE_BYTES = 29;
 const DATE_NAME = ascii(DATE);
 /** Size of this part in the slab's fixed region. */
 export const ADDED_FIELDS_BYTES = MAX_LISTENERS * VERSIONS.length * VIA_BYTES + DATE_BYTES + MAX_FORWARDS_BYTES + 64;
-if (VIA.length + SEPARATOR_BYTES + 4 + MOST_PSEUDONYM + SEPARATOR_BYTES > VIA_BYTES) throw new Error('no room for Via');
+if (VIA.length + SEPARATOR_BYTES + 4 + MAX_PSEUDONYM + SEPARATOR_BYTES > VIA_BYTES) throw new Error('no room for Via');
 
 /** What this needs of the worker's context. */
 interface Shared {

@@ -12,7 +12,7 @@ export const LOCAL_DESTINATIONS = 16_384;
 export const DEFAULT_DESTINATIONS = 4096;
 
 /** Longest name that a listener adds in Via, bytes. */
-export const MOST_PSEUDONYM = 64;
+export const MAX_PSEUDONYM = 64;
 
 /** Lengths of a worker's columns. The worker's own slots are MAX_SERVICES + i and MAX_ENDPOINTS + i. */
 export const SERVICE_SLOTS = MAX_SERVICES + LOCAL_DESTINATIONS;

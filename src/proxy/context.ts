@@ -37,9 +37,9 @@ import { TRACE_FIELDS_BYTES, TraceFields } from './trace-fields.js';
 const SOCKADDR_BYTES = 32;
 const HOST_BYTES = 64;
 /** Longest name in the access log, bytes. */
-export const MOST_NAME = 128;
+export const MAX_NAME = 128;
 /** Longest name from a certificate there, bytes. */
-const MOST_IDENTITY = 256;
+const MAX_IDENTITY = 256;
 /** After this many ms without reading, a client's close is watched for. */
 const WATCH_MS = 50;
 /** Size of this part in the slab's fixed region. */
@@ -209,8 +209,8 @@ export class Context {
     const listener = client < 0 ? -1 : connections.listener[client];
     const name = listener < 0 ? '' : (this.listenerNames[listener] ?? '');
     const identity = client < 0 ? NOBODY : this.peers.identity[client];
-    const who = identity === NOBODY ? '' : `,"identity":${quoted(this.peers.nameOf(identity), MOST_IDENTITY)}`;
-    return `"client":"${connections.peerName(client)}"${who},"listener":${quoted(name, MOST_NAME)}`;
+    const who = identity === NOBODY ? '' : `,"identity":${quoted(this.peers.nameOf(identity), MAX_IDENTITY)}`;
+    return `"client":"${connections.peerName(client)}"${who},"listener":${quoted(name, MAX_NAME)}`;
   }
 
   /** Whether a connection should close at the next opportunity: all listeners drain, or the client's does. */

@@ -5,7 +5,7 @@
 // Each part may call those listed above it here. It reports to those below through interfaces (`Reports`, `Caller`), which are filled in at
 // the end.
 import { HeaderMemory } from '../hpack/memory/header-memory.js';
-import { AREAS_BYTES } from '../http/areas.js';
+import { SCRATCH_BUFFERS_BYTES } from '../http/scratch-buffers.js';
 import { Http2Machine } from '../http2/machine.js';
 import { Core } from '../http2/shared-state.js';
 import { HEADER_MEMORY_BYTES } from '../io/reactor.js';
@@ -21,22 +21,22 @@ import { Dialer } from './connect/dialer.js';
 import { IdlePool } from './connect/idle-pool.js';
 import { ProxyHeaderWriter } from './connect/proxy-header-writer.js';
 import type { Context } from './context.js';
-import { Accounts } from './exchange/accounts.js';
-import { Answers } from './exchange/answers.js';
 import { Backpressure } from './exchange/backpressure.js';
 import { Deadlines } from './exchange/deadlines.js';
 import { Dispatcher } from './exchange/dispatch.js';
 import { Endings } from './exchange/endings.js';
 import { Exchanges } from './exchange/exchange.js';
-import { KeptRequests } from './exchange/kept.js';
+import { ExchangeStats } from './exchange/exchange-stats.js';
 import { Legs } from './exchange/legs.js';
 import { Lifecycle } from './exchange/lifecycle.js';
+import { LocalReplies } from './exchange/local-replies.js';
 import { Permissions } from './exchange/permissions.js';
+import { ReplayBuffers } from './exchange/replay-buffers.js';
 import { Reports } from './exchange/reports.js';
-import { RequestBytes } from './exchange/request-bytes.js';
+import { RequestForwarder } from './exchange/request-forwarder.js';
 import { RequestLog } from './exchange/request-log.js';
 import { RequestSpans } from './exchange/request-spans.js';
-import { ResponseBytes } from './exchange/response-bytes.js';
+import { ResponseForwarder } from './exchange/response-forwarder.js';
 import { Retries } from './exchange/retry.js';
 import { Spans } from './exchange/spans.js';
 import { Taps } from './exchange/taps.js';
@@ -64,7 +64,7 @@ export interface DataPath {
   readonly context: Context;
   readonly core: Core;
   readonly exchanges: Exchanges;
-  readonly kept: KeptRequests;
+  readonly replay: ReplayBuffers;
   readonly dialer: Dialer;
   readonly idle: IdlePool;
   readonly detector: Detector;
@@ -80,7 +80,7 @@ export interface DataPath {
   readonly http2: Http2Connections;
   readonly streams: Http2Streams;
   readonly tunnels: Tunnels;
-  readonly accounts: Accounts;
+  readonly stats: ExchangeStats;
   readonly control: Lifecycle;
   readonly permissions: Permissions;
   readonly taps: Taps;
@@ -98,7 +98,7 @@ function makeGround(context: Context) {
     values,
     H2_LIMITS_AT,
     MAX_STREAMS,
-    slab.fixed(AREAS_BYTES),
+    slab.fixed(SCRATCH_BUFFERS_BYTES),
   );
   context.inbox.blocks = core.blocks;
   const exchanges = new Exchanges(sockets.capacity, MAX_STREAMS);
@@ -108,7 +108,7 @@ function makeGround(context: Context) {
     context,
     core,
     exchanges,
-    kept: new KeptRequests(context, core, exchanges),
+    replay: new ReplayBuffers(context, core, exchanges),
     dialer,
     proxyHeaderWriter,
     idle: new IdlePool(context),
@@ -118,12 +118,12 @@ function makeGround(context: Context) {
 }
 type Ground = ReturnType<typeof makeGround>;
 
-function makeHttp1({ context, core, exchanges, kept, dialer, idle, reports }: Ground) {
+function makeHttp1({ context, core, exchanges, replay, dialer, idle, reports }: Ground) {
   const http1 = new Http1Sockets(context.sockets.capacity, context.limits.http1.maxHeaderBytes);
   const pieces = new PieceWriter(context, core);
   const bodies = new BodyRelay(context, http1, pieces.large, exchanges);
   const input = new LargeInput(context, core, http1);
-  const requests = new RequestWriter(context, core, exchanges, kept, http1, pieces);
+  const requests = new RequestWriter(context, core, exchanges, replay, http1, pieces);
   const responses = new ResponseWriter(context, core, exchanges, http1, bodies, pieces);
   const reader = new RequestReader(context, exchanges, http1, requests, input, reports);
   const clients = new Http1Clients(context, exchanges, http1, reader, bodies, reports);
@@ -132,11 +132,11 @@ function makeHttp1({ context, core, exchanges, kept, dialer, idle, reports }: Gr
 }
 type Http1 = ReturnType<typeof makeHttp1>;
 
-function makeHttp2({ context, core, exchanges, kept, dialer, reports }: Ground, { http1, clients }: Http1) {
-  const streams = new Http2Streams(context, core, exchanges, kept, reports);
+function makeHttp2({ context, core, exchanges, replay, dialer, reports }: Ground, { http1, clients }: Http1) {
+  const streams = new Http2Streams(context, core, exchanges, replay, reports);
   const machine = new Http2Machine(core, streams);
   streams.machine = machine;
-  const fields = new RequestFields(context, core, exchanges, kept, http1, streams);
+  const fields = new RequestFields(context, core, exchanges, replay, http1, streams);
   const responseFields = new ResponseFields(core, machine, exchanges, http1);
   const linger = clients.linger.bind(clients);
   const connections = new Http2Connections(context, core, machine, exchanges, streams, dialer, reports, linger);
@@ -146,13 +146,13 @@ function makeHttp2({ context, core, exchanges, kept, dialer, reports }: Ground, 
 
 export function makeDataPath(context: Context): DataPath {
   const ground = makeGround(context);
-  const { core, exchanges, kept, dialer, proxyHeaderWriter, opaque, reports } = ground;
+  const { core, exchanges, replay, dialer, proxyHeaderWriter, opaque, reports } = ground;
   const one = makeHttp1(ground);
   const two = makeHttp2(ground, one);
   const { http1, clients, endpoints } = one;
   const parts = { ...one, ...two };
 
-  const legs = new Legs(context, core, exchanges, kept, parts);
+  const legs = new Legs(context, core, exchanges, replay, parts);
   const backpressure = new Backpressure(context, core, exchanges, http1);
   const permissions = new Permissions(context, core, exchanges, http1);
   const spans = new RequestSpans(core, exchanges, http1, context.bytes);
@@ -162,24 +162,24 @@ export function makeDataPath(context: Context): DataPath {
   context.connectionLog = new ConnectionLog(context, opaque, requestLog, taps);
   const tunnels = new Tunnels({ ...ground, ...parts, legs, backpressure, requestLog, permissions });
   const ways = { ...parts, tunnels, backpressure };
-  reports.requests = new RequestBytes(context, core, exchanges, kept, ways, reports);
-  reports.responses = new ResponseBytes(context, core, exchanges, kept, ways, reports);
-  const accounts = new Accounts(context, exchanges, requestLog);
-  const answers = new Answers(context, core, two.machine, exchanges, http1, one.responses);
+  reports.requests = new RequestForwarder(context, core, exchanges, replay, ways, reports);
+  reports.responses = new ResponseForwarder(context, core, exchanges, replay, ways, reports);
+  const stats = new ExchangeStats(context, exchanges, requestLog);
+  const localReplies = new LocalReplies(context, core, two.machine, exchanges, http1, one.responses);
   const control = new Lifecycle(
     context,
     exchanges,
-    kept,
+    replay,
     legs,
-    accounts,
-    new Endings(exchanges, kept, legs, accounts, answers, context.authorization),
-    new Dispatcher(context, core, exchanges, legs, accounts),
-    new Retries(context, exchanges, kept, legs, accounts),
+    stats,
+    new Endings(exchanges, replay, legs, stats, localReplies, context.authorization),
+    new Dispatcher(context, core, exchanges, legs, stats),
+    new Retries(context, exchanges, replay, legs, stats),
     new Deadlines(context, exchanges, legs, two.connections.pool),
     tunnels,
     permissions,
   );
-  reports.control = control;
+  reports.events = control;
   const races = new Races(context, dialer, proxyHeaderWriter);
   const peek = new TlsPeek(context);
   const clientHandshakes = new ClientHandshakes(context);
@@ -202,7 +202,7 @@ export function makeDataPath(context: Context): DataPath {
     http2: two.connections,
     streams: two.streams,
     tunnels,
-    accounts,
+    stats,
     control,
     permissions,
     taps,

@@ -102,9 +102,9 @@ export function forgettingOf(
   silent: DeadPeers,
   native: Returning,
 ): Forgetting {
-  const { core, exchanges, kept } = path;
+  const { core, exchanges, replay } = path;
   const { sockets, wheel } = reactor;
-  const ofExchanges = [...exchanges.columns(), ...kept.columns()];
+  const ofExchanges = [...exchanges.columns(), ...replay.columns()];
   const ofStreams = [...core.streams.columns(), ...core.pending.columns(), ...path.streams.columns()];
   const ofSockets = [
     ...wheel.columns(),

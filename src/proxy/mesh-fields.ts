@@ -13,9 +13,9 @@ const CLIENT_ID = 'l5d-client-id';
 const NAME_END = CLIENT_ID.length;
 const VALUE = NAME_END + 2;
 /** A SPIFFE ID has at most 2048 bytes (SPIFFE ID, section 2.3). */
-const MOST_IDENTITY = 2048;
+const MAX_IDENTITY = 2048;
 /** Size of this part in the slab's fixed region. */
-export const MESH_FIELDS_BYTES = VALUE + MOST_IDENTITY + 2 + 64;
+export const MESH_FIELDS_BYTES = VALUE + MAX_IDENTITY + 2 + 64;
 /** Characters allowed in a name, so that the field value is unambiguous. */
 const VISIBLE = /^[\x21-\x7e]{1,2048}$/;
 

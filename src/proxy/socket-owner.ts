@@ -9,7 +9,7 @@ import type { TransportHeaders } from './accept/transport-headers.js';
 import { CLOSE, closeOf } from './connect/connections.js';
 import type { Dialer } from './connect/dialer.js';
 import type { Context } from './context.js';
-import type { Control } from './exchange/reports.js';
+import type { ExchangeEvents } from './exchange/reports.js';
 import type { Http1Clients } from './http1/clients.js';
 import type { Http1Endpoints } from './http1/endpoints.js';
 import type { PieceWriter } from './http1/piece-writer.js';
@@ -37,7 +37,7 @@ export interface Handled {
   readonly pieces: PieceWriter;
   readonly opaque: OpaqueRelay;
   readonly tunnels: Tunnels;
-  readonly control: Control;
+  readonly control: ExchangeEvents;
   /** A loop turn has ended. */
   turned(): void;
 }

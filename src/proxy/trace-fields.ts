@@ -21,14 +21,14 @@ import type { TracingSettings } from '../tracing/settings.js';
 const TRACEPARENT = 'traceparent';
 const SEPARATOR_BYTES = 2;
 /** Longest value to rewrite; unknown versions may append more. */
-const MOST_VALUE = 256;
+const MAX_VALUE = 256;
 /** Size of this part in the slab's fixed region: a line of `traceparent`, a value, two ids. */
 export const TRACE_FIELDS_BYTES =
-  (TRACEPARENT.length + SEPARATOR_BYTES + TRACEPARENT_LENGTH + 2 + MOST_VALUE + 2 * SPAN_ID_LENGTH + 127) & ~63;
+  (TRACEPARENT.length + SEPARATOR_BYTES + TRACEPARENT_LENGTH + 2 + MAX_VALUE + 2 * SPAN_ID_LENGTH + 127) & ~63;
 const LINE = ascii(`${TRACEPARENT}: `);
 const RANGE = 2 ** 32;
 const NONE = -1;
-const MOST_SKIPPED = 2 ** 30;
+const MAX_SKIPPED = 2 ** 30;
 
 /** Names of trace fields. */
 const NAMES: readonly number[] = [
@@ -87,7 +87,7 @@ export class TraceFields {
     const { slab } = shared;
     this.bytes = slab.bytes;
     this.lineAt = slab.fixed(LINE.length + TRACEPARENT_LENGTH + 2);
-    this.valueAt = slab.fixed(MOST_VALUE);
+    this.valueAt = slab.fixed(MAX_VALUE);
     this.idAt = slab.fixed(2 * SPAN_ID_LENGTH);
     this.bucket = new Bucket(0, shared.reactor);
     this.found.fill(NONE);
@@ -163,10 +163,10 @@ export class TraceFields {
   private drawSkip(): void {
     const share = this.threshold / RANGE;
     if (share >= 1) this.skip = 1;
-    else if (share <= 0) this.skip = MOST_SKIPPED;
+    else if (share <= 0) this.skip = MAX_SKIPPED;
     else {
       const chance = (this.ids.word() + 1) / (RANGE + 1);
-      this.skip = Math.min(MOST_SKIPPED, 1 + Math.floor(Math.log(chance) / Math.log1p(-share)));
+      this.skip = Math.min(MAX_SKIPPED, 1 + Math.floor(Math.log(chance) / Math.log1p(-share)));
     }
   }
 
@@ -221,7 +221,7 @@ export class TraceFields {
     const { context, bytes } = this;
     const parent = this.indexOf(NAME.TRACEPARENT);
     if (parent !== NONE) {
-      if (!this.look(parent, fields, list) || this.to - this.from > MOST_VALUE) return false;
+      if (!this.look(parent, fields, list) || this.to - this.from > MAX_VALUE) return false;
       return context.readTraceparent(bytes, this.from, this.to);
     }
     const b3 = this.indexOf(NAME.B3);

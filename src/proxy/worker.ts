@@ -1,6 +1,6 @@
 // A worker: configures, drains and samples its data path (data-path.ts).
 import { threadId } from 'node:worker_threads';
-import { AREAS_BYTES } from '../http/areas.js';
+import { SCRATCH_BUFFERS_BYTES } from '../http/scratch-buffers.js';
 import { returnMemory } from '../io/heap.js';
 import type { Native } from '../io/native.js';
 import { Reactor } from '../io/reactor.js';
@@ -75,7 +75,7 @@ export class Worker {
       maxPipes: limits.maxPipes,
       owner: task.owner,
       workerId: task.id,
-      fixedBytes: CONTEXT_BYTES + AREAS_BYTES + TLS_BYTES,
+      fixedBytes: CONTEXT_BYTES + SCRATCH_BUFFERS_BYTES + TLS_BYTES,
       transport: transport ?? ((channel, slab, sockets) => new TlsTransport(channel, slab, sockets, native)),
     });
     this.context = new Context(task, native, this.reactor);
@@ -203,12 +203,12 @@ export class Worker {
   /** Sets how many completions the next turn waits for, and how long. */
   private coalesce(): void {
     const { reactor } = this;
-    const { accounts, core } = this.path;
+    const { stats, core } = this.path;
     const { coalesceUs } = this.snapshot;
     // On epoll waiting needs another system call, which costs more than it saves (measured).
     const wait =
       coalesceUs > 0 && reactor.ring.executor === 'uring'
-        ? completionsToAwait(accounts.inHttp1, accounts.inHttp2, core.streams.busyClients)
+        ? completionsToAwait(stats.inHttp1, stats.inHttp2, core.streams.busyClients)
         : 1;
     reactor.waitFor = wait;
     reactor.waitUs = wait > 1 ? coalesceUs : 0;

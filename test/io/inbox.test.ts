@@ -9,7 +9,7 @@ import { fakeMemory } from './slab-support.js';
 const BUFFERS = 24;
 const SLOTS = 2;
 /** Where what is taken goes. */
-const AREA_BYTES = BUFFERS * BUFFER_CAPACITY + 16;
+const SCRATCH_BUFFER_BYTES = BUFFERS * BUFFER_CAPACITY + 16;
 
 /** The pieces held for a slot; they stay. */
 function content(inbox: Inbox, slab: Slab, slot: number): string[] {
@@ -47,8 +47,8 @@ const action = fc.oneof(
 test('whatever is pushed, put back, merged and taken: the bytes keep their order, and no buffer is lost', () => {
   fc.assert(
     fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
-      const slab = new Slab(fakeMemory(BUFFERS, AREA_BYTES), AREA_BYTES);
-      const area = slab.fixed(AREA_BYTES - 16);
+      const slab = new Slab(fakeMemory(BUFFERS, SCRATCH_BUFFER_BYTES), SCRATCH_BUFFER_BYTES);
+      const area = slab.fixed(SCRATCH_BUFFER_BYTES - 16);
       const available = slab.free;
       const inbox = new Inbox(slab, SLOTS);
       const model = ['', ''];

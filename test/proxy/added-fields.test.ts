@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { CONNECTION, writeOwnResponse, writeRequest, writeResponse } from '../../src/http1/write.js';
 import { MAX_LISTENERS } from '../../src/metrics/layout.js';
 import { ADDED_FIELDS_BYTES, AddedFields } from '../../src/proxy/added-fields.js';
-import { MOST_PSEUDONYM } from '../../src/proxy/capacity.js';
+import { MAX_PSEUDONYM } from '../../src/proxy/capacity.js';
 import { text } from '../http1/support.js';
 import { Bench, type Field, lines, OUT, sameFields, TIMES } from '../translate/support.js';
 
@@ -147,9 +147,9 @@ describe('fields that are added', () => {
   });
 
   it('takes no more of the slab than it says, whatever the names', () => {
-    const world = new World('x'.repeat(MOST_PSEUDONYM), true);
+    const world = new World('x'.repeat(MAX_PSEUDONYM), true);
     world.added.configure(
-      Array.from({ length: MAX_LISTENERS }, (_, slot) => ({ slot, via: 'y'.repeat(MOST_PSEUDONYM), date: true })),
+      Array.from({ length: MAX_LISTENERS }, (_, slot) => ({ slot, via: 'y'.repeat(MAX_PSEUDONYM), date: true })),
     );
     assert.ok(world.fixed - FIXED_AT <= ADDED_FIELDS_BYTES);
     assert.match(String(world.response(lines('HTTP/1.1 200 OK', 'content-length: 0'))), /via: 1\.1 y{64}\r\n/);

@@ -78,7 +78,7 @@ class World {
     return [decisionOf(request) !== DECISION.DENY, decisionOf(set.forBytes()) !== DECISION.DENY, open];
   }
 
-  kept(client: number, bytes: Uint8Array, asked: Asked): readonly [boolean, boolean] {
+  replay(client: number, bytes: Uint8Array, asked: Asked): readonly [boolean, boolean] {
     const { authorization } = this;
     const code = authorization.codeOf(client, bytes, asked);
     return [code < 0 || authorization.judgeRequest(client, 0, code), authorization.wouldPermitBytes(client)];
@@ -163,7 +163,7 @@ describe('what is kept of connections', () => {
                 pathEnd: bytes.length,
               };
               const [request, relayed] = world.fresh(what.client, bytes, asked);
-              assert.deepEqual(world.kept(what.client, bytes, asked), [request, relayed]);
+              assert.deepEqual(world.replay(what.client, bytes, asked), [request, relayed]);
             }
           }
         }

@@ -1,7 +1,7 @@
 // What machines of the tests live in: slab, header memory and counters, made once for many of them.
 import { FieldList } from '../../src/hpack/field-list.js';
 import { HeaderMemory } from '../../src/hpack/memory/header-memory.js';
-import { AREAS_BYTES } from '../../src/http/areas.js';
+import { SCRATCH_BUFFERS_BYTES } from '../../src/http/scratch-buffers.js';
 import { H, H2_ROLES } from '../../src/http2/counters.js';
 import { H2_LIMITS, type Http2Limits } from '../../src/http2/limits.js';
 import { type CongestionSink, Core } from '../../src/http2/shared-state.js';
@@ -84,7 +84,7 @@ export class Memory {
   }
 
   private make(): Parts {
-    const fixed = HEADER_MEMORY + AREAS_BYTES + TEXT_BYTES + 4096;
+    const fixed = HEADER_MEMORY + SCRATCH_BUFFERS_BYTES + TEXT_BYTES + 4096;
     const slab = new Slab(fakeMemory(this.buffers, fixed), fixed);
     const headers = new HeaderMemory(slab.bytes, slab.fixed(HEADER_MEMORY), HEADER_MEMORY);
     const sink: CongestionSink = {
@@ -92,7 +92,15 @@ export class Memory {
       sending: (socket) => this.world?.sending(socket) ?? false,
       congested: (socket, unsent) => this.world?.congested(socket, unsent) ?? false,
     };
-    const core = new Core(slab, headers, sink, new Float64Array(COUNTERS), LIMITS_AT, STREAMS, slab.fixed(AREAS_BYTES));
+    const core = new Core(
+      slab,
+      headers,
+      sink,
+      new Float64Array(COUNTERS),
+      LIMITS_AT,
+      STREAMS,
+      slab.fixed(SCRATCH_BUFFERS_BYTES),
+    );
     return { slab, headers, core, list: new FieldList(headers), text: slab.fixed(TEXT_BYTES) };
   }
 }

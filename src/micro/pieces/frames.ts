@@ -1,6 +1,6 @@
 // The HTTP/2 frame loop: DATA frames of an endless request.
 import { usualHttp2 } from '../../config/build.js';
-import { AREAS_BYTES } from '../../http/areas.js';
+import { SCRATCH_BUFFERS_BYTES } from '../../http/scratch-buffers.js';
 import { Connection, ROLE } from '../../http2/connection.js';
 import { H, H2_ROLES } from '../../http2/counters.js';
 import { H2_LIMITS } from '../../http2/limits.js';
@@ -61,7 +61,7 @@ function machineOf(arena: Arena): { machine: Http2Machine; connection: Connectio
     sending: () => false,
     congested: () => false,
   };
-  const core = new Core(slab, headers, sink, counters, 0, 16, slab.fixed(AREAS_BYTES));
+  const core = new Core(slab, headers, sink, counters, 0, 16, slab.fixed(SCRATCH_BUFFERS_BYTES));
   const reader = new Reader();
   const machine = new Http2Machine(core, reader);
   reader.machine = machine;

@@ -6,7 +6,7 @@ import { ERRNO } from '../../io/abi.js';
 import { LIMITS, W } from '../../metrics/layout.js';
 import { SOCKET_KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
-import { WHY } from '../exchange/reasons.js';
+import { REPLY_REASON } from '../exchange/reply-reasons.js';
 import { REFUSED } from '../refusals.js';
 import { type ListenerSnapshot, LOAD_BOARD } from '../snapshot.js';
 
@@ -159,7 +159,7 @@ export class Acceptor {
 
   private outOfFiles(): void {
     this.context.limited(LIMIT_FILES);
-    this.context.refusals.note(WHY.FILE_DESCRIPTORS, -1, -1, -1);
+    this.context.refusals.note(REPLY_REASON.FILE_DESCRIPTORS, -1, -1, -1);
   }
 
   /** It was accepted before the pause took effect. */
@@ -176,7 +176,7 @@ export class Acceptor {
     this.paused = true;
     context.values[W.ACCEPT_PAUSES]++;
     context.limited(LIMIT_FILES);
-    context.refusals.note(WHY.FILE_DESCRIPTORS, -1, -1, -1);
+    context.refusals.note(REPLY_REASON.FILE_DESCRIPTORS, -1, -1, -1);
     this.listeningSockets.forEach((socket, index) => {
       if (socket?.armed === true && socket.state === STATE.ACCEPTING) this.cancel(index, socket);
     });

@@ -21,7 +21,7 @@ const DRAIN_SILENT_MS = 1000;
 /** Time for the header of a client that connected before a reload turned it off, ms. */
 const LATE_MS = 1000;
 
-const WHY: Readonly<Record<number, number>> = {
+const REFUSAL_OF: Readonly<Record<number, number>> = {
   [HEADER.NONE]: REFUSED.PROXY_MISSING,
   [HEADER.MALFORMED]: REFUSED.PROXY_MALFORMED,
   [HEADER.CHECKSUM]: REFUSED.PROXY_CHECKSUM,
@@ -127,7 +127,7 @@ export class ProxyHeaders {
   private reject(client: SocketSlot, problem: number): void {
     if (problem === HEADER.TOO_LONG) this.context.limited(LIMIT_BYTES);
     this.context.values[W.PROXY_REFUSED]++;
-    this.refuse(client, CLOSE.PROTOCOL, WHY[problem]);
+    this.refuse(client, CLOSE.PROTOCOL, REFUSAL_OF[problem]);
   }
 
   private refuse(client: SocketSlot, reason: number, why: number): void {

@@ -2,7 +2,7 @@
 import { RESPONSE_REASONS } from '../../http/response-reasons.js';
 import { quoted } from '../../log/json-text.js';
 import { CLOSE_REASONS } from '../../metrics/layout.js';
-import { type Context, MOST_NAME } from '../context.js';
+import { type Context, MAX_NAME } from '../context.js';
 import type { SocketSlot } from '../slots.js';
 import { CLOSE, type ClientLog, SOCKET_KIND } from './connections.js';
 
@@ -67,9 +67,9 @@ export class ConnectionLog implements ClientLog {
     const why = known !== '' && UNSERVED.includes(reason) ? `,"reason":"${known}"` : '';
     const name = service < 0 ? '' : services.name.get(service);
     const rule = context.authorization.active && protocol === 'opaque' ? context.authorization.ruleOfBytes(client) : '';
-    const decided = rule === '' ? '' : `,"rule":${quoted(rule, MOST_NAME)}`;
+    const decided = rule === '' ? '' : `,"rule":${quoted(rule, MAX_NAME)}`;
     return (
-      `"message":"connection",${context.who(client)},"service":${quoted(name, MOST_NAME)},"clientProtocol":"${protocol}",` +
+      `"message":"connection",${context.who(client)},"service":${quoted(name, MAX_NAME)},"clientProtocol":"${protocol}",` +
       `"closed":"${CLOSE_REASONS[reason]}"${why}${decided},"endpoint":"${address}","received":${connections.read[client]},` +
       `"sent":${connections.written[client]},"durationMs":${(context.reactor.now - connections.opened[client]).toFixed(3)}`
     );

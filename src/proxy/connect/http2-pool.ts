@@ -56,13 +56,13 @@ export class Http2Pool {
   enqueue(x: ExchangeSlot, endpoint: number): number {
     const { exchanges } = this;
     const tail = this.tail[endpoint];
-    exchanges.kind[x] = LEG.LINE;
+    exchanges.kind[x] = LEG.PENDING;
     exchanges.endpoint[x] = endpoint;
-    exchanges.lineNext[x] = 0;
-    exchanges.linePrev[x] = tail;
-    exchanges.lineSince[x] = this.context.reactor.now;
+    exchanges.pendingNext[x] = 0;
+    exchanges.pendingPrev[x] = tail;
+    exchanges.pendingSince[x] = this.context.reactor.now;
     if (tail === 0) this.head[endpoint] = x + 1;
-    else exchanges.lineNext[tail - 1] = x + 1;
+    else exchanges.pendingNext[tail - 1] = x + 1;
     this.tail[endpoint] = x + 1;
     const result = this.ensure(endpoint);
     if (result < 0 && this.connections.get(endpoint).length === 0) {
@@ -75,14 +75,14 @@ export class Http2Pool {
   /** Removes it from the queue. */
   dequeue(x: ExchangeSlot): void {
     const { exchanges } = this;
-    if (exchanges.kind[x] !== LEG.LINE) return;
+    if (exchanges.kind[x] !== LEG.PENDING) return;
     exchanges.kind[x] = LEG.NONE;
     const endpoint = exchanges.endpoint[x];
-    const next = exchanges.lineNext[x];
-    const prev = exchanges.linePrev[x];
-    if (next !== 0) exchanges.linePrev[next - 1] = prev;
+    const next = exchanges.pendingNext[x];
+    const prev = exchanges.pendingPrev[x];
+    if (next !== 0) exchanges.pendingPrev[next - 1] = prev;
     else this.tail[endpoint] = prev;
-    if (prev !== 0) exchanges.lineNext[prev - 1] = next;
+    if (prev !== 0) exchanges.pendingNext[prev - 1] = next;
     else this.head[endpoint] = next;
   }
 

@@ -1,7 +1,7 @@
 // Requests queued for an HTTP/2 connection to an endpoint: they leave the queue for a connection, for another endpoint, or for the other
 // version of HTTP.
 import type { Context } from '../context.js';
-import { WHY } from '../exchange/reasons.js';
+import { REPLY_REASON } from '../exchange/reply-reasons.js';
 import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import type { Dialer } from './dialer.js';
@@ -23,10 +23,10 @@ export class PendingRequests {
       if (x < 0) return;
       if (this.pool.ready(endpoint) === null) {
         const result = this.pool.ensure(endpoint);
-        if (result < 0 && this.pool.of(endpoint).length === 0) this.failover(endpoint, WHY.CONNECT_FAILED);
+        if (result < 0 && this.pool.of(endpoint).length === 0) this.failover(endpoint, REPLY_REASON.CONNECT_FAILED);
         return;
       }
-      this.reports.control.ready(x as ExchangeSlot);
+      this.reports.events.ready(x as ExchangeSlot);
     }
   }
 
@@ -60,7 +60,7 @@ export class PendingRequests {
   sendOverHttp1(endpoint: number): void {
     const last = this.pool.last(endpoint);
     for (let x = this.pool.first(endpoint); x >= 0; x = this.pool.first(endpoint)) {
-      this.reports.control.misunderstood(x as ExchangeSlot);
+      this.reports.events.wrongVersion(x as ExchangeSlot);
       // Those that return to this line wait for the next dial.
       if (x === last) return;
     }
@@ -71,7 +71,7 @@ export class PendingRequests {
     // Without another endpoint they return to the end of this line and wait for the next dial.
     const last = this.pool.last(endpoint);
     for (let x = this.pool.first(endpoint); x >= 0; x = this.pool.first(endpoint)) {
-      this.reports.control.undialled(x as ExchangeSlot, why);
+      this.reports.events.connectFailed(x as ExchangeSlot, why);
       if (x === last) return;
     }
   }

@@ -13,15 +13,15 @@ import type { Legs } from './legs.js';
 
 const NEVER = Number.POSITIVE_INFINITY;
 /** Interval for checking an exchange that waits for a dial, ms. */
-const DIALLING_MS = 100;
+const DIAL_CHECK_INTERVAL_MS = 100;
 /** Interval for checking an exchange without a deadline, ms. */
-const LOOK_MS = 60_000;
+const CHECK_INTERVAL_MS = 60_000;
 
 /** What has taken too long. */
 export const OVERDUE = {
   NO: 0,
-  /** A connection, in line for one. */
-  LINE: 1,
+  /** A connection: it is queued for one. */
+  PENDING: 1,
   /** The endpoint's response. */
   RESPONSE: 2,
   /** A body without progress in either direction. */
@@ -55,7 +55,7 @@ export class Deadlines {
     const { exchanges, context } = this;
     if (exchanges.isStream(x)) return;
     let timeout = 0;
-    if (exchanges.state[x] === STATE.WAITING) timeout = context.services.connectTimeoutMs[exchanges.service[x]];
+    if (exchanges.state[x] === STATE.PENDING) timeout = context.services.connectTimeoutMs[exchanges.service[x]];
     else if (this.awaitsResponse(x)) timeout = this.responseTimeout(x);
     else timeout = this.bodyTimeout(x);
     if (timeout > 0) context.wheel.pull(exchanges.clientSocket(x), context.reactor.now + timeout);
@@ -65,15 +65,15 @@ export class Deadlines {
   check(x: ExchangeSlot): number {
     const state = this.exchanges.state[x] as StateKind;
     switch (state) {
-      case STATE.WAITING:
-        return this.line(x);
+      case STATE.PENDING:
+        return this.pending(x);
       case STATE.TUNNEL:
         return this.tunnel(x);
       case STATE.SENT:
         return this.awaitsResponse(x) ? this.response(x) : this.body(x);
-      case STATE.ANSWERING:
+      case STATE.RESPONDING:
       case STATE.FLUSHING:
-      case STATE.OWN:
+      case STATE.LOCAL_REPLY:
         return this.body(x);
       case STATE.FREE:
         this.next = NEVER;
@@ -95,29 +95,29 @@ export class Deadlines {
 
   /** Whether the whole request has been sent, and nothing received. */
   private awaitsResponse(x: ExchangeSlot): boolean {
-    return this.exchanges.state[x] === STATE.SENT && this.exchanges.whole[x] === 1;
+    return this.exchanges.state[x] === STATE.SENT && this.exchanges.requestComplete[x] === 1;
   }
 
-  private line(x: ExchangeSlot): number {
+  private pending(x: ExchangeSlot): number {
     const { exchanges, context } = this;
     const { now } = context.reactor;
     const timeout = context.services.connectTimeoutMs[exchanges.service[x]];
-    this.next = timeout > 0 ? exchanges.lineSince[x] + timeout : now + LOOK_MS;
+    this.next = timeout > 0 ? exchanges.pendingSince[x] + timeout : now + CHECK_INTERVAL_MS;
     if (timeout === 0 || now < this.next) return OVERDUE.NO;
     if (this.pool.dialing(exchanges.endpoint[x])) {
       // A dial has its own deadline.
-      this.next = now + DIALLING_MS;
+      this.next = now + DIAL_CHECK_INTERVAL_MS;
       return OVERDUE.NO;
     }
     context.limited(LIMIT.POOL);
-    return OVERDUE.LINE;
+    return OVERDUE.PENDING;
   }
 
   private response(x: ExchangeSlot): number {
     const { context, legs, exchanges } = this;
     const { now } = context.reactor;
     const timeout = this.responseTimeout(x);
-    this.next = now + LOOK_MS;
+    this.next = now + CHECK_INTERVAL_MS;
     if (timeout === 0) return OVERDUE.NO;
     // Not from the client's last activity: pipelining must not extend the timeout. Dialling has its own deadline.
     const since = legs.dialling(x) ? now : Math.max(exchanges.started[x], legs.activeEndpoint(x));

@@ -1,4 +1,4 @@
-// Sends a request: picks an endpoint, translates the head to its version, and leases or dials a connection; or puts the request in line for
+// Sends a request: picks an endpoint, translates the head to its version, and leases or dials a connection; or queues the request for
 // one.
 import { ascii } from '../../http/octets.js';
 import { ORIGIN } from '../../http/orig-proto.js';
@@ -9,10 +9,10 @@ import { SERVICE_PROTOCOL, VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
 import { NO_BUFFER } from '../http1/piece-writer.js';
 import type { ExchangeSlot } from '../slots.js';
-import type { Accounts } from './accounts.js';
 import { type Exchanges, MAX_ATTEMPTS, STATE } from './exchange.js';
+import type { ExchangeStats } from './exchange-stats.js';
 import { LEASE, type Legs, SOURCE } from './legs.js';
-import { undialled, WHY } from './reasons.js';
+import { connectFailureReason, REPLY_REASON } from './reply-reasons.js';
 
 const NONE = -1;
 const LIMIT_PEER_HEADER_BYTES = LIMITS.indexOf('h2-peer-header-bytes');
@@ -21,7 +21,7 @@ const TOO_LARGE = ascii('fields larger than the endpoint takes');
 export class Dispatcher {
   // If `send` did not send: the answer for the client.
   status = 503;
-  why: number = WHY.NO_ENDPOINT;
+  why: number = REPLY_REASON.NO_ENDPOINT;
   detail: Uint8Array | null = null;
   /** The rest of the request has framing for the other version than the available endpoints speak. */
   unsendable = false;
@@ -33,19 +33,19 @@ export class Dispatcher {
     private readonly core: { readonly clock: Float64Array },
     private readonly exchanges: Exchanges,
     private readonly legs: Legs,
-    private readonly accounts: Accounts,
+    private readonly stats: ExchangeStats,
   ) {}
 
   /**
    * Sends the request at `source` (QUEUED: on the socket `from`) to an endpoint other than `exclude`, or to `first` if that is not -1.
-   * `fresh`: on a new connection. False if it can't be sent; then `status`, `why` and `detail` give the reason.
+   * `newConnection`: not on an idle one. False if it can't be sent; then `status`, `why` and `detail` give the reason.
    */
-  send(x: ExchangeSlot, source: number, from: number, exclude: number, first: number, fresh: boolean): boolean {
+  send(x: ExchangeSlot, source: number, from: number, exclude: number, first: number, newConnection: boolean): boolean {
     const { exchanges, context, legs } = this;
     const { balancer } = context;
     let avoid = exclude;
     let picked = first;
-    this.fail(503, WHY.NO_ENDPOINT);
+    this.fail(503, REPLY_REASON.NO_ENDPOINT);
     this.core.clock[0] = context.reactor.now;
     while (picked >= 0 || exchanges.attempts[x] < MAX_ATTEMPTS) {
       const endpoint = picked >= 0 ? picked : this.pick(x, avoid, exclude);
@@ -59,56 +59,56 @@ export class Dispatcher {
         // The rest of the request has the other version's framing.
         balancer.abandon(endpoint, exchanges.ejections[x]);
         avoid = endpoint;
-        this.unsendable = this.why === WHY.NO_ENDPOINT;
+        this.unsendable = this.why === REPLY_REASON.NO_ENDPOINT;
         continue;
       }
-      if (source === SOURCE.QUEUED && version === VERSION.HTTP2) this.source = SOURCE.KEPT;
+      if (source === SOURCE.QUEUED && version === VERSION.HTTP2) this.source = SOURCE.REPLAY;
       const error = legs.prepare(x, version, this.source);
       if (error !== 0) {
         balancer.abandon(endpoint, exchanges.ejections[x]);
-        this.untranslated(error);
+        this.translationFailed(error);
         return false;
       }
       exchanges.version[x] = version;
       exchanges.endpoint[x] = endpoint;
-      const result = legs.lease(x, endpoint, version, fresh);
+      const result = legs.lease(x, endpoint, version, newConnection);
       if (result >= 0) return this.leased(x, result, from);
-      legs.unprepare();
+      legs.discardPrepared();
       balancer.abandon(endpoint, exchanges.ejections[x]);
       if (result === LEASE.NO_WEBSOCKETS) {
-        this.fail(501, WHY.NOT_IMPLEMENTED);
+        this.fail(501, REPLY_REASON.NOT_IMPLEMENTED);
         return false;
       }
-      this.notLeased(result, endpoint);
+      this.leaseFailed(result, endpoint);
       avoid = endpoint;
     }
-    if (this.why === WHY.NO_ENDPOINT && !this.unsendable) {
+    if (this.why === REPLY_REASON.NO_ENDPOINT && !this.unsendable) {
       const { services, values } = context;
       const service = exchanges.service[x];
       values[services.base[service] + S.NO_ENDPOINT]++;
-      if (services.unresolved[service] === 1) this.why = WHY.UNRESOLVED;
+      if (services.unresolved[service] === 1) this.why = REPLY_REASON.UNRESOLVED;
     }
     return false;
   }
 
-  /** A connection is available for the request in line. False as for `send`. */
-  leaveLine(x: ExchangeSlot): boolean {
+  /** A connection is available for the queued request. False as for `send`. */
+  dequeue(x: ExchangeSlot): boolean {
     const { legs } = this;
     this.unsendable = false;
     this.core.clock[0] = this.context.reactor.now;
-    const error = legs.prepare(x, VERSION.HTTP2, SOURCE.KEPT);
+    const error = legs.prepare(x, VERSION.HTTP2, SOURCE.REPLAY);
     if (error !== 0) {
-      this.untranslated(error);
+      this.translationFailed(error);
       return false;
     }
-    const result = legs.leaveLine(x);
-    if (result === LEASE.WAITS) return true;
+    const result = legs.dequeue(x);
+    if (result === LEASE.PENDING) return true;
     if (result < 0) {
-      if (result === LEASE.NO_WEBSOCKETS) this.fail(501, WHY.NOT_IMPLEMENTED);
-      else this.notLeased(result, this.exchanges.endpoint[x]);
+      if (result === LEASE.NO_WEBSOCKETS) this.fail(501, REPLY_REASON.NOT_IMPLEMENTED);
+      else this.leaseFailed(result, this.exchanges.endpoint[x]);
       return false;
     }
-    return this.go(x, SOURCE.KEPT, NONE);
+    return this.sendLeased(x, SOURCE.REPLAY, NONE);
   }
 
   /** Picks an endpoint; -1 if there is none. */
@@ -125,44 +125,44 @@ export class Dispatcher {
   /** The HTTP version for the request to `endpoint`: its client's, unless that is known to fail. */
   private version(x: ExchangeSlot, endpoint: number): number {
     const { exchanges } = this;
-    exchanges.carried[x] = 0;
+    exchanges.origProto[x] = 0;
     let wanted: number = exchanges.isStream(x) && exchanges.origin[x] === ORIGIN.NONE ? VERSION.HTTP2 : VERSION.HTTP1;
     // Every HTTP/1 server knows Upgrade and CONNECT; few HTTP/2 servers accept them.
     if (exchanges.asksForTunnel(x)) wanted = VERSION.HTTP1;
     const { protocols, services } = this.context;
     const service = exchanges.service[x];
-    if (this.context.endpoints.carries[endpoint] === 1 && this.carries(x, endpoint)) {
-      exchanges.carried[x] = exchanges.isStream(x) ? 0 : 1;
+    if (this.context.endpoints.carries[endpoint] === 1 && this.usesOrigProto(x, endpoint)) {
+      exchanges.origProto[x] = exchanges.isStream(x) ? 0 : 1;
       return VERSION.HTTP2;
     }
     // A call is never translated unless its service says so: a server that answers it with HTTP/1 is not a gRPC server. Waiting costs it
     // nothing.
     if (exchanges.grpc[x] === 1 && services.protocol[service] === SERVICE_PROTOCOL.AUTO) return VERSION.HTTP2;
-    return protocols.choose(service, endpoint, wanted, exchanges.bare[x] === 1);
+    return protocols.choose(service, endpoint, wanted, exchanges.bodyless[x] === 1);
   }
 
   /** Whether a request goes to the proxy in front of `endpoint` over HTTP/2 whatever its version; requests for tunnels do not. */
-  private carries(x: ExchangeSlot, endpoint: number): boolean {
+  private usesOrigProto(x: ExchangeSlot, endpoint: number): boolean {
     return !this.exchanges.asksForTunnel(x) && !this.context.protocols.refused(endpoint, VERSION.HTTP2);
   }
 
   private leased(x: ExchangeSlot, result: number, from: number): boolean {
     const { exchanges, legs } = this;
-    if (result === LEASE.WAITS) {
-      legs.unprepare();
-      exchanges.state[x] = STATE.WAITING;
-      if (legs.dialling(x)) this.accounts.dispatched(x);
+    if (result === LEASE.PENDING) {
+      legs.discardPrepared();
+      exchanges.state[x] = STATE.PENDING;
+      if (legs.dialling(x)) this.stats.dispatched(x);
       return true;
     }
-    return this.go(x, this.source, from);
+    return this.sendLeased(x, this.source, from);
   }
 
   /** Sends the request on the leased leg. False as for `send`. */
-  private go(x: ExchangeSlot, source: number, from: number): boolean {
+  private sendLeased(x: ExchangeSlot, source: number, from: number): boolean {
     this.exchanges.state[x] = STATE.SENT;
-    this.accounts.dispatched(x);
+    this.stats.dispatched(x);
     if (this.legs.send(x, source, from)) return true;
-    if (this.legs.trailersFit) this.fail(503, WHY.MEMORY);
+    if (this.legs.trailersFit) this.fail(503, REPLY_REASON.MEMORY);
     else this.tooLarge();
     return false;
   }
@@ -170,23 +170,23 @@ export class Dispatcher {
   /** The endpoint has announced that it accepts no fields of this size: it is not tried, and not at fault. */
   private tooLarge(): void {
     this.context.limited(LIMIT_PEER_HEADER_BYTES);
-    this.fail(431, WHY.HEADER_TOO_LARGE);
+    this.fail(431, REPLY_REASON.HEADER_TOO_LARGE);
     this.detail = TOO_LARGE;
   }
 
   /** `endpoint` was not available, for the reason that `lease` gave. */
-  private notLeased(result: number, endpoint: number): void {
-    if (result === LEASE.MEMORY) this.fail(503, WHY.MEMORY);
+  private leaseFailed(result: number, endpoint: number): void {
+    if (result === LEASE.MEMORY) this.fail(503, REPLY_REASON.MEMORY);
     else if (result === LEASE.TOO_LARGE) this.tooLarge();
     else {
-      const why = undialled(result, this.context.balancer.lastFailure(endpoint));
-      this.fail(result !== DIAL.PACED ? 503 : why === WHY.CONNECT_TIMEOUT ? 504 : 502, why);
+      const why = connectFailureReason(result, this.context.balancer.lastFailure(endpoint));
+      this.fail(result !== DIAL.PACED ? 503 : why === REPLY_REASON.CONNECT_TIMEOUT ? 504 : 502, why);
     }
   }
 
-  private untranslated(error: number): void {
+  private translationFailed(error: number): void {
     if (error === NO_BUFFER) {
-      this.fail(503, WHY.MEMORY);
+      this.fail(503, REPLY_REASON.MEMORY);
       return;
     }
     const info = MESSAGE_ERRORS[-error];

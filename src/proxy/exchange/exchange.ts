@@ -12,18 +12,18 @@ import type { ExchangeSlot, SocketSlot, StreamSlot } from '../slots.js';
 export const STATE = {
   /** No request in progress. */
   FREE: 0,
-  /** The request is kept, in line for an HTTP/2 connection. */
-  WAITING: 1,
+  /** The request is kept, and queued for an HTTP/2 connection. */
+  PENDING: 1,
   /** An endpoint has the request, or is getting it; the final response head has not arrived. */
   SENT: 2,
   /** The client is getting the response. */
-  ANSWERING: 3,
+  RESPONDING: 3,
   /** The endpoint has finished; part of the response is still on its way to the client. */
   FLUSHING: 4,
   /** Bytes in both directions until both sides have ended; no more messages. */
   TUNNEL: 5,
   /** The proxy has answered itself; part of the answer is still on its way. */
-  OWN: 6,
+  LOCAL_REPLY: 6,
 } as const;
 export type StateKind = (typeof STATE)[keyof typeof STATE];
 
@@ -37,8 +37,8 @@ export const LEG = {
   HTTP1: 1,
   /** A stream on a connection to one that speaks HTTP/2. */
   HTTP2: 2,
-  /** A place in line for an HTTP/2 connection. */
-  LINE: 3,
+  /** A place in the queue for an HTTP/2 connection. */
+  PENDING: 3,
 } as const;
 export type LegKind = (typeof LEG)[keyof typeof LEG];
 
@@ -65,8 +65,8 @@ interface ClientStreams {
   readonly streams: { readonly connection: readonly ({ readonly socket: number } | null)[] };
 }
 
-/** Bits of `told`: there is a `target`; a tap may see it; it has a span. */
-export const TOLD = { TARGET: 1, TAP: 2, SPAN: 4 } as const;
+/** Bits of `telemetry`: there is a `target`; a tap may see it; it has a span. */
+export const TELEMETRY = { TARGET: 1, TAP: 2, SPAN: 4 } as const;
 
 export class Exchanges {
   /** One of STATE. */
@@ -81,31 +81,31 @@ export class Exchanges {
   /** One of UPGRADE. */
   readonly upgrade: Uint8Array;
   /** 1: the request has no body. */
-  readonly bare: Uint8Array;
+  readonly bodyless: Uint8Array;
   /** 1: the whole request has been received. */
-  readonly whole: Uint8Array;
+  readonly requestComplete: Uint8Array;
   /** 1: an endpoint that speaks HTTP/2 has completed its response, and still accepts the request. */
-  readonly over: Uint8Array;
+  readonly respondedEarly: Uint8Array;
   /** When the request's head was complete, ms. */
   readonly started: Float64Array;
   /** Endpoints tried. */
   readonly attempts: Uint8Array;
   /** 1: counted as in flight for its service. */
-  readonly pending: Uint8Array;
+  readonly inFlight: Uint8Array;
   /** 1: counted as in flight for its endpoint. */
-  readonly counted: Uint8Array;
+  readonly endpointInFlight: Uint8Array;
   /** The last endpoint picked, -1 before. */
   readonly endpoint: Int32Array;
   /** What the balancer returned for it: see `Balancer.begin`. */
   readonly ejections: Int32Array;
   /** 1: a gRPC call whose response has begun but has no message yet. */
-  readonly silent: Uint8Array;
+  readonly awaitsMessage: Uint8Array;
   /** VERSION of the request to its endpoint. */
   readonly version: Uint8Array;
   /** ORIGIN of a request that a mesh proxy has carried over HTTP/2: what to turn it back into. */
   readonly origin: Uint8Array;
   /** 1: an HTTP/1 request carried over HTTP/2 to a proxy that turns it back. */
-  readonly carried: Uint8Array;
+  readonly origProto: Uint8Array;
   /** One of LEG, and its number. */
   readonly kind: Uint8Array;
   readonly id: Int32Array;
@@ -115,16 +115,16 @@ export class Exchanges {
   readonly grpcStatus: Int8Array;
   /** Time from request to response head, µs. */
   readonly latencyUs: Int32Array;
-  /** Links of the line for a connection, and time of joining, ms. */
-  readonly lineNext: Int32Array;
-  readonly linePrev: Int32Array;
-  readonly lineSince: Float64Array;
+  /** Links of the queue for a connection, and time of joining, ms. */
+  readonly pendingNext: Int32Array;
+  readonly pendingPrev: Int32Array;
+  readonly pendingSince: Float64Array;
   /** For the access log and taps, recorded while anybody observes: bytes of the client's and the endpoint's content; the request. */
   readonly received: Float64Array;
   readonly sent: Float64Array;
   readonly target = references<string | undefined>();
-  /** What to report when it ends, as TOLD bits. For most it is 0, and their bytes are not counted. */
-  readonly told: Uint8Array;
+  /** What to report when it ends, as TELEMETRY bits. For most it is 0, and their bytes are not counted. */
+  readonly telemetry: Uint8Array;
   /** Sec-WebSocket-Key: the client's, or one generated for the endpoint, for WebSockets between different versions of HTTP. */
   readonly keys = new Map<ExchangeSlot, Uint8Array>();
 
@@ -141,30 +141,30 @@ export class Exchanges {
     this.grpc = new Uint8Array(n);
     this.eventStream = new Uint8Array(n);
     this.upgrade = new Uint8Array(n);
-    this.bare = new Uint8Array(n);
-    this.whole = new Uint8Array(n);
-    this.over = new Uint8Array(n);
+    this.bodyless = new Uint8Array(n);
+    this.requestComplete = new Uint8Array(n);
+    this.respondedEarly = new Uint8Array(n);
     this.started = new Float64Array(n);
     this.attempts = new Uint8Array(n);
-    this.pending = new Uint8Array(n);
-    this.counted = new Uint8Array(n);
+    this.inFlight = new Uint8Array(n);
+    this.endpointInFlight = new Uint8Array(n);
     this.endpoint = new Int32Array(n);
     this.ejections = new Int32Array(n);
-    this.silent = new Uint8Array(n);
+    this.awaitsMessage = new Uint8Array(n);
     this.version = new Uint8Array(n);
     this.origin = new Uint8Array(n);
-    this.carried = new Uint8Array(n);
+    this.origProto = new Uint8Array(n);
     this.kind = new Uint8Array(n);
     this.id = new Int32Array(n);
     this.status = new Uint16Array(n);
     this.grpcStatus = new Int8Array(n);
     this.latencyUs = new Int32Array(n);
-    this.lineNext = new Int32Array(n);
-    this.linePrev = new Int32Array(n);
-    this.lineSince = new Float64Array(n);
+    this.pendingNext = new Int32Array(n);
+    this.pendingPrev = new Int32Array(n);
+    this.pendingSince = new Float64Array(n);
     this.received = new Float64Array(n);
     this.sent = new Float64Array(n);
-    this.told = new Uint8Array(n);
+    this.telemetry = new Uint8Array(n);
   }
 
   /** Columns of which the cells of exchanges may become 0 whose client's slot is free. */
@@ -176,30 +176,30 @@ export class Exchanges {
       this.grpc,
       this.eventStream,
       this.upgrade,
-      this.bare,
-      this.whole,
-      this.over,
+      this.bodyless,
+      this.requestComplete,
+      this.respondedEarly,
       this.started,
       this.attempts,
-      this.pending,
-      this.counted,
+      this.inFlight,
+      this.endpointInFlight,
       this.endpoint,
       this.ejections,
-      this.silent,
+      this.awaitsMessage,
       this.version,
       this.origin,
-      this.carried,
+      this.origProto,
       this.kind,
       this.id,
       this.status,
       this.grpcStatus,
       this.latencyUs,
-      this.lineNext,
-      this.linePrev,
-      this.lineSince,
+      this.pendingNext,
+      this.pendingPrev,
+      this.pendingSince,
       this.received,
       this.sent,
-      this.told,
+      this.telemetry,
     ];
   }
 
@@ -249,7 +249,7 @@ export class Exchanges {
   /** A client's connection begins, with no request in progress. */
   clear(x: ExchangeSlot, service: number): void {
     this.state[x] = STATE.FREE;
-    this.pending[x] = 0;
+    this.inFlight[x] = 0;
     this.kind[x] = LEG.NONE;
     this.service[x] = service;
   }
@@ -263,17 +263,17 @@ export class Exchanges {
     clear(this.eventStream, x);
     clear(this.upgrade, x);
     this.attempts[x] = 0;
-    this.pending[x] = 0;
-    this.counted[x] = 0;
-    clear(this.over, x);
+    this.inFlight[x] = 0;
+    this.endpointInFlight[x] = 0;
+    clear(this.respondedEarly, x);
     clear(this.origin, x);
-    clear(this.carried, x);
+    clear(this.origProto, x);
     this.kind[x] = LEG.NONE;
     this.endpoint[x] = NONE;
     this.status[x] = 0;
     this.grpcStatus[x] = NONE;
     this.latencyUs[x] = NONE;
-    clear(this.silent, x);
+    clear(this.awaitsMessage, x);
     if (this.received[x] !== 0) this.received[x] = 0;
     if (this.sent[x] !== 0) this.sent[x] = 0;
   }
@@ -292,14 +292,14 @@ export class Exchanges {
    * Whether an endpoint with a complete response may want the rest of the request, like one that answers 202 and reads on. An error means
    * it stops reading, a gRPC call is over with its status, and a tunnel is not a message.
    */
-  goesOn(x: ExchangeSlot): boolean {
-    const answering = this.state[x] === STATE.ANSWERING && this.status[x] < 400;
-    return answering && this.whole[x] === 0 && this.grpc[x] === 0 && !this.asksForTunnel(x);
+  continuesUpload(x: ExchangeSlot): boolean {
+    const answering = this.state[x] === STATE.RESPONDING && this.status[x] < 400;
+    return answering && this.requestComplete[x] === 0 && this.grpc[x] === 0 && !this.asksForTunnel(x);
   }
 
   /** Whether the client has the head of a response, or will get no more than it has. */
   answered(x: ExchangeSlot): boolean {
-    return this.state[x] >= STATE.ANSWERING;
+    return this.state[x] >= STATE.RESPONDING;
   }
 
   /** METHOD that the response answers in HTTP/1 terms: there, a WebSocket is requested with GET. */

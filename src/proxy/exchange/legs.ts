@@ -1,5 +1,5 @@
 // Operations on the legs of an exchange, as switches on their kinds. Nothing is decided here: lifecycle.ts decides, and the folders http1
-// and http2 know how. Bytes that go straight from one leg to the other are in request-bytes.ts and response-bytes.ts.
+// and http2 know how. Bytes that go straight from one leg to the other are in request-forwarder.ts and response-forwarder.ts.
 
 import { FRAMING } from '../../http1/head.js';
 import type { Connection } from '../../http2/connection.js';
@@ -21,7 +21,7 @@ import type { Http2Streams } from '../http2/streams.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import { unreachable } from '../unreachable.js';
 import { type Exchanges, LEG, type LegKind, STATE, UPGRADE } from './exchange.js';
-import { FORM, type KeptRequests } from './kept.js';
+import { FORM, type ReplayBuffers } from './replay-buffers.js';
 
 const NONE = -1;
 
@@ -30,7 +30,7 @@ export const SOURCE = {
   /** As just read: `Http1Sockets.head`, or `Core.list`. */
   FRESH: 0,
   /** In the kept copy. */
-  KEPT: 1,
+  REPLAY: 1,
   /** Queued as a whole, on a connection that has taken none of it. */
   QUEUED: 2,
 } as const;
@@ -38,8 +38,8 @@ export const SOURCE = {
 /** Return values of `lease` in addition to DIAL codes, which are above -10. */
 export const LEASE = {
   OK: 0,
-  /** The request waits in line. */
-  WAITS: 1,
+  /** The request is queued. */
+  PENDING: 1,
   /** The endpoint has not announced WebSocket support (RFC 8441 section 3). */
   NO_WEBSOCKETS: -11,
   /** Out of memory. */
@@ -72,7 +72,7 @@ export class Legs {
     private readonly context: Context,
     private readonly core: Core,
     private readonly exchanges: Exchanges,
-    private readonly kept: KeptRequests,
+    private readonly replay: ReplayBuffers,
     parts: Parts,
   ) {
     this.http1 = parts.http1;
@@ -91,58 +91,58 @@ export class Legs {
     const { requests, fields } = this;
     if (source === SOURCE.QUEUED) return 0;
     if (version === VERSION.HTTP1) {
-      if (source === SOURCE.KEPT) return requests.fromKept(x);
+      if (source === SOURCE.REPLAY) return requests.fromKept(x);
       return this.exchanges.isStream(x) ? requests.fromList(x, this.core.list) : requests.fromHead(x);
     }
-    if (source === SOURCE.KEPT) return fields.fromKept(x);
+    if (source === SOURCE.REPLAY) return fields.fromKept(x);
     if (!this.exchanges.isStream(x)) return fields.fromHead(x);
     fields.fromList();
     return 0;
   }
 
   /** Discards the result of `prepare`. */
-  unprepare(): void {
+  discardPrepared(): void {
     this.requests.drop();
   }
 
   /** Whether a request at `source` can be sent in `version`. */
   canSend(x: ExchangeSlot, version: number, source: number): boolean {
-    const { kept } = this;
+    const { replay } = this;
     if (source === SOURCE.FRESH) return true;
     if (source === SOURCE.QUEUED && version === VERSION.HTTP1) return true;
-    if (!kept.secure(x)) return false;
+    if (!replay.materialize(x)) return false;
     // An upgrade is repeated exactly as its client wrote it.
-    const other = kept.form[x] === FORM.FIELDS && version === VERSION.HTTP1 && !this.exchanges.isStream(x);
+    const other = replay.form[x] === FORM.FIELDS && version === VERSION.HTTP1 && !this.exchanges.isStream(x);
     return !other || this.exchanges.upgrade[x] === UPGRADE.NONE;
   }
 
-  /** Gets a connection to `endpoint`, or a place in line for one. Returns a LEASE or a DIAL code. */
-  lease(x: ExchangeSlot, endpoint: number, version: number, fresh: boolean): number {
+  /** Gets a connection to `endpoint`, or a place in the queue for one. Returns a LEASE or a DIAL code. */
+  lease(x: ExchangeSlot, endpoint: number, version: number, newConnection: boolean): number {
     const { connections, endpoints } = this;
-    if (version === VERSION.HTTP1) return endpoints.lease(x, endpoint, fresh);
+    if (version === VERSION.HTTP1) return endpoints.lease(x, endpoint, newConnection);
     const connection = connections.pool.ready(endpoint);
     if (connection !== null) return this.open(x, connection);
-    if (!this.kept.secure(x)) return LEASE.MEMORY;
+    if (!this.replay.materialize(x)) return LEASE.MEMORY;
     const result = connections.pool.enqueue(x, endpoint);
-    return result < 0 ? result : LEASE.WAITS;
+    return result < 0 ? result : LEASE.PENDING;
   }
 
-  /** Leaves the line for a ready connection. Returns a LEASE; LEASE.WAITS if there is none. */
-  leaveLine(x: ExchangeSlot): number {
+  /** Leaves the queue for a ready connection. Returns a LEASE; LEASE.PENDING if there is none. */
+  dequeue(x: ExchangeSlot): number {
     const { pool } = this.connections;
     const connection = pool.ready(this.exchanges.endpoint[x]);
-    if (connection === null) return LEASE.WAITS;
+    if (connection === null) return LEASE.PENDING;
     pool.dequeue(x);
     return this.open(x, connection);
   }
 
   /** Sends the request on the leased leg. `from`: the connection it is queued on. False if the slab is exhausted. */
   send(x: ExchangeSlot, source: number, from: number): boolean {
-    const { exchanges, kept } = this;
+    const { exchanges, replay } = this;
     const { requests, http1, fields } = this;
     if (exchanges.kind[x] === LEG.HTTP2) {
-      const sent = fields.send(x, source === SOURCE.KEPT);
-      kept.settle(x);
+      const sent = fields.send(x, source === SOURCE.REPLAY);
+      replay.settle(x);
       return sent;
     }
     const socket = exchanges.endpointSocket(x);
@@ -154,16 +154,16 @@ export class Legs {
       return true;
     }
     requests.send(socket);
-    if (source !== SOURCE.KEPT) {
-      kept.settle(x);
+    if (source !== SOURCE.REPLAY) {
+      replay.settle(x);
       return true;
     }
     if (!requests.sendKept(x, socket)) return false;
-    if (!kept.hasTrailers(x)) return true;
-    kept.restoreTrailers(x, this.core.spare);
+    if (!replay.hasTrailers(x)) return true;
+    replay.restoreTrailers(x, this.core.spare);
     const sent = requests.trailers(socket, this.core.spare);
-    kept.dropTrailers(x);
-    kept.forget(x);
+    replay.dropTrailers(x);
+    replay.release(x);
     return sent === 0;
   }
 
@@ -173,7 +173,7 @@ export class Legs {
   }
 
   /** Detaches the exchange from an endpoint that has not processed it. Returns the socket it was queued on, or -1. */
-  takeBack(x: ExchangeSlot): SocketSlot | -1 {
+  detach(x: ExchangeSlot): SocketSlot | -1 {
     const { exchanges, context } = this;
     const { http1, endpoints } = this;
     const socket = exchanges.kind[x] === LEG.HTTP1 ? exchanges.endpointSocket(x) : NONE;
@@ -183,13 +183,13 @@ export class Legs {
       // The reader that the client was paused for will not report any more; a next slow reader pauses it again.
       const client = exchanges.clientSocket(x);
       http1.resetFlow(client);
-      if (exchanges.whole[x] === 0) context.sockets.resume(client);
+      if (exchanges.requestComplete[x] === 0) context.sockets.resume(client);
     }
     return socket as SocketSlot | -1;
   }
 
   /** Ends the endpoint's leg in any state. Returns an HTTP/2 connection that now has room, for `reuse`. */
-  leave(x: ExchangeSlot, code: number, reason: number): Connection | null {
+  endEndpoint(x: ExchangeSlot, code: number, reason: number): Connection | null {
     const { exchanges } = this;
     const kind = exchanges.kind[x] as LegKind;
     switch (kind) {
@@ -198,7 +198,7 @@ export class Legs {
         return null;
       case LEG.HTTP2:
         return this.streams.leave(x, code);
-      case LEG.LINE:
+      case LEG.PENDING:
         this.connections.pool.dequeue(x);
         return null;
       case LEG.NONE:
@@ -213,7 +213,7 @@ export class Legs {
   }
 
   /** Whether the whole request is on its way to an endpoint that speaks HTTP/2. If not, that will be reported. */
-  requestOut(x: ExchangeSlot): boolean {
+  requestSent(x: ExchangeSlot): boolean {
     const { exchanges, core } = this;
     if (exchanges.kind[x] !== LEG.HTTP2) return true;
     const slot = exchanges.endpointStream(x);
@@ -223,13 +223,13 @@ export class Legs {
   /** Whether the connection to the endpoint is still being established. */
   dialling(x: ExchangeSlot): boolean {
     const { exchanges } = this;
-    if (exchanges.kind[x] === LEG.LINE) return this.connections.pool.dialing(exchanges.endpoint[x]);
+    if (exchanges.kind[x] === LEG.PENDING) return this.connections.pool.dialing(exchanges.endpoint[x]);
     if (exchanges.kind[x] !== LEG.HTTP1) return false;
     return (this.context.sockets.flags[exchanges.endpointSocket(x)] & SOCKET.CONNECTING) !== 0;
   }
 
   /** Whether the whole request is queued and none of it has been sent. */
-  untouched(x: ExchangeSlot): boolean {
+  unsent(x: ExchangeSlot): boolean {
     const { exchanges, context } = this;
     if (exchanges.kind[x] !== LEG.HTTP1) return false;
     const socket = exchanges.endpointSocket(x);
@@ -237,9 +237,9 @@ export class Legs {
   }
 
   /** Whether no body has been sent to an endpoint that speaks HTTP/2. */
-  unfed(x: ExchangeSlot): boolean {
+  bodyUnsent(x: ExchangeSlot): boolean {
     if (this.exchanges.kind[x] !== LEG.HTTP2) return false;
-    return this.core.pending.bytes[this.exchanges.endpointStream(x)] === this.kept.body.bytes[x];
+    return this.core.pending.bytes[this.exchanges.endpointStream(x)] === this.replay.body.bytes[x];
   }
 
   /** Whether a send is in progress, so that it is unknown how much of the request has gone. */
@@ -258,7 +258,7 @@ export class Legs {
         return this.context.connections.active[exchanges.id[x]];
       case LEG.HTTP2:
         return this.core.streams.active[exchanges.id[x]];
-      case LEG.LINE:
+      case LEG.PENDING:
       case LEG.NONE:
         return 0;
       default:
@@ -274,7 +274,7 @@ export class Legs {
   /** Ends such an exchange once the whole request has been sent. True if it was one. */
   uploaded(x: ExchangeSlot): boolean {
     const { exchanges, context } = this;
-    if (!this.endpoints.answeredEarly(x) || exchanges.whole[x] === 0) return false;
+    if (!this.endpoints.answeredEarly(x) || exchanges.requestComplete[x] === 0) return false;
     const socket = exchanges.endpointSocket(x);
     if (context.sockets.queued[socket] === 0) return this.endpoints.endEarly(x);
     context.sockets.notifyDrained(socket);
@@ -287,7 +287,7 @@ export class Legs {
   }
 
   /** Whether any byte of the response has arrived from an endpoint that speaks HTTP/1. */
-  heard(x: ExchangeSlot): boolean {
+  responseBegun(x: ExchangeSlot): boolean {
     const { exchanges } = this;
     return exchanges.kind[x] === LEG.HTTP1 && this.http1.heard[exchanges.endpointSocket(x)] === 1;
   }
@@ -298,7 +298,7 @@ export class Legs {
   }
 
   /** Whether the endpoint holds up a stalled body: it accepts none of the request, or sends none of the response. */
-  endpointHolds(x: ExchangeSlot): boolean {
+  endpointStalls(x: ExchangeSlot): boolean {
     const { exchanges, context, core } = this;
     const { queued } = context.sockets;
     if (exchanges.answered(x)) {
@@ -325,9 +325,9 @@ export class Legs {
   }
 
   /** Whether the whole response has been sent to an HTTP/1 client, although its endpoint's stream has not ended. */
-  clientHasAll(x: ExchangeSlot): boolean {
+  clientHasResponse(x: ExchangeSlot): boolean {
     const { exchanges, core } = this;
-    if (exchanges.state[x] !== STATE.ANSWERING || exchanges.kind[x] !== LEG.HTTP2) return false;
+    if (exchanges.state[x] !== STATE.RESPONDING || exchanges.kind[x] !== LEG.HTTP2) return false;
     const framing = this.http1.framingOut[exchanges.clientSocket(x)];
     if (framing === FRAMING.NONE) return true;
     return framing === FRAMING.LENGTH && core.streams.expected[exchanges.endpointStream(x)] === 0;
@@ -346,7 +346,7 @@ export class Legs {
   }
 
   /** The response can't be completed, and the client must not take it for complete. */
-  cut(x: ExchangeSlot, code: number, reason: number): void {
+  abort(x: ExchangeSlot, code: number, reason: number): void {
     const { exchanges, context } = this;
     if (exchanges.isStream(x)) {
       // An answered request has been processed, whatever the endpoint says.
@@ -356,7 +356,7 @@ export class Legs {
     }
     const client = exchanges.clientSocket(x);
     this.http1.keep[client] = 0;
-    exchanges.state[x] = STATE.OWN;
+    exchanges.state[x] = STATE.LOCAL_REPLY;
     // With chunks or a length the missing end is visible; a body that ends with the connection needs a reset.
     if (reason === CLOSE.TIMEOUT || this.http1.framingOut[client] === FRAMING.CLOSE)
       context.connections.abort(client, reason);
@@ -368,15 +368,15 @@ export class Legs {
     const { exchanges, context } = this;
     if (exchanges.isStream(x)) this.streams.finish(x, H2_ERROR.CANCEL);
     else {
-      exchanges.state[x] = STATE.OWN;
+      exchanges.state[x] = STATE.LOCAL_REPLY;
       context.connections.close(exchanges.clientSocket(x), reason);
     }
   }
 
   /** The proxy's own answer has been queued: ends the client's connection, or its stream once that is sent. */
-  afterAnswer(x: ExchangeSlot, reason: number): void {
+  afterLocalReply(x: ExchangeSlot, reason: number): void {
     const { exchanges } = this;
-    exchanges.state[x] = STATE.OWN;
+    exchanges.state[x] = STATE.LOCAL_REPLY;
     if (exchanges.isStream(x)) {
       if (this.streams.ended(x)) this.next(x);
       return;
@@ -390,12 +390,12 @@ export class Legs {
 
   /** Whether one side of a tunnel has ended. */
   halfClosed(x: ExchangeSlot): boolean {
-    return this.clientSaidAll(x) || this.endpointSaidAll(x);
+    return this.clientEof(x) || this.endpointEof(x);
   }
 
   /** Whether both sides have ended, and everything they sent is on its way. */
   tunnelEnded(x: ExchangeSlot): boolean {
-    return this.clientSaidAll(x) && this.endpointSaidAll(x) && !this.tunnelHolds(x);
+    return this.clientEof(x) && this.endpointEof(x) && !this.tunnelBlocked(x);
   }
 
   private open(x: ExchangeSlot, connection: Connection): number {
@@ -415,14 +415,14 @@ export class Legs {
     return exchanges.kind[x] === LEG.HTTP1 && context.splicer.blocked(exchanges.endpointSocket(x));
   }
 
-  private clientSaidAll(x: ExchangeSlot): boolean {
+  private clientEof(x: ExchangeSlot): boolean {
     const { exchanges, context, core } = this;
     return exchanges.isStream(x)
       ? (core.streams.state[exchanges.clientStream(x)] & STREAM.REMOTE_END) !== 0
       : (context.sockets.flags[exchanges.clientSocket(x)] & SOCKET.EOF) !== 0;
   }
 
-  private endpointSaidAll(x: ExchangeSlot): boolean {
+  private endpointEof(x: ExchangeSlot): boolean {
     const { exchanges, context, core } = this;
     return exchanges.kind[x] === LEG.HTTP2
       ? (core.streams.state[exchanges.endpointStream(x)] & STREAM.REMOTE_END) !== 0
@@ -430,7 +430,7 @@ export class Legs {
   }
 
   /** Whether data waits for a window. */
-  private tunnelHolds(x: ExchangeSlot): boolean {
+  private tunnelBlocked(x: ExchangeSlot): boolean {
     const { exchanges, core } = this;
     if (exchanges.isStream(x) && !core.pending.empty(exchanges.clientStream(x))) return true;
     return exchanges.kind[x] === LEG.HTTP2 && !core.pending.empty(exchanges.endpointStream(x));

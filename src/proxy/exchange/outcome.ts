@@ -6,13 +6,13 @@ import { CLOSE } from '../connect/connections.js';
 /** How the exchange ended for the client. */
 export const OUTCOME = {
   /** It got a complete response from the endpoint. */
-  WHOLE: 0,
+  COMPLETE: 0,
   /** The proxy answered: `why` is an index into RESPONSE_REASONS. */
-  ANSWERED: 1,
+  LOCAL_REPLY: 1,
   /** The response was cut off; `why` likewise. */
-  CUT: 2,
+  ABORTED: 2,
   /** The client left: `why` is the CLOSE of its connection. */
-  LEFT: 3,
+  CLIENT_GONE: 3,
   /** It was a tunnel; `why` is the CLOSE of the side that ended it. */
   TUNNEL: 4,
 } as const;
@@ -20,9 +20,9 @@ export const OUTCOME = {
 /** The reason in a word: '' if all went well. */
 export function endReason(outcome: number, why: number): string {
   switch (outcome) {
-    case OUTCOME.WHOLE:
+    case OUTCOME.COMPLETE:
       return '';
-    case OUTCOME.LEFT:
+    case OUTCOME.CLIENT_GONE:
       if (why === CLOSE.TIMEOUT) return 'client-timeout';
       if (why === CLOSE.PROTOCOL) return 'bad-request';
       return why === CLOSE.LIMIT || why === CLOSE.DRAIN ? CLOSE_REASONS[why] : 'client-left';

@@ -88,13 +88,13 @@ export class Permissions {
     const copy = new Uint8Array(method + path);
     copy.set(bytes.subarray(asked.methodStart, asked.methodEnd));
     if (path > 0) copy.set(bytes.subarray(asked.pathStart, asked.pathEnd), method);
-    const kept: Asked = {
+    const replay: Asked = {
       method: asked.method,
       methodStart: 0,
       methodEnd: method,
       pathStart: asked.pathStart < 0 ? NONE : method,
       pathEnd: method + path,
     };
-    authorization.wanted.set(x, { epoch: authorization.epoch, bytes: copy, asked: kept });
+    authorization.wanted.set(x, { epoch: authorization.epoch, bytes: copy, asked: replay });
   }
 }

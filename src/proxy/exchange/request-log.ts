@@ -7,17 +7,17 @@ import { quoted, quotedBytes } from '../../log/json-text.js';
 import { isGrpcFailure } from '../../metrics/layout.js';
 import { CLOSE } from '../connect/connections.js';
 import { VERSION } from '../connect/protocols.js';
-import { type Context, MOST_NAME } from '../context.js';
+import { type Context, MAX_NAME } from '../context.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
-import { type Exchanges, TOLD } from './exchange.js';
+import { type Exchanges, TELEMETRY } from './exchange.js';
 import { endReason, OUTCOME } from './outcome.js';
-import { WHY } from './reasons.js';
+import { REPLY_REASON } from './reply-reasons.js';
 import type { RequestSpans } from './request-spans.js';
 import type { Spans } from './spans.js';
 import type { Taps } from './taps.js';
 
 /** Maximum bytes of each text in a record. */
-const MOST = { METHOD: 32, PATH: 1536, AUTHORITY: 256, USER_AGENT: 256, REQUEST_ID: 128 } as const;
+const MAX_LENGTH = { METHOD: 32, PATH: 1536, AUTHORITY: 256, USER_AGENT: 256, REQUEST_ID: 128 } as const;
 const USER_AGENT = ascii('user-agent');
 const REQUEST_ID = ascii('x-request-id');
 /** Status if the client left before there was one, as in nginx. */
@@ -37,14 +37,14 @@ export class RequestLog {
   /** Keeps details of a new request if anybody may want them; its head is still where it was read. */
   begun(x: ExchangeSlot): void {
     const { context, exchanges } = this;
-    if (exchanges.told[x] !== 0) this.forget(x);
+    if (exchanges.telemetry[x] !== 0) this.forget(x);
     // At high rates, most requests stop here.
     if (context.accessLogged || context.traceFields.sampled || this.taps.look()) this.keep(x);
   }
 
   /** The exchange is over, with an OUTCOME; `status` is what the client got, 0: no response head. */
   ended(x: ExchangeSlot, outcome: number, status: number, why: number): void {
-    if (this.exchanges.told[x] !== 0 || this.context.accessLogged) this.tell(x, outcome, status, why);
+    if (this.exchanges.telemetry[x] !== 0 || this.context.accessLogged) this.tell(x, outcome, status, why);
   }
 
   private keep(x: ExchangeSlot): void {
@@ -52,39 +52,39 @@ export class RequestLog {
     let told = 0;
     if (context.traceFields.sampled) {
       traces.begun(x);
-      told = TOLD.SPAN;
+      told = TELEMETRY.SPAN;
     }
-    if (taps.active && taps.begun(x)) told |= TOLD.TAP | TOLD.TARGET;
-    if (context.accessLogged) told |= TOLD.TARGET;
-    if ((told & TOLD.TARGET) !== 0) exchanges.target[x] = this.asked(x);
-    exchanges.told[x] = told;
+    if (taps.active && taps.begun(x)) told |= TELEMETRY.TAP | TELEMETRY.TARGET;
+    if (context.accessLogged) told |= TELEMETRY.TARGET;
+    if ((told & TELEMETRY.TARGET) !== 0) exchanges.target[x] = this.asked(x);
+    exchanges.telemetry[x] = told;
   }
 
   private tell(x: ExchangeSlot, outcome: number, status: number, why: number): void {
     const { context, exchanges, taps } = this;
-    const shown = status === 0 && outcome === OUTCOME.LEFT ? LEFT : status;
-    if ((exchanges.told[x] & TOLD.SPAN) !== 0) this.traces.end(x, status, outcome, why);
-    const tapped = (exchanges.told[x] & TOLD.TAP) !== 0 ? taps.ended(x, status) : 0;
+    const shown = status === 0 && outcome === OUTCOME.CLIENT_GONE ? LEFT : status;
+    if ((exchanges.telemetry[x] & TELEMETRY.SPAN) !== 0) this.traces.end(x, status, outcome, why);
+    const tapped = (exchanges.telemetry[x] & TELEMETRY.TAP) !== 0 ? taps.ended(x, status) : 0;
     const logged = context.accessAll || (context.accessLogged && this.failed(x, outcome, shown, why));
     if (tapped !== 0 || logged) {
       const record = this.record(x, outcome, shown, why);
       if (logged) context.accessLog.write(record);
       if (tapped !== 0) taps.show(tapped, record);
     }
-    if (exchanges.told[x] !== 0) this.forget(x);
+    if (exchanges.telemetry[x] !== 0) this.forget(x);
   }
 
   private forget(x: ExchangeSlot): void {
-    const { told, target } = this.exchanges;
-    if ((told[x] & TOLD.SPAN) !== 0) this.traces.forget(x);
-    if ((told[x] & TOLD.TAP) !== 0) this.taps.leave(x);
+    const { telemetry: told, target } = this.exchanges;
+    if ((told[x] & TELEMETRY.SPAN) !== 0) this.traces.forget(x);
+    if ((told[x] & TELEMETRY.TAP) !== 0) this.taps.leave(x);
     told[x] = 0;
     target[x] = undefined;
   }
 
   private record(x: ExchangeSlot, outcome: number, status: number, why: number): string {
     const { exchanges } = this;
-    const head = (exchanges.told[x] & TOLD.TARGET) !== 0 ? exchanges.target[x] : undefined;
+    const head = (exchanges.telemetry[x] & TELEMETRY.TARGET) !== 0 ? exchanges.target[x] : undefined;
     let line = `"message":"request",${head ?? this.unread(x)},"status":${status}`;
     // A request whose head could not be parsed has no beginning: the columns hold values of another one.
     if (head !== undefined && exchanges.grpc[x] === 1 && exchanges.grpcStatus[x] >= 0)
@@ -92,7 +92,7 @@ export class RequestLog {
     const reason = endReason(outcome, why);
     if (reason !== '') line += `,"reason":"${reason}"`;
     line += head === undefined ? ',"endpoint":""' : this.rule(x) + this.course(x);
-    if (outcome === OUTCOME.CUT || outcome === OUTCOME.LEFT) line += ',"unanswered":true';
+    if (outcome === OUTCOME.ABORTED || outcome === OUTCOME.CLIENT_GONE) line += ',"unanswered":true';
     return line;
   }
 
@@ -106,29 +106,29 @@ export class RequestLog {
   tunnelEnded(client: SocketSlot, reason: number): boolean {
     const { exchanges, context } = this;
     const x = exchanges.ofSocket(client);
-    const told = exchanges.told[x];
+    const told = exchanges.telemetry[x];
     if (told === 0) return false;
     exchanges.received[x] += context.connections.read[client];
     exchanges.sent[x] += context.connections.written[client];
     this.ended(x, OUTCOME.TUNNEL, exchanges.status[x], reason);
-    return (told & TOLD.TARGET) !== 0;
+    return (told & TELEMETRY.TARGET) !== 0;
   }
 
   private failed(x: ExchangeSlot, outcome: number, status: number, why: number): boolean {
     const { grpc, grpcStatus } = this.exchanges;
     switch (outcome) {
-      case OUTCOME.WHOLE:
+      case OUTCOME.COMPLETE:
         return (
           status >= 500 || (grpc[x] === 1 && status === 200 && (grpcStatus[x] < 0 || isGrpcFailure(grpcStatus[x])))
         );
       // A client that leaves in the middle of a response may have had enough of it, as with event streams.
-      case OUTCOME.LEFT:
+      case OUTCOME.CLIENT_GONE:
         return status === LEFT;
       case OUTCOME.TUNNEL:
         return why !== CLOSE.OK && why !== CLOSE.DRAIN;
       // An OPTIONS addressed to this proxy got what it asked for.
-      case OUTCOME.ANSWERED:
-        return why !== WHY.MAX_FORWARDS || status !== 200;
+      case OUTCOME.LOCAL_REPLY:
+        return why !== REPLY_REASON.MAX_FORWARDS || status !== 200;
       default:
         return true;
     }
@@ -139,7 +139,7 @@ export class RequestLog {
     const { authorization } = this.context;
     if (!authorization.active) return '';
     const name = authorization.ruleName(this.exchanges.client(x, this.core), this.permissions.code[x]);
-    return name === '' ? '' : `,"rule":${quoted(name, MOST_NAME)}`;
+    return name === '' ? '' : `,"rule":${quoted(name, MAX_NAME)}`;
   }
 
   /** Endpoint, attempts, bytes and times. */
@@ -160,13 +160,13 @@ export class RequestLog {
   private asked(x: ExchangeSlot): string {
     const { spans } = this;
     spans.locate(x);
-    const method = this.text(spans.methodAt, spans.methodEnd, MOST.METHOD);
-    const path = this.text(spans.targetAt, spans.targetEnd, MOST.PATH);
-    const authority = this.text(spans.authorityAt, spans.authorityEnd, MOST.AUTHORITY);
+    const method = this.text(spans.methodAt, spans.methodEnd, MAX_LENGTH.METHOD);
+    const path = this.text(spans.targetAt, spans.targetEnd, MAX_LENGTH.PATH);
+    const authority = this.text(spans.authorityAt, spans.authorityEnd, MAX_LENGTH.AUTHORITY);
     const version = this.exchanges.isStream(x) ? 'HTTP/2' : spans.minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
     let more = '';
-    if (spans.find(x, USER_AGENT)) more += `,"userAgent":${this.found(MOST.USER_AGENT)}`;
-    if (spans.find(x, REQUEST_ID)) more += `,"requestId":${this.found(MOST.REQUEST_ID)}`;
+    if (spans.find(x, USER_AGENT)) more += `,"userAgent":${this.found(MAX_LENGTH.USER_AGENT)}`;
+    if (spans.find(x, REQUEST_ID)) more += `,"requestId":${this.found(MAX_LENGTH.REQUEST_ID)}`;
     const trace = this.traces.idOf(x);
     if (trace !== '') more += `,"traceId":"${trace}"`;
     return `${this.who(x)},"clientProtocol":"${version}","method":${method},"path":${path},"authority":${authority}${more}`;
@@ -184,7 +184,7 @@ export class RequestLog {
       : exchanges.clientSocket(x);
     const service = exchanges.service[x];
     const name = service < 0 ? '' : context.services.name.get(service);
-    return `${context.who(socket)},"service":${quoted(name, MOST_NAME)}`;
+    return `${context.who(socket)},"service":${quoted(name, MAX_NAME)}`;
   }
 
   private found(most: number): string {

@@ -9,22 +9,22 @@ import { CLOSE } from '../connect/connections.js';
 import { KNOWN, SERVICE_PROTOCOL, VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
-import type { Accounts } from './accounts.js';
 import { type Exchanges, MAX_ATTEMPTS, STATE } from './exchange.js';
-import type { KeptRequests } from './kept.js';
+import type { ExchangeStats } from './exchange-stats.js';
 import { type Legs, SOURCE } from './legs.js';
+import type { ReplayBuffers } from './replay-buffers.js';
 
 const NONE = -1;
 const LIMIT_RETRY_BUDGET = LIMITS.indexOf('retry-budget');
 
 export class Retries {
   // How to send the request, as parameters of `Dispatcher.send`.
-  source: number = SOURCE.KEPT;
+  source: number = SOURCE.REPLAY;
   /** The socket it was on, -1 for none. */
   from: SocketSlot | -1 = NONE;
   exclude = NONE;
   first = NONE;
-  fresh = false;
+  newConnection = false;
   /** Whether to close that socket, and its CLOSE. */
   ended = true;
   reason = 0;
@@ -32,9 +32,9 @@ export class Retries {
   constructor(
     private readonly context: Context,
     private readonly exchanges: Exchanges,
-    private readonly kept: KeptRequests,
+    private readonly replay: ReplayBuffers,
     private readonly legs: Legs,
-    private readonly accounts: Accounts,
+    private readonly stats: ExchangeStats,
   ) {}
 
   /**
@@ -43,9 +43,9 @@ export class Retries {
    */
   failover(x: ExchangeSlot): boolean {
     const endpoint = this.exchanges.endpoint[x];
-    const again = this.left(x);
-    this.takeBack(x);
-    this.plan(this.from < 0 ? SOURCE.KEPT : SOURCE.QUEUED, endpoint, NONE, false);
+    const again = this.attemptsLeft(x);
+    this.detach(x);
+    this.plan(this.from < 0 ? SOURCE.REPLAY : SOURCE.QUEUED, endpoint, NONE, false);
     // The dialer closes the socket of a failed dial.
     this.ended = false;
     return again;
@@ -56,13 +56,13 @@ export class Retries {
    * whatever is on its way to it, which says nothing about its endpoint's capacity and costs no budget. False if no retry is allowed.
    */
   afterRefusal(x: ExchangeSlot, leaving: boolean): boolean {
-    if (!this.left(x) || !this.kept.secure(x)) return false;
-    if (leaving) this.counted(x);
-    else if (!this.paid(x)) return false;
+    if (!this.attemptsLeft(x) || !this.replay.materialize(x)) return false;
+    if (leaving) this.countRetry(x);
+    else if (!this.withdrawBudget(x)) return false;
     this.context.values[h2Base(ROLE.CLIENT) + H.RETRIES_REFUSED]++;
     const endpoint = this.exchanges.endpoint[x];
-    this.takeBack(x);
-    this.plan(SOURCE.KEPT, endpoint, NONE, false);
+    this.detach(x);
+    this.plan(SOURCE.REPLAY, endpoint, NONE, false);
     return true;
   }
 
@@ -73,12 +73,12 @@ export class Retries {
    */
   afterLoss(x: ExchangeSlot, stale: boolean): boolean {
     const { exchanges, legs } = this;
-    if (!stale || !this.left(x) || legs.sending(x)) return false;
-    const untouched = legs.untouched(x);
-    if (!untouched && !(isIdempotent(exchanges.method[x]) && this.kept.secure(x))) return false;
-    if (!this.paid(x)) return false;
-    this.takeBack(x);
-    this.plan(untouched ? SOURCE.QUEUED : SOURCE.KEPT, NONE, NONE, true);
+    if (!stale || !this.attemptsLeft(x) || legs.sending(x)) return false;
+    const untouched = legs.unsent(x);
+    if (!untouched && !(isIdempotent(exchanges.method[x]) && this.replay.materialize(x))) return false;
+    if (!this.withdrawBudget(x)) return false;
+    this.detach(x);
+    this.plan(untouched ? SOURCE.QUEUED : SOURCE.REPLAY, NONE, NONE, true);
     this.reason = CLOSE.RESET;
     return true;
   }
@@ -89,41 +89,42 @@ export class Retries {
    * allowed.
    */
   afterStall(x: ExchangeSlot): boolean {
-    const { exchanges, legs, kept } = this;
-    if (!this.left(x) || !(legs.unfed(x) || isIdempotent(exchanges.method[x])) || !kept.secure(x)) return false;
-    this.counted(x);
-    const connection = legs.leave(x, H2_ERROR.CANCEL, CLOSE.OK);
-    this.takeBack(x);
+    const { exchanges, legs, replay } = this;
+    if (!this.attemptsLeft(x) || !(legs.bodyUnsent(x) || isIdempotent(exchanges.method[x])) || !replay.materialize(x))
+      return false;
+    this.countRetry(x);
+    const connection = legs.endEndpoint(x, H2_ERROR.CANCEL, CLOSE.OK);
+    this.detach(x);
     legs.reuse(connection);
-    this.plan(SOURCE.KEPT, NONE, NONE, false);
+    this.plan(SOURCE.REPLAY, NONE, NONE, false);
     return true;
   }
 
   /**
    * The endpoint can't have processed what it could not read: asks it again in the other version. False if the service fixes the protocol,
-   * or the request is no longer available. `guessed`: see `isMisunderstanding`.
+   * or the request is no longer available. `guessed`: see `isWrongVersion`.
    */
   otherVersion(x: ExchangeSlot, guessed: boolean): boolean {
-    const { exchanges, context, kept } = this;
+    const { exchanges, context, replay } = this;
     const endpoint = exchanges.endpoint[x];
-    // For requests waiting in line this is already known.
-    if (exchanges.state[x] !== STATE.WAITING) {
+    // For queued requests this is already known.
+    if (exchanges.state[x] !== STATE.PENDING) {
       if (context.services.protocol[exchanges.service[x]] !== SERVICE_PROTOCOL.AUTO) return false;
       // Without a word from the endpoint this is only a guess.
       context.protocols.learn(endpoint, VERSION.HTTP1, KNOWN.REFUSED, guessed);
       context.protocols.learn(endpoint, VERSION.HTTP2, KNOWN.SPOKEN);
     }
     // Do not ask an endpoint that refuses both versions forever.
-    if (!kept.secure(x) || !this.left(x)) return false;
+    if (!replay.materialize(x) || !this.attemptsLeft(x)) return false;
     exchanges.attempts[x]++;
-    this.takeBack(x);
-    this.plan(SOURCE.KEPT, NONE, endpoint, true);
+    this.detach(x);
+    this.plan(SOURCE.REPLAY, NONE, endpoint, true);
     this.reason = CLOSE.PROTOCOL;
     return true;
   }
 
   /** Whether the endpoint is taken not to speak the version it was asked in: it closed without a word, and is known to speak the other. */
-  isMisunderstanding(x: ExchangeSlot): boolean {
+  isWrongVersion(x: ExchangeSlot): boolean {
     const { exchanges, context, legs } = this;
     const { protocols, services } = context;
     const endpoint = exchanges.endpoint[x];
@@ -132,32 +133,32 @@ export class Retries {
       exchanges.version[x] === VERSION.HTTP1 &&
       protocols.uncertain(endpoint, VERSION.HTTP1) &&
       protocols.spoken(endpoint, VERSION.HTTP2) &&
-      !legs.heard(x) &&
-      this.kept.keeps(x) &&
+      !legs.responseBegun(x) &&
+      this.replay.has(x) &&
       isIdempotent(exchanges.method[x])
     );
   }
 
   /** Detaches the exchange from its endpoint, which is not at fault. */
-  private takeBack(x: ExchangeSlot): void {
-    this.accounts.abandoned(x);
-    this.from = this.legs.takeBack(x);
+  private detach(x: ExchangeSlot): void {
+    this.stats.abandoned(x);
+    this.from = this.legs.detach(x);
     this.exchanges.state[x] = STATE.FREE;
   }
 
-  private plan(source: number, exclude: number, first: number, fresh: boolean): void {
+  private plan(source: number, exclude: number, first: number, newConnection: boolean): void {
     this.source = source;
     this.exclude = exclude;
     this.first = first;
-    this.fresh = fresh;
+    this.newConnection = newConnection;
     this.ended = true;
   }
 
-  private left(x: ExchangeSlot): boolean {
+  private attemptsLeft(x: ExchangeSlot): boolean {
     return this.exchanges.attempts[x] < MAX_ATTEMPTS;
   }
 
-  private paid(x: ExchangeSlot): boolean {
+  private withdrawBudget(x: ExchangeSlot): boolean {
     const { budget, reactor, values, services } = this.context;
     const service = this.exchanges.service[x];
     const base = services.base[service];
@@ -167,11 +168,11 @@ export class Retries {
       values[base + S.RETRIES_DENIED]++;
       return false;
     }
-    this.counted(x);
+    this.countRetry(x);
     return true;
   }
 
-  private counted(x: ExchangeSlot): void {
+  private countRetry(x: ExchangeSlot): void {
     const { values, services } = this.context;
     values[W.RETRIES]++;
     values[services.base[this.exchanges.service[x]] + S.RETRIES]++;

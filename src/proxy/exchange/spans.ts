@@ -15,9 +15,9 @@ import { endReason, OUTCOME } from './outcome.js';
 import type { RequestSpans } from './request-spans.js';
 
 /** Maximum number to collect before sending. */
-const MOST = 128;
+const MAX_HELD = 128;
 /** Maximum characters of each text. */
-const MOST_TEXT = 1024;
+const MAX_TEXT = 1024;
 const ORIGIN_MS = performance.timeOrigin;
 const USER_AGENT = ascii('user-agent');
 const TRACEPARENT = ascii('traceparent');
@@ -67,14 +67,14 @@ export class Spans {
       span.endpointVersion = exchanges.version[x] === VERSION.HTTP2 ? 'HTTP/2' : 'HTTP/1.1';
     }
     span.latencyUs = exchanges.latencyUs[x];
-    span.whole = outcome === OUTCOME.WHOLE;
+    span.whole = outcome === OUTCOME.COMPLETE;
     const failed = isFailedResponse(status, span.grpc, span.grpcStatus);
     span.cell = responseCell(routeClassOf(exchanges.methodInHttp1(x), span.grpc), failed);
     span.attempts = exchanges.attempts[x];
     span.received = exchanges.received[x];
     span.sent = exchanges.sent[x];
     this.ended.push(span);
-    if (this.ended.length >= MOST) this.flush();
+    if (this.ended.length >= MAX_HELD) this.flush();
     else this.wake();
   }
 
@@ -152,6 +152,6 @@ export class Spans {
 
   private text(at: number, end: number): string {
     if (at < 0) return '';
-    return this.octets.toString('utf8', at, Math.min(end, at + MOST_TEXT));
+    return this.octets.toString('utf8', at, Math.min(end, at + MAX_TEXT));
   }
 }

@@ -1,35 +1,35 @@
 // The events of an exchange, and the action for each.
 //
-// A request arrives (REQUEST) and is dispatched: an endpoint is picked and a connection leased or dialled, or the request waits in line for
-// one (WAITING) until it is available (READY). Once it has been sent (SENT), five things can go wrong, with different consequences:
+// A request arrives (REQUEST) and is dispatched: an endpoint is picked and a connection leased or dialled, or the request is queued for
+// one (PENDING) until it is available (READY). Once it has been sent (SENT), five things can go wrong, with different consequences:
 //
-//   UNDIALLED      no connection could be established: nothing was processed, so the request goes elsewhere, whatever its method
-//   MISUNDERSTOOD  the endpoint speaks the other version: nothing was processed, so the same endpoint is asked again
-//   REFUSED        the endpoint says that it has processed nothing: the request is sent again, if the budget allows
-//   LOST           the connection ended: sent again if nothing can have been processed, or processing it twice does no harm
-//   FAILED         the endpoint broke the protocol, or took too long: it is at fault
+//   CONNECT_FAILED   no connection could be established: nothing was processed, so the request goes elsewhere, whatever its method
+//   WRONG_VERSION    the endpoint speaks the other version: nothing was processed, so the same endpoint is asked again
+//   REFUSED          the endpoint says that it has processed nothing: the request is sent again, if the budget allows
+//   CONNECTION_LOST  the connection ended: sent again if nothing can have been processed, or processing it twice does no harm
+//   FAILED           the endpoint broke the protocol, or took too long: it is at fault
 //
-// Its response begins (RESPONDED) and goes to the client (ANSWERING) until the endpoint has finished (ENDED); the rest is flushed to the
-// client (FLUSHING, FLUSHED). From ANSWERING on nothing can be sent again: an error cuts the response off. Or client and endpoint agree on
-// a tunnel (AGREED), which is accounted for at once and ends when both sides have ended. The client may leave at any time (LEFT), and the
-// proxy may have its own reason to answer (GIVE_UP): neither says anything about the endpoint.
+// Its response begins (RESPONDED) and goes to the client (RESPONDING) until the endpoint has finished (ENDED); the rest is flushed to the
+// client (FLUSHING, FLUSHED). From RESPONDING on nothing can be sent again: an error cuts the response off. Or client and endpoint agree on
+// a tunnel (UPGRADED), which is accounted for at once and ends when both sides have ended. The client may leave at any time (CLIENT_GONE),
+// and the proxy may have its own reason to answer (REPLY_LOCALLY): neither says anything about the endpoint.
 import { STATE } from './exchange.js';
 
 /** Events. */
 export const EVENT = {
   REQUEST: 0,
   READY: 1,
-  UNDIALLED: 2,
-  MISUNDERSTOOD: 3,
+  CONNECT_FAILED: 2,
+  WRONG_VERSION: 3,
   REFUSED: 4,
-  LOST: 5,
+  CONNECTION_LOST: 5,
   FAILED: 6,
   RESPONDED: 7,
-  AGREED: 8,
+  UPGRADED: 8,
   ENDED: 9,
   FLUSHED: 10,
-  LEFT: 11,
-  GIVE_UP: 12,
+  CLIENT_GONE: 11,
+  REPLY_LOCALLY: 12,
 } as const;
 export const EVENTS = Object.keys(EVENT) as (keyof typeof EVENT)[];
 export const EVENT_COUNT = EVENTS.length;
@@ -42,7 +42,7 @@ export const ACTION = {
   NONE: 1,
   /** Find an endpoint, and send the request to it. */
   DISPATCH: 2,
-  /** Leave the line for the connection that is ready. */
+  /** Leave the queue for the connection that is ready. */
   SEND: 3,
   /** Send the request to another endpoint. */
   FAILOVER: 4,
@@ -63,19 +63,19 @@ export const ACTION = {
   /** Account for the exchange, and continue with the client's next request. */
   COMPLETE: 12,
   /** Account for a failure of the endpoint; the client must not take what it got for complete. */
-  CUT: 13,
+  ABORT: 13,
   /** Detach the exchange from its endpoint, which is not at fault, and end the client's leg. */
   ABANDON: 14,
   /** Detach it from its endpoint, which is not at fault, and answer. */
-  ANSWER: 15,
-  /** Like CUT, but the endpoint is not at fault. */
-  CUT_ABANDONED: 16,
+  LOCAL_REPLY: 15,
+  /** Like ABORT, but the endpoint is not at fault. */
+  ABORT_BLAMELESS: 16,
   /** The tunnel ends if both sides have ended. */
   TUNNEL_FLUSHED: 17,
   /** The tunnel breaks: the client gets a reset after the preceding data. */
   TUNNEL_BROKEN: 18,
   /** The tunnel's client has left. */
-  TUNNEL_LEFT: 19,
+  TUNNEL_CLIENT_GONE: 19,
   /** The proxy's own answer has been sent. */
   END: 20,
 } as const;
@@ -85,51 +85,51 @@ type Row = Partial<Record<keyof typeof EVENT, keyof typeof ACTION>>;
 
 /** By state: the action for each event. Events not listed are impossible. */
 const ROWS: Readonly<Record<keyof typeof STATE, Row>> = {
-  FREE: { REQUEST: 'DISPATCH', LEFT: 'ABANDON', GIVE_UP: 'ANSWER', FLUSHED: 'NONE' },
-  WAITING: {
+  FREE: { REQUEST: 'DISPATCH', CLIENT_GONE: 'ABANDON', REPLY_LOCALLY: 'LOCAL_REPLY', FLUSHED: 'NONE' },
+  PENDING: {
     READY: 'SEND',
-    UNDIALLED: 'FAILOVER',
-    MISUNDERSTOOD: 'TRANSLATE',
-    LEFT: 'ABANDON',
-    GIVE_UP: 'ANSWER',
+    CONNECT_FAILED: 'FAILOVER',
+    WRONG_VERSION: 'TRANSLATE',
+    CLIENT_GONE: 'ABANDON',
+    REPLY_LOCALLY: 'LOCAL_REPLY',
   },
   SENT: {
-    UNDIALLED: 'FAILOVER',
-    MISUNDERSTOOD: 'TRANSLATE',
+    CONNECT_FAILED: 'FAILOVER',
+    WRONG_VERSION: 'TRANSLATE',
     REFUSED: 'RETRY',
-    LOST: 'RETRY_OR_BLAME',
+    CONNECTION_LOST: 'RETRY_OR_BLAME',
     FAILED: 'BLAME',
     RESPONDED: 'BEGIN',
-    LEFT: 'ABANDON',
-    GIVE_UP: 'ANSWER',
+    CLIENT_GONE: 'ABANDON',
+    REPLY_LOCALLY: 'LOCAL_REPLY',
   },
-  ANSWERING: {
-    REFUSED: 'CUT',
-    LOST: 'CUT',
-    FAILED: 'CUT',
-    AGREED: 'TUNNEL',
+  RESPONDING: {
+    REFUSED: 'ABORT',
+    CONNECTION_LOST: 'ABORT',
+    FAILED: 'ABORT',
+    UPGRADED: 'TUNNEL',
     ENDED: 'FLUSH',
     FLUSHED: 'NONE',
-    LEFT: 'ABANDON',
-    GIVE_UP: 'CUT_ABANDONED',
+    CLIENT_GONE: 'ABANDON',
+    REPLY_LOCALLY: 'ABORT_BLAMELESS',
   },
   FLUSHING: {
     REFUSED: 'NONE',
-    LOST: 'NONE',
+    CONNECTION_LOST: 'NONE',
     FAILED: 'NONE',
     FLUSHED: 'COMPLETE',
-    LEFT: 'ABANDON',
-    GIVE_UP: 'CUT_ABANDONED',
+    CLIENT_GONE: 'ABANDON',
+    REPLY_LOCALLY: 'ABORT_BLAMELESS',
   },
   TUNNEL: {
     REFUSED: 'TUNNEL_BROKEN',
-    LOST: 'TUNNEL_BROKEN',
+    CONNECTION_LOST: 'TUNNEL_BROKEN',
     FAILED: 'TUNNEL_BROKEN',
     FLUSHED: 'TUNNEL_FLUSHED',
-    LEFT: 'TUNNEL_LEFT',
-    GIVE_UP: 'TUNNEL_BROKEN',
+    CLIENT_GONE: 'TUNNEL_CLIENT_GONE',
+    REPLY_LOCALLY: 'TUNNEL_BROKEN',
   },
-  OWN: { FLUSHED: 'END', LEFT: 'ABANDON', GIVE_UP: 'NONE', ENDED: 'NONE' },
+  LOCAL_REPLY: { FLUSHED: 'END', CLIENT_GONE: 'ABANDON', REPLY_LOCALLY: 'NONE', ENDED: 'NONE' },
 };
 
 export const STATES = Object.keys(STATE) as (keyof typeof STATE)[];

@@ -13,7 +13,7 @@ import type { RequestSpans } from './request-spans.js';
 /** How long records are collected before sending, ms. */
 const FLUSH_MS = 100;
 /** Maximum number of requests whose text is kept until the answer decides whether a tap wants them. */
-export const MOST_HELD = 4096;
+export const MAX_HELD = 4096;
 const COLON = 0x3a;
 const LOWER = 0x20;
 
@@ -196,7 +196,7 @@ export class Taps {
 
   /** Whether a request may be kept until it is answered. One that is kept already serves other taps too. */
   private hasRoom(tap: Tap, mask: number): boolean {
-    if ((mask & this.lateBits) !== 0 || this.held < MOST_HELD) return true;
+    if ((mask & this.lateBits) !== 0 || this.held < MAX_HELD) return true;
     tap.lost++;
     return false;
   }

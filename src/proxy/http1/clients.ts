@@ -6,7 +6,7 @@ import { LIMITS } from '../../metrics/layout.js';
 import { CLOSE, closeOf, SOCKET_KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
 import { type Exchanges, STATE } from '../exchange/exchange.js';
-import { WHY } from '../exchange/reasons.js';
+import { REPLY_REASON } from '../exchange/reply-reasons.js';
 import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import type { BodyRelay } from './bodies.js';
@@ -62,13 +62,13 @@ export class Http1Clients {
   eof(client: SocketSlot): void {
     const { inbox, connections } = this.context;
     const { http1, exchanges } = this;
-    const { control } = this.reports;
+    const { events: control } = this.reports;
     const x = exchanges.ofSocket(client);
     if (http1.request[client] === REQUEST.COMPLETE) {
       // Like other proxies: most clients that half-close have left. If they may still be there (`halfClose`), they get this response and
       // those to earlier requests.
-      if (this.context.waitsForHalfClosed(client)) control.uploaded(x);
-      else control.hungUp(x, CLOSE.OK);
+      if (this.context.waitsForHalfClosed(client)) control.requestReceived(x);
+      else control.clientHalfClosed(x, CLOSE.OK);
       return;
     }
     if (!inbox.empty(client) && this.requests.waits(client)) {
@@ -88,7 +88,7 @@ export class Http1Clients {
   /** The client is gone, or can no longer be written to. */
   failed(client: SocketSlot, errno: number): void {
     if (this.reports.requests.endEarly(this.exchanges.ofSocket(client))) return;
-    this.reports.control.left(this.exchanges.ofSocket(client), closeOf(errno));
+    this.reports.events.clientGone(this.exchanges.ofSocket(client), closeOf(errno));
   }
 
   /** Watches for the close of a client that has an exchange and is not read; its timer fires soon after reading has stopped. */
@@ -100,20 +100,20 @@ export class Http1Clients {
   /** A watched client has closed, behind unread data. If it is being read, reading finds the close. */
   hungUp(client: SocketSlot, broken: boolean): void {
     if (this.between(client) || this.context.sockets.receiving(client)) return;
-    const { control, requests } = this.reports;
+    const { events: control, requests } = this.reports;
     const x = this.exchanges.ofSocket(client);
     if (requests.endEarly(x)) return;
-    if (broken) control.left(x, CLOSE.RESET);
-    else control.hungUp(x, CLOSE.OK);
+    if (broken) control.clientGone(x, CLOSE.RESET);
+    else control.clientHalfClosed(x, CLOSE.OK);
   }
 
   paused(client: SocketSlot): void {
-    const endpoint = this.reports.requests.facing(client);
+    const endpoint = this.reports.requests.oppositeSocket(client);
     if (endpoint >= 0) this.bodies.paused(client, endpoint as SocketSlot);
   }
 
   starved(client: SocketSlot): void {
-    const endpoint = this.reports.requests.facing(client);
+    const endpoint = this.reports.requests.oppositeSocket(client);
     if (endpoint >= 0 && this.http1.request[client] === REQUEST.BODY)
       this.bodies.starved(client, endpoint as SocketSlot);
   }
@@ -126,7 +126,7 @@ export class Http1Clients {
 
   /** Moves spliced bytes of a request. */
   pump(client: SocketSlot): void {
-    const endpoint = this.reports.requests.facing(client);
+    const endpoint = this.reports.requests.oppositeSocket(client);
     if (endpoint < 0) return;
     switch (this.bodies.pump(client, endpoint as SocketSlot)) {
       case PUMP.WAIT:
@@ -169,7 +169,7 @@ export class Http1Clients {
       }
       return;
     }
-    exchanges.state[x] = STATE.OWN;
+    exchanges.state[x] = STATE.LOCAL_REPLY;
     if (whole && inbox.empty(client)) connections.closeWhenSent(client, CLOSE.OK);
     else this.linger(client, CLOSE.OK);
   }
@@ -252,7 +252,7 @@ export class Http1Clients {
       deadline = this.http1.headSince[client] + http1.headerTimeoutMs;
       if (reactor.now >= deadline) {
         this.context.limited(LIMIT.HEADER_TIME);
-        this.reports.control.giveUp(this.exchanges.ofSocket(client), 408, WHY.HEADER_TIMEOUT);
+        this.reports.events.replyLocally(this.exchanges.ofSocket(client), 408, REPLY_REASON.HEADER_TIMEOUT);
         return;
       }
     }

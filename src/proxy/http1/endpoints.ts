@@ -8,7 +8,7 @@ import { type Caller, type Dialer, PURPOSE } from '../connect/dialer.js';
 import type { IdlePool } from '../connect/idle-pool.js';
 import type { Context } from '../context.js';
 import { type Exchanges, LEG, MAX_ATTEMPTS, STATE } from '../exchange/exchange.js';
-import { WHY } from '../exchange/reasons.js';
+import { REPLY_REASON } from '../exchange/reply-reasons.js';
 import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import type { BodyRelay } from './bodies.js';
@@ -35,10 +35,13 @@ export class Http1Endpoints implements Caller {
     dialer.serve(PURPOSE.HTTP1, this);
   }
 
-  /** Gives the exchange a connection to `endpoint`: an idle one unless it must be `fresh`, or a new one. Returns 0 or a DIAL code. */
-  lease(x: ExchangeSlot, endpoint: number, fresh: boolean): number {
+  /**
+   * Gives the exchange a connection to `endpoint`: an idle one unless it must be new (`newConnection`), or a new one. Returns 0 or a DIAL
+   * code.
+   */
+  lease(x: ExchangeSlot, endpoint: number, newConnection: boolean): number {
     const { context, http1, exchanges } = this;
-    let socket: number = fresh ? NONE : this.idle.take(endpoint);
+    let socket: number = newConnection ? NONE : this.idle.take(endpoint);
     if (socket < 0) {
       socket = this.dialer.dial(endpoint, PURPOSE.HTTP1);
       if (socket < 0) return socket;
@@ -75,16 +78,19 @@ export class Http1Endpoints implements Caller {
    */
   done(socket: SocketSlot, x: ExchangeSlot): void {
     const { exchanges, http1, context } = this;
-    const taken = exchanges.whole[x] === 1 && context.sockets.queued[socket] === 0;
+    const taken = exchanges.requestComplete[x] === 1 && context.sockets.queued[socket] === 0;
     const readsOn = !taken && http1.reusable[socket] === 1;
-    if (readsOn && (exchanges.isStream(x) ? exchanges.goesOn(x) : http1.readOn[exchanges.clientSocket(x)] === 1)) {
+    if (
+      readsOn &&
+      (exchanges.isStream(x) ? exchanges.continuesUpload(x) : http1.readOn[exchanges.clientSocket(x)] === 1)
+    ) {
       http1.response[socket] = RESPONSE.DONE;
-      if (exchanges.whole[x] === 1) context.sockets.notifyDrained(socket);
-      this.reports.control.progress(x);
+      if (exchanges.requestComplete[x] === 1) context.sockets.notifyDrained(socket);
+      this.reports.events.progress(x);
       return;
     }
     this.release(socket);
-    this.reports.control.ended(x);
+    this.reports.events.ended(x);
   }
 
   /** Ends an exchange that was answered early and whose endpoint accepts no more of the request, if it is one. */
@@ -104,7 +110,7 @@ export class Http1Endpoints implements Caller {
   endEarly(x: ExchangeSlot): boolean {
     if (!this.answeredEarly(x)) return false;
     this.release(this.exchanges.endpointSocket(x));
-    this.reports.control.ended(x);
+    this.reports.events.ended(x);
     return true;
   }
 
@@ -115,7 +121,7 @@ export class Http1Endpoints implements Caller {
     const x = http1.exchange(socket) as ExchangeSlot;
     const reusable =
       http1.reusable[socket] === 1 &&
-      exchanges.whole[x] === 1 &&
+      exchanges.requestComplete[x] === 1 &&
       http1.sending[socket] === SENDING.DONE &&
       inbox.empty(socket) &&
       sockets.queued[socket] === 0 &&
@@ -176,7 +182,7 @@ export class Http1Endpoints implements Caller {
     // It is still being established and joins the pool later.
     if (connections.dialPending[next] === 1) return false;
     this.ready(next);
-    if (x >= 0) this.reports.control.undialled(x as ExchangeSlot, WHY.CONNECT_TIMEOUT);
+    if (x >= 0) this.reports.events.connectFailed(x as ExchangeSlot, REPLY_REASON.CONNECT_TIMEOUT);
     return true;
   }
 
@@ -184,9 +190,9 @@ export class Http1Endpoints implements Caller {
     this.idle.remove(socket);
     const x = this.http1.exchange(socket);
     if (x >= 0)
-      this.reports.control.undialled(
+      this.reports.events.connectFailed(
         x as ExchangeSlot,
-        reason === CLOSE.TIMEOUT ? WHY.CONNECT_TIMEOUT : WHY.CONNECT_FAILED,
+        reason === CLOSE.TIMEOUT ? REPLY_REASON.CONNECT_TIMEOUT : REPLY_REASON.CONNECT_FAILED,
       );
   }
 
@@ -230,8 +236,7 @@ export class Http1Endpoints implements Caller {
       return;
     }
     // A request that can be sent again need not wait for an unlikely response.
-    if (this.stale(socket) && exchanges.state[x] === STATE.SENT && this.reports.control.retry(x as ExchangeSlot))
-      return;
+    if (this.stale(socket) && exchanges.state[x] === STATE.SENT && this.reports.events.retry(x as ExchangeSlot)) return;
     if (this.giveUpEarly(socket, x as ExchangeSlot)) return;
     sockets.dropQueue(socket);
     http1.reusable[socket] = 0;
@@ -245,12 +250,12 @@ export class Http1Endpoints implements Caller {
 
   /** The receive of a connection whose body is to be spliced is off. */
   paused(socket: SocketSlot): void {
-    const client = this.reports.requests.facing(socket);
+    const client = this.reports.requests.oppositeSocket(socket);
     if (client >= 0) this.bodies.paused(socket, client as SocketSlot);
   }
 
   starved(socket: SocketSlot): void {
-    const client = this.reports.requests.facing(socket);
+    const client = this.reports.requests.oppositeSocket(socket);
     if (client >= 0 && this.http1.response[socket] === RESPONSE.BODY) this.bodies.starved(socket, client as SocketSlot);
   }
 
@@ -260,14 +265,14 @@ export class Http1Endpoints implements Caller {
     const x = this.http1.exchange(socket);
     if (x < 0) return;
     if (ended[socket] !== ENDED.NO) this.ended(socket, ended[socket] === ENDED.CLOSED ? CLOSE.OK : CLOSE.RESET);
-    else if (this.exchanges.whole[x] === 0 || !this.endEarly(x as ExchangeSlot))
+    else if (this.exchanges.requestComplete[x] === 0 || !this.endEarly(x as ExchangeSlot))
       this.reports.requests.drained(x as ExchangeSlot);
   }
 
   /** Moves spliced bytes of a response. */
   pump(socket: SocketSlot): void {
-    const { control } = this.reports;
-    const client = this.reports.requests.facing(socket);
+    const { events: control } = this.reports;
+    const client = this.reports.requests.oppositeSocket(socket);
     if (client < 0) return;
     const x = this.http1.exchange(socket) as ExchangeSlot;
     const result = this.bodies.pump(socket, client as SocketSlot);
@@ -283,7 +288,7 @@ export class Http1Endpoints implements Caller {
         this.ended(socket, CLOSE.OK);
         return;
       case PUMP.DESTINATION_FAILED:
-        control.left(x, CLOSE.RESET);
+        control.clientGone(x, CLOSE.RESET);
         return;
       default:
         this.ended(socket, CLOSE.RESET);
@@ -319,6 +324,6 @@ export class Http1Endpoints implements Caller {
       sockets.notifyDrained(socket);
       return;
     }
-    this.reports.control.lost(x as ExchangeSlot, reason, this.stale(socket), HEALTH_SIGNAL.RESET);
+    this.reports.events.connectionLost(x as ExchangeSlot, reason, this.stale(socket), HEALTH_SIGNAL.RESET);
   }
 }

@@ -1,5 +1,5 @@
 // Heads and trailer sections larger than a buffer: collected in the inbox, and joined once they are complete.
-import { MAX_HEAD_BYTES } from '../../http/areas.js';
+import { MAX_HEAD_BYTES } from '../../http/scratch-buffers.js';
 import { BlankLine } from '../../http1/blank-line.js';
 import type { Core } from '../../http2/shared-state.js';
 import type { Context } from '../context.js';
@@ -23,7 +23,7 @@ export class LargeInput {
 
   /** Start of the gathered section. */
   get at(): number {
-    return this.core.areas.arrived;
+    return this.core.scratch.received;
   }
 
   /**

@@ -1,5 +1,5 @@
 // Heads and trailer sections larger than a buffer: written contiguously to an area, and sent from as many buffers as needed.
-import { AREA_BYTES } from '../../http/areas.js';
+import { SCRATCH_BUFFER_BYTES } from '../../http/scratch-buffers.js';
 import type { Core } from '../../http2/shared-state.js';
 import { BUFFER_CAPACITY } from '../../io/slab.js';
 import type { Context } from '../context.js';
@@ -10,7 +10,7 @@ export class LargeOutput {
   readonly at: number;
   readonly limit: number;
   /** Buffers that hold what was written, all full except the last. */
-  private readonly buffers = new Int32Array(Math.ceil(AREA_BYTES / BUFFER_CAPACITY));
+  private readonly buffers = new Int32Array(Math.ceil(SCRATCH_BUFFER_BYTES / BUFFER_CAPACITY));
   private count = 0;
   private length = 0;
 
@@ -18,8 +18,8 @@ export class LargeOutput {
     private readonly context: Context,
     core: Core,
   ) {
-    this.at = core.areas.written;
-    this.limit = this.at + AREA_BYTES;
+    this.at = core.scratch.written;
+    this.limit = this.at + SCRATCH_BUFFER_BYTES;
   }
 
   /** Moves [from, to) to buffers, where it may wait. False if that takes more than one peer may hold. */

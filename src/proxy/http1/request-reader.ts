@@ -90,7 +90,7 @@ export class RequestReader {
       if (merged === 1) continue;
       if (merged === -1) {
         if (this.gathered(client)) continue;
-      } else if (merged === -2) this.reports.control.outOfMemory(this.exchanges.ofSocket(client));
+      } else if (merged === -2) this.reports.events.outOfMemory(this.exchanges.ofSocket(client));
       else this.hold(client);
       return;
     }
@@ -112,7 +112,7 @@ export class RequestReader {
         return false;
       case GATHER.MEMORY:
         this.context.limited(LIMIT.SLAB);
-        this.reports.control.outOfMemory(this.exchanges.ofSocket(client));
+        this.reports.events.outOfMemory(this.exchanges.ofSocket(client));
         return false;
       default:
     }
@@ -130,8 +130,8 @@ export class RequestReader {
   complete(client: SocketSlot): void {
     const x = this.exchanges.ofSocket(client);
     this.http1.request[client] = REQUEST.COMPLETE;
-    this.exchanges.whole[x] = 1;
-    this.reports.control.uploaded(x);
+    this.exchanges.requestComplete[x] = 1;
+    this.reports.events.requestReceived(x);
   }
 
   /**
@@ -148,7 +148,7 @@ export class RequestReader {
     }
     if (slab.free + slab.lent < slab.buffers >> 2) {
       this.context.limited(LIMIT.SLAB);
-      this.reports.control.overrun(this.exchanges.ofSocket(client));
+      this.reports.events.overflowed(this.exchanges.ofSocket(client));
     }
   }
 
@@ -163,7 +163,7 @@ export class RequestReader {
     }
     if (slab.free + slab.lent < Math.max(Math.min(RESERVE_BUFFERS, slab.buffers >> 2), slab.buffers >> 4)) {
       this.context.limited(LIMIT.SLAB);
-      this.reports.control.outOfMemory(this.exchanges.ofSocket(client));
+      this.reports.events.outOfMemory(this.exchanges.ofSocket(client));
       return;
     }
     if (http1.request[client] === REQUEST.HEAD) {
@@ -226,7 +226,7 @@ export class RequestReader {
 
   /** Whether the proxy has answered the client itself: it is not read any further. */
   private over(client: SocketSlot): boolean {
-    return this.exchanges.state[client] === STATE.OWN || this.context.connections.closed(client);
+    return this.exchanges.state[client] === STATE.LOCAL_REPLY || this.context.connections.closed(client);
   }
 
   private refuse(client: SocketSlot, error: number): void {
@@ -235,7 +235,7 @@ export class RequestReader {
       this.context.limited(LIMIT.HEADER_BYTES);
     else if (error === MESSAGE_ERROR.TOO_MANY_FIELDS) this.context.limited(LIMIT.HEADERS);
     else if (error === MESSAGE_ERROR.TARGET_TOO_LONG) this.context.limited(LIMIT.TARGET);
-    this.reports.control.reject(this.exchanges.ofSocket(client), error);
+    this.reports.events.reject(this.exchanges.ofSocket(client), error);
   }
 
   /** The head in `http1.head` starts an exchange; [at, end) follows it. Returns how far bytes were used, -1 if it was answered. */
@@ -243,7 +243,7 @@ export class RequestReader {
     const { exchanges, http1 } = this;
     const { bytes, sockets, reactor } = this.context;
     const { head, bodies } = http1;
-    const { control } = this.reports;
+    const { events: control } = this.reports;
     const x = exchanges.ofSocket(client);
     // Looked up for each request, because a reload may have changed the listener's service.
     exchanges.begin(x, this.context.serviceFor(client, VERDICT.HTTP1), head.method, false);
@@ -264,9 +264,9 @@ export class RequestReader {
     const bad = result < 0;
     const whole = result === BODY.DONE;
     http1.request[client] = whole || bad ? REQUEST.COMPLETE : REQUEST.BODY;
-    exchanges.whole[x] = whole ? 1 : 0;
+    exchanges.requestComplete[x] = whole ? 1 : 0;
     const rest = head.hasBody && !bad && (bodies.dataEnd > bodies.dataStart || bodies.trailerEnd > bodies.trailerStart);
-    exchanges.bare[x] = whole && !rest ? 1 : 0;
+    exchanges.bodyless[x] = whole && !rest ? 1 : 0;
     const hasBody = head.hasBody;
     let error = bad ? -result : 0;
     if (!bad && countsForwards(head.method)) error = spendForward(bytes, head);
@@ -277,7 +277,7 @@ export class RequestReader {
     http1.beginning = client;
     control.request(x, connections.meter[client], error);
     http1.beginning = NONE;
-    if (exchanges.state[x] !== STATE.SENT && exchanges.state[x] !== STATE.WAITING) return NONE;
+    if (exchanges.state[x] !== STATE.SENT && exchanges.state[x] !== STATE.PENDING) return NONE;
     // A small body went with the head. An empty one needs no end, unless it is chunked.
     const inlined = exchanges.kind[x] === LEG.HTTP1 && this.writer.inlined;
     const pieces = hasBody && !inlined && (rest || exchanges.kind[x] === LEG.HTTP1 || !whole);
@@ -287,7 +287,7 @@ export class RequestReader {
       sockets.pause(client);
       this.context.watchSoon(client);
     }
-    control.uploaded(x);
+    control.requestReceived(x);
     return consumed;
   }
 
@@ -311,7 +311,7 @@ export class RequestReader {
   private body(client: SocketSlot, bid: number, start: number, end: number): number {
     const { http1 } = this;
     const { bodies } = http1;
-    const { control } = this.reports;
+    const { events: control } = this.reports;
     const x: ExchangeSlot = this.exchanges.ofSocket(client);
     if (this.exchanges.kind[x] === LEG.NONE) return NONE;
     const result = bodies.read(client, this.context.bytes, start, end);
@@ -320,7 +320,7 @@ export class RequestReader {
       return NONE;
     }
     const { consumed } = bodies;
-    if (this.exchanges.told[x] !== 0) this.exchanges.received[x] += bodies.dataEnd - bodies.dataStart;
+    if (this.exchanges.telemetry[x] !== 0) this.exchanges.received[x] += bodies.dataEnd - bodies.dataStart;
     // The response may have ended the exchange during this send.
     if (!this.reports.requests.piece(x, bid, result)) return NONE;
     if (result === BODY.DONE) this.complete(client);

@@ -14,7 +14,7 @@ import { NO_ROOM } from '../../translate/fields.js';
 import { RequestBridge, requestFraming } from '../../translate/request.js';
 import type { Context } from '../context.js';
 import type { Exchanges } from '../exchange/exchange.js';
-import { FORM, type KeptRequests } from '../exchange/kept.js';
+import { FORM, type ReplayBuffers } from '../exchange/replay-buffers.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import { LargeOutput } from './large-output.js';
 import { NO_BUFFER, type PieceWriter } from './piece-writer.js';
@@ -42,7 +42,7 @@ export class RequestWriter {
     private readonly context: Context,
     private readonly core: Core,
     private readonly exchanges: Exchanges,
-    private readonly kept: KeptRequests,
+    private readonly replay: ReplayBuffers,
     private readonly http1: Http1Sockets,
     private readonly pieces: PieceWriter,
   ) {
@@ -64,7 +64,7 @@ export class RequestWriter {
       slab.release(buffer);
       return this.fromLargeHead(x);
     }
-    const whole = this.exchanges.whole[x] === 1;
+    const whole = this.exchanges.requestComplete[x] === 1;
     if (whole && head.hasBody && head.framing !== FRAMING.CHUNKED) {
       const length = bodies.dataEnd - bodies.dataStart;
       if (length <= INLINE_BYTES && to + length <= limit) {
@@ -74,8 +74,8 @@ export class RequestWriter {
       }
     }
     this.hold(buffer, from, to, SENDING.DONE);
-    if (!head.hasBody || this.kept.roomFor(x, head.contentLength))
-      this.kept.keepWritten(x, buffer, from, to - from, whole && (this.inlined || !head.hasBody));
+    if (!head.hasBody || this.replay.roomFor(x, head.contentLength))
+      this.replay.keepWritten(x, buffer, from, to - from, whole && (this.inlined || !head.hasBody));
     return 0;
   }
 
@@ -83,7 +83,7 @@ export class RequestWriter {
   fromList(x: ExchangeSlot, list: FieldList): number {
     const { slab } = this.context;
     const { facts } = list;
-    const end = this.exchanges.bare[x] === 1;
+    const end = this.exchanges.bodyless[x] === 1;
     const key = facts.protocol === MESSAGE_PROTOCOL.WEBSOCKET ? this.key(x) : NO_KEY;
     let buffer = slab.take();
     if (buffer < 0) return NO_BUFFER;
@@ -111,20 +111,20 @@ export class RequestWriter {
   /** Writes the head of the kept request. Returns as `fromHead`. */
   fromKept(x: ExchangeSlot): number {
     const { bytes, limits } = this.context;
-    const { kept } = this;
-    if (kept.form[x] === FORM.FIELDS) {
-      kept.restore(x, this.core.list);
+    const { replay } = this;
+    if (replay.form[x] === FORM.FIELDS) {
+      replay.restore(x, this.core.list);
       return this.fromList(x, this.core.list);
     }
-    const from = kept.place(x);
-    const to = from + kept.length[x];
+    const from = replay.locate(x);
+    const to = from + replay.length[x];
     let sending: number = SENDING.DONE;
-    if (!kept.body.empty(x) || kept.whole[x] === 0) {
+    if (!replay.body.empty(x) || replay.whole[x] === 0) {
       // Only the head says how the body after it is framed.
       parseRequest(bytes, from, to, this.http1.head, limits.http1);
       sending = this.http1.head.framing === FRAMING.CHUNKED ? SENDING.CHUNKED : SENDING.PLAIN;
     }
-    if (!kept.isLarge(x)) this.hold(kept.retainHead(x), from, to, sending);
+    if (!replay.isLarge(x)) this.hold(replay.retainHead(x), from, to, sending);
     else if (this.large.hold(from, to)) this.hold(LARGE, from, to, sending);
     else return NO_BUFFER;
     return 0;
@@ -147,9 +147,9 @@ export class RequestWriter {
 
   /** Sends the kept body after its head. False if the slab is exhausted. */
   sendKept(x: ExchangeSlot, socket: SocketSlot): boolean {
-    const { kept, pieces } = this;
-    const { body } = kept;
-    const whole = kept.whole[x] === 1;
+    const { replay, pieces } = this;
+    const { body } = replay;
+    const whole = replay.whole[x] === 1;
     const sending = this.http1.sending[socket];
     if (sending === SENDING.AGREEING) return true;
     for (let piece = body.start(x); piece !== NO_PIECE; piece = body.following(piece)) {
@@ -198,15 +198,15 @@ export class RequestWriter {
 
   /** As `fromHead`, for a head larger than a buffer. */
   private fromLargeHead(x: ExchangeSlot): number {
-    const { large, kept } = this;
+    const { large, replay } = this;
     const { head } = this.http1;
     const to = this.writeHead(x, large.at, large.limit);
     if (to < 0) return -MESSAGE_ERROR.HEADER_TOO_LARGE;
     if (!large.hold(large.at, to)) return NO_BUFFER;
     this.hold(LARGE, large.at, to, SENDING.DONE);
-    kept.forget(x);
-    if (head.hasBody && !kept.roomFor(x, head.contentLength)) return 0;
-    if (kept.keepLarge(x, FORM.HTTP1, large.at, to)) kept.whole[x] = head.hasBody ? 0 : 1;
+    replay.release(x);
+    if (head.hasBody && !replay.roomFor(x, head.contentLength)) return 0;
+    if (replay.keepLarge(x, FORM.HTTP1, large.at, to)) replay.whole[x] = head.hasBody ? 0 : 1;
     return 0;
   }
 

@@ -36,7 +36,7 @@ export class ResponseReader {
     let merged = this.http1.large[socket] === 1 ? -1 : inbox.merge(socket);
     for (;;) {
       if (merged === -2) {
-        this.reports.control.outOfMemory(x);
+        this.reports.events.outOfMemory(x);
         return;
       }
       if (merged === -1) {
@@ -54,7 +54,7 @@ export class ResponseReader {
 
   /** A head or trailer section larger than a buffer. False if it waits for more, or the exchange is over. */
   private gathered(socket: SocketSlot, x: ExchangeSlot): boolean {
-    const { control } = this.reports;
+    const { events: control } = this.reports;
     const { input } = this;
     const head = this.http1.response[socket] === RESPONSE.HEAD;
     const end = input.gather(socket);
@@ -117,13 +117,13 @@ export class ResponseReader {
   private heads(socket: SocketSlot, x: ExchangeSlot, bid: number, start: number, end: number): number {
     const { bytes, limits } = this.context;
     const { heard, scanned, head } = this.http1;
-    const { control } = this.reports;
+    const { events: control } = this.reports;
     for (let at = start; at < end; ) {
       if (bytes[at] === 0 && heard[socket] === 0) {
         const first = firstFrame(bytes, at, end);
         if (first === FIRST.MORE) return at;
         if (first === FIRST.YES) {
-          control.misunderstood(x);
+          control.wrongVersion(x);
           return NONE;
         }
       }
@@ -152,7 +152,7 @@ export class ResponseReader {
   private final(socket: SocketSlot, x: ExchangeSlot, bid: number, at: number, end: number): number {
     const { exchanges, http1 } = this;
     const { head, bodies } = http1;
-    const { control } = this.reports;
+    const { events: control } = this.reports;
     const switching = head.status === 101;
     const asked = exchanges.upgrade[x] !== UPGRADE.NONE;
     if (switching && !asked) {
@@ -183,7 +183,7 @@ export class ResponseReader {
   /** More of the body, or of a tunnel's bytes. Returns as `heads`. */
   private body(socket: SocketSlot, x: ExchangeSlot, bid: number, start: number, end: number): number {
     const { bodies } = this.http1;
-    const { control } = this.reports;
+    const { events: control } = this.reports;
     const result = bodies.read(socket, this.context.bytes, start, end);
     if (result < 0) {
       control.malformed(x, -result + UPSTREAM);

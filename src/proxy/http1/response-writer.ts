@@ -10,7 +10,7 @@ import { SOCKET } from '../../io/sockets.js';
 import { ResponseBridge, responseFraming, responseLength } from '../../translate/response.js';
 import type { Context } from '../context.js';
 import { type Exchanges, UPGRADE } from '../exchange/exchange.js';
-import { WHY } from '../exchange/reasons.js';
+import { REPLY_REASON } from '../exchange/reply-reasons.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import type { BodyRelay } from './bodies.js';
 import { NO_BUFFER, type PieceWriter } from './piece-writer.js';
@@ -51,8 +51,8 @@ export class ResponseWriter {
     const at = slab.fixed(OWN_RESPONSE_BYTES);
     const limit = at + OWN_RESPONSE_BYTES;
     this.memoryAt = at;
-    this.memoryHead = writeOwnResponse(bytes, at, limit, 503, WHY.MEMORY, null, true, true) - at;
-    this.memoryLength = writeOwnResponse(bytes, at, limit, 503, WHY.MEMORY, null, true, false) - at;
+    this.memoryHead = writeOwnResponse(bytes, at, limit, 503, REPLY_REASON.MEMORY, null, true, true) - at;
+    this.memoryLength = writeOwnResponse(bytes, at, limit, 503, REPLY_REASON.MEMORY, null, true, false) - at;
   }
 
   /** An interim response read as HTTP/1. False if the slab is exhausted. */
@@ -116,7 +116,7 @@ export class ResponseWriter {
     }
     this.used = bodies.consumed;
     const length = bodies.dataEnd - bodies.dataStart;
-    if (this.exchanges.told[x] !== 0) this.exchanges.sent[x] += length;
+    if (this.exchanges.telemetry[x] !== 0) this.exchanges.sent[x] += length;
     const chunked = framing === FRAMING.CHUNKED;
     const inline = !chunked && length <= INLINE_BYTES && to + length <= limit;
     if (inline && length > 0) {

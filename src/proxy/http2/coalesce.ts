@@ -8,7 +8,7 @@ const HTTP1_SHIFT = 3;
 /** For HTTP/2 exchanges it is a quarter. */
 const HTTP2_SHIFT = 2;
 /** A turn with more completions than this gains nothing from waiting. */
-const HTTP2_MOST = 32;
+const HTTP2_MAX = 32;
 /**
  * Clients with one stream each need a write per answer however long we wait, but the endpoint's connection needs fewer writes and the
  * thread sleeps less often. From this many exchanges on we wait for all of them: this saves 5 % of CPU with 64 × 1 in a closed loop. At
@@ -20,7 +20,7 @@ const HTTP2_SINGLE_FROM = 12;
 export function completionsToAwait(http1InFlight: number, streams: number, clients: number): number {
   let wait = http1InFlight >= HTTP1_FROM ? http1InFlight >> HTTP1_SHIFT : 1;
   const single = streams >= HTTP2_SINGLE_FROM && streams <= clients;
-  const share = Math.min(single ? streams : streams >> HTTP2_SHIFT, HTTP2_MOST);
+  const share = Math.min(single ? streams : streams >> HTTP2_SHIFT, HTTP2_MAX);
   if (share > wait) wait = share;
   return wait;
 }

@@ -19,7 +19,7 @@ import { PendingRequests } from '../connect/pending-requests.js';
 import { KNOWN, VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
 import { type Exchanges, STATE } from '../exchange/exchange.js';
-import { WHY } from '../exchange/reasons.js';
+import { REPLY_REASON } from '../exchange/reply-reasons.js';
 import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, SocketSlot, StreamSlot } from '../slots.js';
 import { ReadPauses } from './read-pauses.js';
@@ -198,9 +198,9 @@ export class Http2Connections implements Caller, ConnectionEvents {
     const endpoint = connections.endpoint[socket];
     const stood = (sockets.flags[socket] & SOCKET.CONNECTING) === 0;
     if (connection !== undefined) this.release(connection, reason);
-    let why: number = reason === CLOSE.TIMEOUT ? WHY.CONNECT_TIMEOUT : WHY.CONNECT_FAILED;
+    let why: number = reason === CLOSE.TIMEOUT ? REPLY_REASON.CONNECT_TIMEOUT : REPLY_REASON.CONNECT_FAILED;
     if (stood && (reason === CLOSE.OK || reason === CLOSE.RESET || reason === CLOSE.PROTOCOL)) {
-      why = reason === CLOSE.PROTOCOL ? WHY.UPSTREAM_PROTOCOL : WHY.UPSTREAM_RESET;
+      why = reason === CLOSE.PROTOCOL ? REPLY_REASON.UPSTREAM_PROTOCOL : REPLY_REASON.UPSTREAM_RESET;
       if (this.pending.learnNotHttp2(socket, reason === CLOSE.PROTOCOL && this.rejectsHttp2(socket, connection))) {
         this.pending.sendOverHttp1(endpoint);
         return;
@@ -279,7 +279,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
       const x = this.streams.exchange(slot) as ExchangeSlot;
       this.machine.sender.close(slot);
       this.streams.part(x);
-      this.reports.control.refused(x, code);
+      this.reports.events.refused(x, code);
       // Anything may have ended meanwhile: start over.
       slot = streams.first(connection);
     }
@@ -324,7 +324,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     for (let slot = streams.first(connection); slot !== NONE; ) {
       const next = streams.after(connection, slot);
       const waits = (streams.state[slot] & STREAM.BLOCKED) !== 0;
-      const moved = waits && this.reports.control.stuck(this.streams.exchange(slot) as ExchangeSlot);
+      const moved = waits && this.reports.events.retryStalled(this.streams.exchange(slot) as ExchangeSlot);
       // Anything may have ended meanwhile: start over.
       slot = moved ? streams.first(connection) : next;
     }
@@ -364,7 +364,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
         this.context.connections.close(socket, CLOSE.OK);
       }
     }
-    this.pending.failover(endpoint, WHY.CONNECT_FAILED);
+    this.pending.failover(endpoint, REPLY_REASON.CONNECT_FAILED);
   }
 
   /** The connection has ended or broken, and with it its streams. */
@@ -434,7 +434,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     for (let slot = streams.first(connection); slot !== NONE; slot = streams.first(connection)) {
       this.machine.sender.close(slot);
       if (connection.role === ROLE.SERVER) {
-        this.reports.control.left(this.exchanges.ofStream(slot as StreamSlot), reason);
+        this.reports.events.clientGone(this.exchanges.ofStream(slot as StreamSlot), reason);
         continue;
       }
       const x = this.streams.exchange(slot) as ExchangeSlot;
@@ -443,10 +443,10 @@ export class Http2Connections implements Caller, ConnectionEvents {
       const stale = connection.opened > 1;
       this.streams.part(x);
       // An endpoint that has sent everything has not failed, though the client has not got all of it yet.
-      if (whole && this.exchanges.state[x] !== STATE.TUNNEL && this.exchanges.over[x] === 0) continue;
+      if (whole && this.exchanges.state[x] !== STATE.TUNNEL && this.exchanges.respondedEarly[x] === 0) continue;
       if (reason === CLOSE.PROTOCOL)
-        this.reports.control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR, HEALTH_SIGNAL.NONE);
-      else this.reports.control.lost(x, reason, stale, HEALTH_SIGNAL.NONE);
+        this.reports.events.failed(x, REPLY_REASON.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR, HEALTH_SIGNAL.NONE);
+      else this.reports.events.connectionLost(x, reason, stale, HEALTH_SIGNAL.NONE);
     }
     this.machine.drop(connection);
     values[connection.meter + H.CONNECTIONS]--;

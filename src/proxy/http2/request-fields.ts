@@ -10,7 +10,7 @@ import { listWithout } from '../../translate/fields.js';
 import { RequestBridge } from '../../translate/request.js';
 import type { Context } from '../context.js';
 import { type Exchanges, UPGRADE } from '../exchange/exchange.js';
-import { FORM, type KeptRequests } from '../exchange/kept.js';
+import { FORM, type ReplayBuffers } from '../exchange/replay-buffers.js';
 import type { Http1Sockets } from '../http1/sockets.js';
 import type { ExchangeSlot } from '../slots.js';
 import type { Http2Streams } from './streams.js';
@@ -27,7 +27,7 @@ export class RequestFields {
     private readonly context: Context,
     private readonly core: Core,
     private readonly exchanges: Exchanges,
-    private readonly kept: KeptRequests,
+    private readonly replay: ReplayBuffers,
     private readonly http1: Http1Sockets,
     private readonly streams: Http2Streams,
   ) {
@@ -36,25 +36,25 @@ export class RequestFields {
 
   /** Lists the head parsed last, and keeps it. Returns 0 or -MESSAGE_ERROR. */
   fromHead(x: ExchangeSlot): number {
-    const { exchanges, kept } = this;
+    const { exchanges, replay } = this;
     const error = this.list(x);
     if (error !== 0) return error;
-    kept.forget(x);
-    kept.keepFields(x, this.core.list, exchanges.bare[x] === 1 && !exchanges.tunnelsInHttp2(x));
+    replay.release(x);
+    replay.keepFields(x, this.core.list, exchanges.bodyless[x] === 1 && !exchanges.tunnelsInHttp2(x));
     return 0;
   }
 
   /** Lists the kept head. Returns 0 or -MESSAGE_ERROR. */
   fromKept(x: ExchangeSlot): number {
-    const { kept } = this;
+    const { replay } = this;
     this.restLength = 0;
-    if (kept.form[x] === FORM.FIELDS) {
-      kept.restore(x, this.core.list);
+    if (replay.form[x] === FORM.FIELDS) {
+      replay.restore(x, this.core.list);
       this.mark(x);
       return 0;
     }
-    const from = kept.place(x);
-    const end = from + kept.length[x];
+    const from = replay.locate(x);
+    const end = from + replay.length[x];
     const at = parseRequest(this.context.bytes, from, end, this.http1.head, this.context.limits.http1);
     if (at < 0) return -MESSAGE_ERROR.MALFORMED;
     this.restAt = at;
@@ -72,37 +72,37 @@ export class RequestFields {
    * exhausted.
    */
   send(x: ExchangeSlot, fromKept: boolean): boolean {
-    const { exchanges, kept, core, streams } = this;
+    const { exchanges, replay, core, streams } = this;
     this.trailersFit = true;
     if (!fromKept) {
-      streams.sendHead(x, exchanges.bare[x] === 1 && !exchanges.tunnelsInHttp2(x));
+      streams.sendHead(x, exchanges.bodyless[x] === 1 && !exchanges.tunnelsInHttp2(x));
       return true;
     }
-    const trailers = kept.hasTrailers(x);
+    const trailers = replay.hasTrailers(x);
     if (trailers) {
-      kept.restoreTrailers(x, core.spare);
+      replay.restoreTrailers(x, core.spare);
       this.trailersFit = streams.machine.sender.fits(exchanges.endpointStream(x), core.spare);
       if (!this.trailersFit) return false;
     }
-    const whole = kept.whole[x] === 1 && !exchanges.tunnelsInHttp2(x);
-    const body = this.restLength > 0 || !kept.body.empty(x);
+    const whole = replay.whole[x] === 1 && !exchanges.tunnelsInHttp2(x);
+    const body = this.restLength > 0 || !replay.body.empty(x);
     streams.sendHead(x, whole && !body && !trailers);
     if (this.restLength > 0 && streams.sendData(x, this.restAt, this.restLength, whole && !trailers) < 0) return false;
     this.restLength = 0;
-    if (!streams.sendKept(x, kept.body, whole && !trailers)) return false;
+    if (!streams.sendKept(x, replay.body, whole && !trailers)) return false;
     if (trailers) {
-      kept.restoreTrailers(x, core.spare);
+      replay.restoreTrailers(x, core.spare);
       streams.machine.sender.trailers(exchanges.endpointStream(x), core.spare);
-      kept.dropTrailers(x);
-      kept.forget(x);
-    } else if (!kept.hasRoom(x)) kept.forget(x);
+      replay.dropTrailers(x);
+      replay.release(x);
+    } else if (!replay.hasRoom(x)) replay.release(x);
     return true;
   }
 
   /** Marks a kept list as carried or not, depending on its new receiver. */
   private mark(x: ExchangeSlot): void {
     const { list } = this.core;
-    const carried = this.exchanges.carried[x] === 1;
+    const carried = this.exchanges.origProto[x] === 1;
     if (carried === (list.facts.origin !== ORIGIN.NONE)) return;
     if (!carried) {
       this.unmark();
@@ -131,7 +131,7 @@ export class RequestFields {
       webSocket,
       services.hostAt[service],
       services.hostLength[service],
-      exchanges.carried[x] === 1,
+      exchanges.origProto[x] === 1,
       x,
     );
     if (error !== 0) return error;

@@ -18,8 +18,8 @@ import { countsForwards, spendListed } from '../../translate/max-forwards.js';
 import { CLOSE } from '../connect/connections.js';
 import type { Context } from '../context.js';
 import { type Exchanges, LEG, STATE, UPGRADE } from '../exchange/exchange.js';
-import type { KeptRequests } from '../exchange/kept.js';
-import { WHY } from '../exchange/reasons.js';
+import type { ReplayBuffers } from '../exchange/replay-buffers.js';
+import { REPLY_REASON } from '../exchange/reply-reasons.js';
 import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, StreamSlot } from '../slots.js';
 
@@ -62,7 +62,7 @@ export class Http2Streams implements Http2Events {
     private readonly context: Context,
     private readonly core: Core,
     private readonly exchanges: Exchanges,
-    private readonly kept: KeptRequests,
+    private readonly replay: ReplayBuffers,
     private readonly reports: Reports,
   ) {
     this.serving = new Int32Array(core.streams.capacity);
@@ -90,30 +90,30 @@ export class Http2Streams implements Http2Events {
     if (added.active) added.toListedRequest(list, connection.socket);
     // Only a peer with a certificate of the mesh is believed.
     if (facts.origin !== ORIGIN.NONE && this.context.isPeer(connection.socket)) exchanges.origin[x] = facts.origin;
-    exchanges.bare[x] = end ? 1 : 0;
-    exchanges.whole[x] = end ? 1 : 0;
+    exchanges.bodyless[x] = end ? 1 : 0;
+    exchanges.requestComplete[x] = end ? 1 : 0;
     if (facts.protocol !== MESSAGE_PROTOCOL.NONE)
       exchanges.upgrade[x] = facts.protocol === MESSAGE_PROTOCOL.WEBSOCKET ? UPGRADE.WEBSOCKET : UPGRADE.OTHER;
-    this.kept.keepFields(x, list, end);
-    this.reports.control.request(x, this.context.connections.meter[connection.socket], error);
+    this.replay.keepFields(x, list, end);
+    this.reports.events.request(x, this.context.connections.meter[connection.socket], error);
     if (exchanges.kind[x] !== LEG.NONE) this.connections.asked(connection, exchanges.service[x]);
   }
 
   requestTooLarge(connection: Connection, slot: number, end: boolean): void {
     const { facts } = this.core.list;
     const x = this.begin(connection, slot, facts.method, facts.grpc);
-    this.exchanges.whole[x] = end ? 1 : 0;
-    if (connection.blockStarved) this.reports.control.outOfMemory(x);
-    else this.reports.control.reject(x, MESSAGE_ERROR.HEADER_TOO_LARGE);
+    this.exchanges.requestComplete[x] = end ? 1 : 0;
+    if (connection.blockStarved) this.reports.events.outOfMemory(x);
+    else this.reports.events.reject(x, MESSAGE_ERROR.HEADER_TOO_LARGE);
   }
 
   tooLarge(connection: Connection, slot: number): void {
-    const { control } = this.reports;
+    const { events: control } = this.reports;
     if (connection.role === ROLE.SERVER) {
       const x = this.exchanges.ofStream(slot as StreamSlot);
       // Already answered: nobody waits for them.
       if (this.exchanges.kind[x] === LEG.NONE) return;
-      this.exchanges.whole[x] = 1;
+      this.exchanges.requestComplete[x] = 1;
       if (connection.blockStarved) control.outOfMemory(x);
       else control.reject(x, MESSAGE_ERROR.TRAILER_TOO_LARGE);
       return;
@@ -138,12 +138,12 @@ export class Http2Streams implements Http2Events {
       return;
     }
     const x = this.exchanges.ofStream(slot as StreamSlot);
-    this.exchanges.whole[x] = 1;
+    this.exchanges.requestComplete[x] = 1;
     if (this.exchanges.kind[x] !== LEG.NONE) {
       const { meshFields } = this.context;
       if (meshFields.active) meshFields.inTrailers(this.core.list, connection.socket);
       this.reports.requests.trailers(x);
-      if (this.exchanges.state[x] === STATE.ANSWERING) this.reports.control.uploaded(x);
+      if (this.exchanges.state[x] === STATE.RESPONDING) this.reports.events.requestReceived(x);
     } else if (this.discardsSince[slot] > 0) this.finish(x, H2_ERROR.NO_ERROR);
   }
 
@@ -160,14 +160,14 @@ export class Http2Streams implements Http2Events {
       if (this.discardsSince[slot] > 0) this.discard(x, slot, length, end);
       return;
     }
-    if (end) this.exchanges.whole[x] = 1;
+    if (end) this.exchanges.requestComplete[x] = 1;
     this.reports.requests.data(x, at, length, end);
-    if (end && this.exchanges.state[x] === STATE.ANSWERING) this.reports.control.uploaded(x);
+    if (end && this.exchanges.state[x] === STATE.RESPONDING) this.reports.events.requestReceived(x);
   }
 
   reset(connection: Connection, slot: number, code: number): void {
     if (connection.role === ROLE.SERVER) {
-      this.reports.control.left(this.exchanges.ofStream(slot as StreamSlot), CLOSE.RESET);
+      this.reports.events.clientGone(this.exchanges.ofStream(slot as StreamSlot), CLOSE.RESET);
       return;
     }
     const x = this.exchange(slot) as ExchangeSlot;
@@ -176,16 +176,17 @@ export class Http2Streams implements Http2Events {
     this.connections.reuse(connection);
     // RFC 9113 section 8.1: the response is complete, and no more of the request is wanted. `flushed` ends the exchange.
     if (whole && this.exchanges.state[x] !== STATE.TUNNEL) {
-      if (this.exchanges.over[x] === 1) this.reports.control.lost(x, CLOSE.OK, false, HEALTH_SIGNAL.NONE);
+      if (this.exchanges.respondedEarly[x] === 1)
+        this.reports.events.connectionLost(x, CLOSE.OK, false, HEALTH_SIGNAL.NONE);
       return;
     }
-    if (code === H2_ERROR.REFUSED_STREAM) this.reports.control.refused(x, code);
+    if (code === H2_ERROR.REFUSED_STREAM) this.reports.events.refused(x, code);
     else {
       const seen = code === H2_ERROR.NO_ERROR ? H2_ERROR.INTERNAL_ERROR : code;
       // An endpoint's objection to a request says nothing about the endpoint.
-      this.reports.control.failed(
+      this.reports.events.failed(
         x,
-        WHY.UPSTREAM_RESET,
+        REPLY_REASON.UPSTREAM_RESET,
         seen,
         isComplaint(code) ? HEALTH_SIGNAL.NONE : HEALTH_SIGNAL.RESET,
       );
@@ -194,13 +195,13 @@ export class Http2Streams implements Http2Events {
 
   streamFailed(connection: Connection, slot: number, _code: number): void {
     if (connection.role === ROLE.SERVER) {
-      this.reports.control.left(this.exchanges.ofStream(slot as StreamSlot), CLOSE.PROTOCOL);
+      this.reports.events.clientGone(this.exchanges.ofStream(slot as StreamSlot), CLOSE.PROTOCOL);
       return;
     }
     const x = this.exchange(slot) as ExchangeSlot;
     this.part(x);
     this.connections.reuse(connection);
-    this.reports.control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR, HEALTH_SIGNAL.NONE);
+    this.reports.events.failed(x, REPLY_REASON.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR, HEALTH_SIGNAL.NONE);
   }
 
   connectionFailed(connection: Connection, code: number): void {
@@ -233,12 +234,12 @@ export class Http2Streams implements Http2Events {
   flushed(slot: number): void {
     const connection = this.core.streams.connection[slot];
     if (connection === null) return;
-    if (connection.role === ROLE.SERVER) this.reports.control.flushed(this.exchanges.ofStream(slot as StreamSlot));
+    if (connection.role === ROLE.SERVER) this.reports.events.flushed(this.exchanges.ofStream(slot as StreamSlot));
     else {
       const x = this.exchange(slot);
       if (x < 0) return;
-      if (this.exchanges.state[x] === STATE.TUNNEL) this.reports.control.flushed(x as ExchangeSlot);
-      else if (this.exchanges.over[x] === 1) this.reports.control.uploaded(x as ExchangeSlot);
+      if (this.exchanges.state[x] === STATE.TUNNEL) this.reports.events.flushed(x as ExchangeSlot);
+      else if (this.exchanges.respondedEarly[x] === 1) this.reports.events.requestReceived(x as ExchangeSlot);
     }
   }
 
@@ -346,7 +347,7 @@ export class Http2Streams implements Http2Events {
       this.finish(x, H2_ERROR.NO_ERROR);
       return;
     }
-    this.exchanges.state[x] = STATE.OWN;
+    this.exchanges.state[x] = STATE.LOCAL_REPLY;
     this.discardsSince[slot] = this.context.reactor.now;
     streams.active[slot] = this.context.reactor.now;
     this.discarded[slot] = 0;

@@ -13,7 +13,7 @@ import { CLOSE } from '../connect/connections.js';
 import type { Http2Pool } from '../connect/http2-pool.js';
 import type { Context } from '../context.js';
 import type { Exchanges } from '../exchange/exchange.js';
-import { WHY } from '../exchange/reasons.js';
+import { REPLY_REASON } from '../exchange/reply-reasons.js';
 import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, SocketSlot, StreamSlot } from '../slots.js';
 import { DISCARD_SILENCES, type Http2Streams } from './streams.js';
@@ -233,12 +233,12 @@ export class ConnectionTimers {
       this.context.limited(LIMIT.STALLED);
       this.machine.sender.reset(slot, H2_ERROR.CANCEL);
       if (connection.role === ROLE.SERVER) {
-        this.reports.control.left(this.exchanges.ofStream(slot as StreamSlot), CLOSE.TIMEOUT);
+        this.reports.events.clientGone(this.exchanges.ofStream(slot as StreamSlot), CLOSE.TIMEOUT);
         return true;
       }
       const x = this.streams.exchange(slot) as ExchangeSlot;
       this.streams.part(x);
-      this.reports.control.failed(x, WHY.BODY_TIMEOUT, H2_ERROR.INTERNAL_ERROR, HEALTH_SIGNAL.NONE);
+      this.reports.events.failed(x, REPLY_REASON.BODY_TIMEOUT, H2_ERROR.INTERNAL_ERROR, HEALTH_SIGNAL.NONE);
       this.owner.reuse(connection);
       return true;
     }
@@ -247,7 +247,7 @@ export class ConnectionTimers {
       this.streams.refuseRest(this.exchanges.ofStream(slot as StreamSlot));
       return true;
     }
-    return this.reports.control.overdue(this.exchanges.ofStream(slot as StreamSlot));
+    return this.reports.events.expireIfDue(this.exchanges.ofStream(slot as StreamSlot));
   }
 
   /** Whether data of the stream has waited too long for the peer's windows. */

@@ -12,7 +12,7 @@ import { CLOSE, closeOf, SOCKET_KIND } from '../connect/connections.js';
 import { type Caller, DIAL, type Dialer, PURPOSE } from '../connect/dialer.js';
 import type { ProxyHeaderWriter } from '../connect/proxy-header-writer.js';
 import type { Context } from '../context.js';
-import { undialled, WHY } from '../exchange/reasons.js';
+import { connectFailureReason, REPLY_REASON } from '../exchange/reply-reasons.js';
 import { FLOW } from '../http1/sockets.js';
 import type { SocketSlot } from '../slots.js';
 
@@ -41,7 +41,7 @@ export class OpaqueRelay implements Caller {
   private readonly plain: Uint8Array;
   /** Service of a relayed client. */
   readonly service: Int32Array;
-  /** WHY the client's last dial failed, or SERVED. */
+  /** REPLY_REASON the client's last dial failed, or SERVED. */
   readonly why: Uint8Array;
   /** errno of a socket that can no longer be written, while what it sent before is still being read; else 0. */
   private readonly broken: Uint8Array;
@@ -84,7 +84,8 @@ export class OpaqueRelay implements Caller {
     this.reset(client);
     this.attempts[client] = 0;
     this.plain[client] = plain ? 1 : 0;
-    this.why[client] = this.context.services.unresolved[service] === 1 ? WHY.UNRESOLVED : WHY.NO_ENDPOINT;
+    this.why[client] =
+      this.context.services.unresolved[service] === 1 ? REPLY_REASON.UNRESOLVED : REPLY_REASON.NO_ENDPOINT;
     wheel.cancel(client);
     if (upstream >= 0) {
       this.why[client] = SERVED;
@@ -104,10 +105,10 @@ export class OpaqueRelay implements Caller {
   /** A silent client waited in vain for an endpoint of `service`; `unreached`: the endpoint that did not answer. */
   unserved(client: number, service: number, unreached: boolean): void {
     this.service[client] = service;
-    this.why[client] = WHY.CONNECT_FAILED;
+    this.why[client] = REPLY_REASON.CONNECT_FAILED;
     if (!unreached) return;
     const { refusals, connections } = this.context;
-    refusals.note(WHY.CONNECT_FAILED, client, service, connections.relayedTo[client]);
+    refusals.note(REPLY_REASON.CONNECT_FAILED, client, service, connections.relayedTo[client]);
   }
 
   /** Makes a tunnel of two sockets that another protocol has released; delivers their inboxes. */
@@ -137,7 +138,7 @@ export class OpaqueRelay implements Caller {
     if (client < 0) return;
     sockets.peer[client] = NONE;
     sockets.peer[upstream] = NONE;
-    this.why[client] = reason === CLOSE.TIMEOUT ? WHY.CONNECT_TIMEOUT : WHY.CONNECT_FAILED;
+    this.why[client] = reason === CLOSE.TIMEOUT ? REPLY_REASON.CONNECT_TIMEOUT : REPLY_REASON.CONNECT_FAILED;
     this.dial(client, connections.endpoint[upstream], true);
     const next = sockets.peer[client];
     if (next < 0) return;
@@ -334,7 +335,7 @@ export class OpaqueRelay implements Caller {
   forbid(client: number): void {
     const { connections, sockets } = this.context;
     const peer = sockets.peer[client];
-    this.why[client] = WHY.UNAUTHORIZED;
+    this.why[client] = REPLY_REASON.UNAUTHORIZED;
     if (peer >= 0) {
       this.unlink(client, peer);
       connections.abort(peer, CLOSE.UNAUTHORIZED);
@@ -345,7 +346,7 @@ export class OpaqueRelay implements Caller {
   /** The client may not be relayed. */
   private refuse(client: number, upstream: number): void {
     const { connections } = this.context;
-    this.why[client] = WHY.UNAUTHORIZED;
+    this.why[client] = REPLY_REASON.UNAUTHORIZED;
     if (upstream >= 0) connections.close(upstream, CLOSE.OK);
     connections.abort(client, CLOSE.UNAUTHORIZED);
   }
@@ -374,7 +375,7 @@ export class OpaqueRelay implements Caller {
       }
       // The pick must be answered, or a breaker probe would be lost.
       balancer.connectAbandoned(endpoint);
-      this.why[client] = undialled(upstream, balancer.lastFailure(endpoint));
+      this.why[client] = connectFailureReason(upstream, balancer.lastFailure(endpoint));
       connections.relayedTo[client] = endpoint;
       if (upstream === DIAL.LIMIT) why = CLOSE.LIMIT;
       else if (upstream === DIAL.FAILED || upstream === DIAL.FILES) why = CLOSE.ERROR;

@@ -10,10 +10,10 @@ import { CLOSE, closeOf, SOCKET_KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
 import type { Backpressure } from '../exchange/backpressure.js';
 import { type Exchanges, LEG, STATE } from '../exchange/exchange.js';
-import type { KeptRequests } from '../exchange/kept.js';
 import type { Legs } from '../exchange/legs.js';
 import { OUTCOME } from '../exchange/outcome.js';
 import type { Permissions } from '../exchange/permissions.js';
+import type { ReplayBuffers } from '../exchange/replay-buffers.js';
 import type { Reports } from '../exchange/reports.js';
 import type { RequestLog } from '../exchange/request-log.js';
 import type { Http1Endpoints } from '../http1/endpoints.js';
@@ -30,7 +30,7 @@ export interface TunnelParts {
   readonly context: Context;
   readonly core: Core;
   readonly exchanges: Exchanges;
-  readonly kept: KeptRequests;
+  readonly replay: ReplayBuffers;
   readonly legs: Legs;
   readonly http1: Http1Sockets;
   readonly endpoints: Http1Endpoints;
@@ -52,7 +52,7 @@ export class Tunnels {
     const socket = exchanges.kind[x] === LEG.HTTP1 ? exchanges.endpointSocket(x) : NONE;
     if (!exchanges.isStream(x) && socket >= 0) {
       endpoints.part(x, socket as SocketSlot);
-      exchanges.state[x] = STATE.OWN;
+      exchanges.state[x] = STATE.LOCAL_REPLY;
       this.forget(x);
       if (this.parts.context.observed) this.parts.requestLog.tunnelBegun(exchanges.clientSocket(x));
       opaque.tunnel(exchanges.clientSocket(x), socket);
@@ -69,7 +69,7 @@ export class Tunnels {
     const { exchanges, core, streams, pieces, backpressure, context } = this.parts;
     const { frames, sender } = streams.machine;
     core.clock[0] = context.reactor.now;
-    if (exchanges.told[x] !== 0) exchanges.received[x] += length;
+    if (exchanges.telemetry[x] !== 0) exchanges.received[x] += length;
     if (exchanges.kind[x] === LEG.HTTP1) {
       const socket = exchanges.endpointSocket(x);
       if (!pieces.put(socket, at, length)) {
@@ -97,7 +97,7 @@ export class Tunnels {
     const { exchanges, core, streams, pieces, backpressure, context } = this.parts;
     const { frames, sender } = streams.machine;
     core.clock[0] = context.reactor.now;
-    if (exchanges.told[x] !== 0) exchanges.sent[x] += length;
+    if (exchanges.telemetry[x] !== 0) exchanges.sent[x] += length;
     if (!exchanges.isStream(x)) {
       const client = exchanges.clientSocket(x);
       if (!pieces.put(client, at, length)) {
@@ -194,8 +194,8 @@ export class Tunnels {
     const reason = closeOf(errno);
     const x = this.of(socket);
     this.parts.core.clock[0] = this.parts.context.reactor.now;
-    if (this.isClient(socket)) this.parts.reports.control.left(x, reason);
-    else this.parts.reports.control.lost(x, reason, false, HEALTH_SIGNAL.NONE);
+    if (this.isClient(socket)) this.parts.reports.events.clientGone(x, reason);
+    else this.parts.reports.events.connectionLost(x, reason, false, HEALTH_SIGNAL.NONE);
   }
 
   /** Everything queued has been sent: the other side may continue. */
@@ -209,9 +209,9 @@ export class Tunnels {
 
   /** The endpoint's socket becomes one side of a tunnel. */
   private openEndpoint(x: ExchangeSlot, socket: SocketSlot): void {
-    const { context, http1, kept, pieces, exchanges } = this.parts;
+    const { context, http1, replay, pieces, exchanges } = this.parts;
     const { sockets, inbox, slab } = context;
-    const { body } = kept;
+    const { body } = replay;
     sockets.kind[socket] = SOCKET_KIND.TUNNEL;
     http1.sending[socket] = SENDING.TUNNEL;
     http1.resetFlow(socket);
@@ -223,7 +223,7 @@ export class Tunnels {
       }
       this.parts.streams.machine.frames.credit(exchanges.clientStream(x), length);
     }
-    if (kept.keeps(x) && kept.whole[x] === 1) sockets.shutdown(socket);
+    if (replay.has(x) && replay.whole[x] === 1) sockets.shutdown(socket);
     for (let bid = inbox.shift(socket); bid >= 0; bid = inbox.shift(socket)) {
       const at = inbox.startOf(bid);
       this.fromEndpoint(x, at, inbox.endOf(bid) - at, false);
@@ -250,14 +250,14 @@ export class Tunnels {
     }
     if ((sockets.flags[client] & SOCKET.EOF) !== 0) this.fromClient(x, 0, 0, true);
     else if (http1.throttled[client] === 0) sockets.resume(client);
-    if (exchanges.state[x] === STATE.TUNNEL) reports.control.timer(x);
+    if (exchanges.state[x] === STATE.TUNNEL) reports.events.timer(x);
   }
 
   /** One side has finished. A half-closed tunnel may be silent for a shorter time. */
   private halfEnded(x: ExchangeSlot): void {
     const { exchanges, reports } = this.parts;
     this.flushed(x);
-    if (exchanges.state[x] === STATE.TUNNEL && !exchanges.isStream(x)) reports.control.timer(x);
+    if (exchanges.state[x] === STATE.TUNNEL && !exchanges.isStream(x)) reports.events.timer(x);
   }
 
   /** No memory for waiting data: ends both sides. */
@@ -270,7 +270,7 @@ export class Tunnels {
     const { exchanges, endpoints, streams, legs, context, requestLog } = this.parts;
     if (context.observed) requestLog.ended(x, OUTCOME.TUNNEL, exchanges.status[x], reason);
     const socket = exchanges.kind[x] === LEG.HTTP1 ? exchanges.endpointSocket(x) : NONE;
-    exchanges.state[x] = STATE.OWN;
+    exchanges.state[x] = STATE.LOCAL_REPLY;
     this.forget(x);
     context.authorization.forget(x);
     if (socket >= 0) endpoints.part(x, socket as SocketSlot);
@@ -279,8 +279,8 @@ export class Tunnels {
   }
 
   private forget(x: ExchangeSlot): void {
-    const { kept, exchanges } = this.parts;
-    kept.forget(x);
+    const { replay, exchanges } = this.parts;
+    replay.release(x);
     if (exchanges.keys.size > 0) exchanges.keys.delete(x);
   }
 

@@ -25,7 +25,7 @@ const CQ_TAIL = 3;
 const CQES = 16;
 const FIRST_FD = 16;
 /** Total number of descriptors it may hand out. */
-export const MOST_FDS = 4096;
+export const MAX_FDS = 4096;
 const UV_FD = 1;
 const PORT_AT = 2;
 const NATIVE_TURNS = 16;
@@ -158,7 +158,7 @@ export class Kernel {
   /** Connects to `port`; undefined if nobody listens. */
   connect(port: number): End | undefined {
     const listening = this.listening.get(port);
-    if (listening === undefined || this.nextFd >= MOST_FDS) return undefined;
+    if (listening === undefined || this.nextFd >= MAX_FDS) return undefined;
     const [ours, theirs] = connected();
     if (listening.take === undefined) listening.backlog.push(theirs);
     else listening.take(theirs);
@@ -368,7 +368,7 @@ export class Kernel {
   }
 
   private open(): number {
-    if (this.nextFd >= MOST_FDS) return -ERRNO.EMFILE;
+    if (this.nextFd >= MAX_FDS) return -ERRNO.EMFILE;
     return this.nextFd++;
   }
 

@@ -31,7 +31,7 @@ import {
   type WorkerTask,
 } from '../snapshot.js';
 import { Worker } from '../worker.js';
-import { Kernel, MOST_FDS } from './kernel.js';
+import { Kernel, MAX_FDS } from './kernel.js';
 import { Client, Endpoint, OpaqueClient } from './peers.js';
 import { Traffic } from './traffic.js';
 
@@ -54,8 +54,8 @@ const SHAPED = 96;
  */
 const ROUND = 16;
 /** Looks at the compilers come so often, as they cost CPU time, and they are waited for so long, ms. */
-const LOOK_MS = 4;
-const PATIENCE_MS = 100;
+const POLL_MS = 4;
+const IDLE_TIMEOUT_MS = 100;
 /** Turns at the beginning in which nothing happens, and how long each seems to take: a worker has turns without traffic. */
 const RESTS = 32;
 const REST_US = 300_000;
@@ -139,9 +139,9 @@ const sum = (of: readonly { readonly answers: number }[]): number =>
 /** Waits until the compilers have done what they were given. */
 async function compiled(): Promise<void> {
   const threads = ownBackgroundThreads();
-  const until = performance.now() + PATIENCE_MS;
+  const until = performance.now() + IDLE_TIMEOUT_MS;
   // What they have compiled is put in place by this thread.
-  do await sleep(LOOK_MS);
+  do await sleep(POLL_MS);
   while (anyBusy(threads) && performance.now() < until);
 }
 
@@ -200,7 +200,7 @@ function taskOf(real: WorkerTask, port: WorkerTask['port'], snapshot: Snapshot):
     id: 0,
     port,
     memory: allocateWorkerMemory(ENDPOINTS),
-    owner: new SharedArrayBuffer(MOST_FDS * 4),
+    owner: new SharedArrayBuffer(MAX_FDS * 4),
     loadBoard,
     learned: ServerFirstTable.allocate(),
     load: EndpointLoad.allocate(ENDPOINT_SLOTS),

@@ -10,7 +10,7 @@ const AGENTS = [
 const HOSTS = ['orders', 'orders.shop.svc.cluster.local', 'api.example.com:8080', '10.0.3.17:9090'];
 const TYPES = ['application/json', 'text/html; charset=utf-8', 'application/octet-stream', 'text/plain'];
 const STATUSES = ['200 OK', '200 OK', '200 OK', '201 Created', '404 Not Found', '304 Not Modified', '204 No Content'];
-const MOST_BODY = 4096;
+const MAX_BODY = 4096;
 /** What comes again and again. */
 export const REPEATED = {
   REQUEST: Buffer.from('GET /items HTTP/1.1\r\nHost: orders\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n'),
@@ -62,7 +62,7 @@ class Message {
 
 export class Traffic {
   private readonly dice = new Dice();
-  private readonly filling = new Uint8Array(MOST_BODY).fill(0x78);
+  private readonly filling = new Uint8Array(MAX_BODY).fill(0x78);
   private readonly requests = Array.from({ length: KINDS }, (_, kind) => new Message(this.makeRequest(kind)));
   private readonly responses = Array.from({ length: KINDS }, (_, kind) => new Message(this.makeResponse('', kind)));
   private readonly bare = Array.from({ length: KINDS }, (_, kind) => new Message(this.makeResponse('HEAD', kind)));
@@ -121,12 +121,12 @@ export class Traffic {
     if (dice.below(3) === 0) lines.push('Connection: keep-alive');
     if (dice.below(6) === 0) lines.push(`X-Context: ${hex(300)}`);
     if (status.startsWith('204') || status.startsWith('304')) return text(lines);
-    if (method === 'HEAD') return text([...lines, `Content-Length: ${dice.below(MOST_BODY)}`]);
+    if (method === 'HEAD') return text([...lines, `Content-Length: ${dice.below(MAX_BODY)}`]);
     return dice.below(4) === 0 ? this.chunked(lines) : this.withBody(lines);
   }
 
   private withBody(lines: string[]): Buffer {
-    const length = this.dice.below(4) === 0 ? this.dice.below(MOST_BODY) : this.dice.below(200);
+    const length = this.dice.below(4) === 0 ? this.dice.below(MAX_BODY) : this.dice.below(200);
     return Buffer.concat([text([...lines, `Content-Length: ${length}`]), this.filling.subarray(0, length)]);
   }
 

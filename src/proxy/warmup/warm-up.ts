@@ -13,7 +13,7 @@ const REQUESTS = 2500;
 const CPU_MS = 850;
 const WALL_MS = 4000;
 /** How often to check the process, ms; the CPU time per check that shows compilers at work, ms; the longest wait for them, ms. */
-const LOOK_MS = 10;
+const POLL_MS = 10;
 const BUSY_MS = 4;
 const SETTLE_MS = 400;
 /**
@@ -30,7 +30,7 @@ async function compiled(): Promise<void> {
   let busy = true;
   while (busy && performance.now() < until) {
     const before = process.cpuUsage();
-    await sleep(LOOK_MS);
+    await sleep(POLL_MS);
     const { user, system } = process.cpuUsage(before);
     busy = user + system > BUSY_MS * 1000;
   }

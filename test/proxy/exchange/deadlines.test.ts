@@ -67,9 +67,9 @@ class World {
     exchanges.begin(x, SERVICE, METHOD.GET, false);
     exchanges.state[x] = STATE[state];
     exchanges.version[x] = VERSION.HTTP1;
-    exchanges.whole[x] = 1;
+    exchanges.requestComplete[x] = 1;
     exchanges.started[x] = START;
-    exchanges.lineSince[x] = START;
+    exchanges.pendingSince[x] = START;
   }
 
   /** What `check` says `ms` after the start. */
@@ -90,20 +90,20 @@ class World {
 
 describe('a request that waits for a place on a connection', () => {
   it('is overdue after the connect timeout', () => {
-    new World('WAITING').expect(OVERDUE.LINE, 100, 'pool-connections');
+    new World('PENDING').expect(OVERDUE.PENDING, 100, 'pool-connections');
   });
 
   it('waits on while a connection is dialled: that has a deadline of its own', () => {
-    const world = new World('WAITING');
+    const world = new World('PENDING');
     world.poolDials = true;
     assert.equal(world.after(5000), OVERDUE.NO);
     assert.equal(world.deadlines.next, START + 5100);
     world.poolDials = false;
-    assert.equal(world.after(5000), OVERDUE.LINE);
+    assert.equal(world.after(5000), OVERDUE.PENDING);
   });
 
   it('waits for as long as it takes where there is no timeout', () => {
-    const world = new World('WAITING');
+    const world = new World('PENDING');
     world.services.connectTimeoutMs.fill(0);
     assert.equal(world.after(1e9), OVERDUE.NO);
     assert.equal(world.deadlines.next, START + 1e9 + 60_000);
@@ -147,15 +147,15 @@ describe('a response that does not come', () => {
 describe('a body on which neither side moves', () => {
   it('is overdue, of a request and of a response, however far it has come', () => {
     const upload = new World('SENT');
-    upload.exchanges.whole[OF_SOCKET] = 0;
+    upload.exchanges.requestComplete[OF_SOCKET] = 0;
     upload.expect(OVERDUE.BODY, 300, 'body-time');
-    for (const state of ['ANSWERING', 'FLUSHING', 'OWN'] as const)
+    for (const state of ['RESPONDING', 'FLUSHING', 'LOCAL_REPLY'] as const)
       new World(state).expect(OVERDUE.BODY, 300, 'body-time');
   });
 
   it('is looked at from the last move of either side on', () => {
     for (const side of ['activeClient', 'activeEndpoint'] as const) {
-      const world = new World('ANSWERING');
+      const world = new World('RESPONDING');
       world[side] = START + 50;
       world.expect(OVERDUE.BODY, 350, 'body-time');
     }
@@ -163,7 +163,7 @@ describe('a body on which neither side moves', () => {
 
   it('has the lesser of the bounds of its two sides; 0 is none', () => {
     const due = (x: ExchangeSlot, version: number, one: number, two: number): number => {
-      const world = new World('ANSWERING', x);
+      const world = new World('RESPONDING', x);
       world.exchanges.version[x] = version;
       world.http1.bodyTimeoutMs = one;
       world.http2.bodyTimeoutMs = two;
@@ -184,7 +184,7 @@ describe('a body on which neither side moves', () => {
 
   it('may be silent for as long as it likes in gRPC, and as a stream of events', () => {
     for (const column of ['grpc', 'eventStream'] as const) {
-      const world = new World('ANSWERING', OF_STREAM);
+      const world = new World('RESPONDING', OF_STREAM);
       world.exchanges[column][OF_STREAM] = 1;
       assert.equal(world.after(1e9), OVERDUE.NO);
       assert.equal(world.deadlines.next, NEVER);
@@ -193,14 +193,14 @@ describe('a body on which neither side moves', () => {
 
   it('has a bound of its service where that has one; streams have theirs', () => {
     for (const x of [OF_SOCKET, OF_STREAM]) {
-      const world = new World('ANSWERING', x);
+      const world = new World('RESPONDING', x);
       world.services.bodyTimeoutMs.fill(700);
       world.expect(OVERDUE.BODY, 700, 'body-time');
-      const patient = new World('ANSWERING', x);
+      const patient = new World('RESPONDING', x);
       patient.services.bodyTimeoutMs.fill(0);
       assert.equal(patient.after(1e9), OVERDUE.NO);
       assert.equal(patient.deadlines.next, NEVER);
-      const stream = new World('ANSWERING', x);
+      const stream = new World('RESPONDING', x);
       stream.services.streamTimeoutMs.fill(900);
       stream.exchanges.eventStream[x] = 1;
       stream.expect(OVERDUE.BODY, 900, 'body-time');
@@ -249,13 +249,13 @@ describe('between requests', () => {
 describe('the timer of a client that speaks HTTP/1', () => {
   it('is pulled to the deadline of what its exchange is at', () => {
     for (const [state, whole, ms] of [
-      ['WAITING', 1, 100],
+      ['PENDING', 1, 100],
       ['SENT', 1, 500],
       ['SENT', 0, 300],
-      ['ANSWERING', 1, 300],
+      ['RESPONDING', 1, 300],
     ] as const) {
       const world = new World(state);
-      world.exchanges.whole[OF_SOCKET] = whole;
+      world.exchanges.requestComplete[OF_SOCKET] = whole;
       world.deadlines.arm(OF_SOCKET);
       assert.deepEqual(world.armed, [[OF_SOCKET, START + ms]]);
     }

@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import { Balancer, POLICY } from '../../../src/balance/balancer.js';
 import { HEALTH_SIGNAL } from '../../../src/balance/health-signals.js';
-import { AREAS_BYTES, Areas } from '../../../src/http/areas.js';
 import { METHOD } from '../../../src/http/methods.js';
 import { RESPONSE_REASONS } from '../../../src/http/response-reasons.js';
+import { SCRATCH_BUFFERS_BYTES, ScratchBuffers } from '../../../src/http/scratch-buffers.js';
 import type { Connection } from '../../../src/http2/connection.js';
 import { H2_ERROR } from '../../../src/http2/frame.js';
 import type { Core } from '../../../src/http2/shared-state.js';
@@ -17,17 +17,17 @@ import { allocateWorkerMemory, WorkerMetrics } from '../../../src/metrics/shared
 import { CLOSE } from '../../../src/proxy/connect/connections.js';
 import { SERVICE_PROTOCOL, VERSION } from '../../../src/proxy/connect/protocols.js';
 import type { Context } from '../../../src/proxy/context.js';
-import { Accounts } from '../../../src/proxy/exchange/accounts.js';
-import type { Answers } from '../../../src/proxy/exchange/answers.js';
 import { type Deadlines, OVERDUE } from '../../../src/proxy/exchange/deadlines.js';
 import { Dispatcher } from '../../../src/proxy/exchange/dispatch.js';
 import { Endings } from '../../../src/proxy/exchange/endings.js';
 import { Exchanges, LEG, STATE } from '../../../src/proxy/exchange/exchange.js';
-import { KeptRequests } from '../../../src/proxy/exchange/kept.js';
+import { ExchangeStats } from '../../../src/proxy/exchange/exchange-stats.js';
 import { LEASE, type Legs, SOURCE } from '../../../src/proxy/exchange/legs.js';
 import { Lifecycle } from '../../../src/proxy/exchange/lifecycle.js';
+import type { LocalReplies } from '../../../src/proxy/exchange/local-replies.js';
 import type { Permissions } from '../../../src/proxy/exchange/permissions.js';
-import { WHY } from '../../../src/proxy/exchange/reasons.js';
+import { ReplayBuffers } from '../../../src/proxy/exchange/replay-buffers.js';
+import { REPLY_REASON } from '../../../src/proxy/exchange/reply-reasons.js';
 import { Retries } from '../../../src/proxy/exchange/retry.js';
 import { type EVENT, STATES } from '../../../src/proxy/exchange/table.js';
 import type { Tunnels } from '../../../src/proxy/relay/tunnel.js';
@@ -49,7 +49,7 @@ const nameOf = (names: Readonly<Record<string, number>>, value: number): string 
 
 /** What the stand-ins answer. */
 export interface Knobs {
-  /** What `lease` and `leaveLine` return. */
+  /** What `lease` and `dequeue` return. */
   lease: number;
   /** Version of HTTP in which requests go to their endpoints. */
   version: number;
@@ -89,13 +89,13 @@ export class World {
   readonly calls: string[] = [];
   readonly knobs = usual();
   readonly exchanges = new Exchanges(SOCKETS, STREAMS);
-  readonly slab = new Slab(fakeMemory(32, AREAS_BYTES), AREAS_BYTES);
+  readonly slab = new Slab(fakeMemory(32, SCRATCH_BUFFERS_BYTES), SCRATCH_BUFFERS_BYTES);
   readonly blocks = new Blocks(this.slab);
   readonly balancer = new Balancer(4, 8, 1);
   readonly metrics = new WorkerMetrics(allocateWorkerMemory(8));
   readonly values = this.metrics.values;
-  readonly kept: KeptRequests;
-  readonly accounts: Accounts;
+  readonly replay: ReplayBuffers;
+  readonly stats: ExchangeStats;
   readonly control: Lifecycle;
   /** Answers in the proxy's own name, and limits that have fired. */
   answers = 0;
@@ -143,20 +143,20 @@ export class World {
       limited: () => this.limits++,
       authorization: { active: false },
     } as unknown as Context;
-    const areas = new Areas(slab.fixed(AREAS_BYTES));
-    const core = { slab, blocks: this.blocks, areas, clock: new Float64Array(1) } as unknown as Core;
-    this.kept = new KeptRequests(context, core, exchanges);
-    this.accounts = new Accounts(context, exchanges, { begun: () => undefined, ended: () => undefined });
+    const scratch = new ScratchBuffers(slab.fixed(SCRATCH_BUFFERS_BYTES));
+    const core = { slab, blocks: this.blocks, scratch, clock: new Float64Array(1) } as unknown as Core;
+    this.replay = new ReplayBuffers(context, core, exchanges);
+    this.stats = new ExchangeStats(context, exchanges, { begun: () => undefined, ended: () => undefined });
     const legs = this.legs();
     this.control = new Lifecycle(
       context,
       exchanges,
-      this.kept,
+      this.replay,
       legs,
-      this.accounts,
-      new Endings(exchanges, this.kept, legs, this.accounts, this.answersOf(), { forget: () => undefined }),
-      new Dispatcher(context, core, exchanges, legs, this.accounts),
-      new Retries(context, exchanges, this.kept, legs, this.accounts),
+      this.stats,
+      new Endings(exchanges, this.replay, legs, this.stats, this.answersOf(), { forget: () => undefined }),
+      new Dispatcher(context, core, exchanges, legs, this.stats),
+      new Retries(context, exchanges, this.replay, legs, this.stats),
       { arm: () => undefined, check: () => knobs.overdue, next: 0 } as unknown as Deadlines,
       this.tunnels(),
       { permits: () => true, lost: () => false } as unknown as Permissions,
@@ -171,7 +171,7 @@ export class World {
   begin(method: number = METHOD.GET): void {
     const { exchanges, x } = this;
     exchanges.begin(x, SERVICE, method, false);
-    exchanges.whole[x] = 1;
+    exchanges.requestComplete[x] = 1;
     exchanges.started[x] = 1;
   }
 
@@ -180,10 +180,10 @@ export class World {
     const { control, x, knobs } = this;
     this.begin();
     if (state === 'FREE') return;
-    if (state === 'OWN') control.giveUp(x, 503, WHY.NO_ENDPOINT);
-    else if (state === 'WAITING') {
+    if (state === 'LOCAL_REPLY') control.replyLocally(x, 503, REPLY_REASON.NO_ENDPOINT);
+    else if (state === 'PENDING') {
       const { version } = knobs;
-      knobs.lease = LEASE.WAITS;
+      knobs.lease = LEASE.PENDING;
       knobs.version = VERSION.HTTP2;
       control.request(x, METER, 0);
       knobs.lease = LEASE.OK;
@@ -192,10 +192,10 @@ export class World {
       control.request(x, METER, 0);
       if (state !== 'SENT') {
         control.responded(x, 200);
-        control.answering(x);
+        control.responding(x);
       }
       if (state === 'FLUSHING') control.ended(x);
-      if (state === 'TUNNEL') control.agreed(x, false);
+      if (state === 'TUNNEL') control.upgraded(x, false);
     }
     assert.equal(this.state, state);
     this.calls.splice(0);
@@ -208,24 +208,24 @@ export class World {
 
   /** Each thing is counted once, and whoever is not under way holds nothing. */
   check(): void {
-    const { exchanges, x, values, balancer, accounts, state } = this;
+    const { exchanges, x, values, balancer, stats, state } = this;
     const sum = (field: number): number =>
       ENDPOINTS.reduce((total, slot) => total + values[endpointBase(slot) + field], 0);
     const service = (field: number): number => values[serviceBase(SERVICE) + field];
-    const engaged = ['WAITING', 'SENT', 'ANSWERING', 'FLUSHING'].includes(state);
-    const counted = exchanges.counted[x];
+    const engaged = ['PENDING', 'SENT', 'RESPONDING', 'FLUSHING'].includes(state);
+    const counted = exchanges.endpointInFlight[x];
     assert.equal(
       ENDPOINTS.reduce((total, slot) => total + balancer.inFlight(slot), 0),
       engaged ? 1 : 0,
       `in flight for the balancer in ${state}`,
     );
-    assert.equal(exchanges.pending[x], engaged ? 1 : 0, `pending in ${state}`);
-    assert.equal(service(S.IN_FLIGHT), exchanges.pending[x], `in flight with the service in ${state}`);
+    assert.equal(exchanges.inFlight[x], engaged ? 1 : 0, `pending in ${state}`);
+    assert.equal(service(S.IN_FLIGHT), exchanges.inFlight[x], `in flight with the service in ${state}`);
     assert.equal(sum(E.IN_FLIGHT), counted, `in flight with an endpoint in ${state}`);
-    assert.equal(accounts.inHttp1 + accounts.inHttp2, counted, `under way in ${state}`);
-    assert.ok(accounts.inHttp1 >= 0 && accounts.inHttp2 >= 0);
+    assert.equal(stats.inHttp1 + stats.inHttp2, counted, `under way in ${state}`);
+    assert.ok(stats.inHttp1 >= 0 && stats.inHttp2 >= 0);
     if (!engaged) assert.equal(counted, 0, `counted in ${state}`);
-    else if (state !== 'WAITING') assert.equal(counted, 1, `not counted in ${state}`);
+    else if (state !== 'PENDING') assert.equal(counted, 1, `not counted in ${state}`);
     // What has come has ended in one way, or is under way.
     const statuses = sum(E.STATUS + 100);
     assert.equal(sum(E.REQUESTS), counted + statuses + sum(E.FAILURES) + sum(E.ABANDONED), 'requests of endpoints');
@@ -235,8 +235,8 @@ export class World {
       'requests of the service',
     );
     if (engaged) return;
-    assert.equal(this.kept.keeps(x), false, `kept in ${state}`);
-    assert.equal(this.kept.hasTrailers(x), false, `trailers in ${state}`);
+    assert.equal(this.replay.has(x), false, `kept in ${state}`);
+    assert.equal(this.replay.hasTrailers(x), false, `trailers in ${state}`);
     assert.equal(this.blocks.used, 0);
     assert.equal(this.slab.free, this.free, `buffers held in ${state}`);
     if (state !== 'TUNNEL') assert.equal(exchanges.kind[x], LEG.NONE, `a leg in ${state}`);
@@ -250,11 +250,11 @@ export class World {
     };
     const end = (x: ExchangeSlot): void => {
       part(x);
-      exchanges.state[x] = exchanges.isStream(x) ? STATE.FREE : STATE.OWN;
+      exchanges.state[x] = exchanges.isStream(x) ? STATE.FREE : STATE.LOCAL_REPLY;
     };
     return {
       canSend: (x: ExchangeSlot, _version: number, source: number) =>
-        source === SOURCE.KEPT ? this.kept.keeps(x) : source === SOURCE.FRESH || knobs.fits,
+        source === SOURCE.REPLAY ? this.replay.has(x) : source === SOURCE.FRESH || knobs.fits,
       prepare: (x: ExchangeSlot, _version: number, source: number) => {
         if (source === SOURCE.FRESH && knobs.keeps) this.keep(x);
         return 0;
@@ -266,7 +266,7 @@ export class World {
       },
       leaveLine: (x: ExchangeSlot) => {
         note('leaveLine()');
-        if (knobs.lease === LEASE.WAITS) return LEASE.WAITS;
+        if (knobs.lease === LEASE.PENDING) return LEASE.PENDING;
         part(x);
         return this.lease(x, VERSION.HTTP2);
       },
@@ -312,7 +312,7 @@ export class World {
       },
       afterAnswer: (x: ExchangeSlot, reason: number) => {
         note(`afterAnswer(${CLOSE_REASONS[reason]})`);
-        exchanges.state[x] = STATE.OWN;
+        exchanges.state[x] = STATE.LOCAL_REPLY;
       },
     } as unknown as Legs;
   }
@@ -325,9 +325,9 @@ export class World {
     else if (knobs.lease === LEASE.OK) exchanges.kind[x] = LEG.HTTP2;
     else {
       // Only what is kept can wait.
-      if (!this.kept.keeps(x)) return LEASE.MEMORY;
-      exchanges.kind[x] = LEG.LINE;
-      return LEASE.WAITS;
+      if (!this.replay.has(x)) return LEASE.MEMORY;
+      exchanges.kind[x] = LEG.PENDING;
+      return LEASE.PENDING;
     }
     return LEASE.OK;
   }
@@ -335,31 +335,31 @@ export class World {
   private keep(x: ExchangeSlot): void {
     const { slab } = this;
     const buffer = slab.take();
-    this.kept.keepWritten(x, buffer, slab.dataStart(buffer), 100, true);
+    this.replay.keepWritten(x, buffer, slab.dataStart(buffer), 100, true);
     slab.release(buffer);
   }
 
-  private answersOf(): Answers {
+  private answersOf(): LocalReplies {
     return {
       send: (_x: ExchangeSlot, status: number, why: number, _detail: unknown, code: number) => {
         this.calls.push(`answers.send(${status}, ${RESPONSE_REASONS[why]}, ${nameOf(H2_ERROR, code)})`);
-        if (this.exchanges.pending[this.x] === 1) this.answers++;
+        if (this.exchanges.inFlight[this.x] === 1) this.answers++;
         return status;
       },
-    } as unknown as Answers;
+    } as unknown as LocalReplies;
   }
 
   private tunnels(): Tunnels {
     const { calls, exchanges, knobs } = this;
     const end = (x: ExchangeSlot): void => {
       exchanges.kind[x] = LEG.NONE;
-      exchanges.state[x] = STATE.OWN;
+      exchanges.state[x] = STATE.LOCAL_REPLY;
     };
     return {
       open: (x: ExchangeSlot) => {
         calls.push('tunnels.open()');
         exchanges.state[x] = STATE.TUNNEL;
-        this.kept.forget(x);
+        this.replay.release(x);
       },
       fromEndpoint: (_x: ExchangeSlot, _at: number, length: number, last: boolean) =>
         calls.push(`tunnels.fromEndpoint(${length}, ${last})`),
@@ -387,17 +387,18 @@ export class World {
 const REPORTS: Readonly<Record<Event, (control: Lifecycle, x: ExchangeSlot) => void>> = {
   REQUEST: (control, x) => control.request(x, METER, 0),
   READY: (control, x) => control.ready(x),
-  UNDIALLED: (control, x) => control.undialled(x, WHY.CONNECT_FAILED),
-  MISUNDERSTOOD: (control, x) => control.misunderstood(x),
+  CONNECT_FAILED: (control, x) => control.connectFailed(x, REPLY_REASON.CONNECT_FAILED),
+  WRONG_VERSION: (control, x) => control.wrongVersion(x),
   REFUSED: (control, x) => control.refused(x, H2_ERROR.REFUSED_STREAM),
-  LOST: (control, x) => control.lost(x, CLOSE.RESET, true, HEALTH_SIGNAL.RESET),
-  FAILED: (control, x) => control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.PROTOCOL_ERROR, HEALTH_SIGNAL.NONE),
+  CONNECTION_LOST: (control, x) => control.connectionLost(x, CLOSE.RESET, true, HEALTH_SIGNAL.RESET),
+  FAILED: (control, x) =>
+    control.failed(x, REPLY_REASON.UPSTREAM_PROTOCOL, H2_ERROR.PROTOCOL_ERROR, HEALTH_SIGNAL.NONE),
   RESPONDED: (control, x) => control.responded(x, 200),
-  AGREED: (control, x) => control.agreed(x, false),
+  UPGRADED: (control, x) => control.upgraded(x, false),
   ENDED: (control, x) => control.ended(x),
   FLUSHED: (control, x) => control.flushed(x),
-  LEFT: (control, x) => control.left(x, CLOSE.RESET),
-  GIVE_UP: (control, x) => control.outOfMemory(x),
+  CLIENT_GONE: (control, x) => control.clientGone(x, CLOSE.RESET),
+  REPLY_LOCALLY: (control, x) => control.outOfMemory(x),
 };
 
 /** The exchange of a client that speaks HTTP/1, and of one's stream. */

@@ -13,21 +13,22 @@ const actionOf = (state: State, event: Event): number => TABLE[STATE[state] * EV
 const isPossible = (state: State, event: Event): boolean => actionOf(state, event) !== ACTION.IMPOSSIBLE;
 
 /** What is reported: events, and that the response is on its way to the client. */
-const MOVES = [...EVENTS, 'ANSWERING'] as const;
+const MOVES = [...EVENTS, 'RESPONDING'] as const;
 type Move = (typeof MOVES)[number];
 
 /** Whether it may be reported now: what the table allows, and what legs keep to. */
 function mayMove(world: World, move: Move): boolean {
   const { exchanges, x, state } = world;
   const responded = exchanges.status[x] !== 0;
-  if (move === 'ANSWERING') return state === 'SENT' && responded;
+  if (move === 'RESPONDING') return state === 'SENT' && responded;
   // No leg is asked to start over once its response head has come.
-  if (state === 'SENT' && responded && ['UNDIALLED', 'MISUNDERSTOOD', 'REFUSED', 'LOST'].includes(move)) return false;
+  if (state === 'SENT' && responded && ['CONNECT_FAILED', 'WRONG_VERSION', 'REFUSED', 'CONNECTION_LOST'].includes(move))
+    return false;
   return isPossible(state, move);
 }
 
 function make(world: World, move: Move, method: number = METHOD.GET): void {
-  if (move === 'ANSWERING') world.control.answering(world.x);
+  if (move === 'RESPONDING') world.control.responding(world.x);
   else {
     if (move === 'REQUEST') world.begin(method);
     world.report(move);
@@ -37,16 +38,16 @@ function make(world: World, move: Move, method: number = METHOD.GET): void {
 
 /** The client leaves: nothing may be left of its exchange. */
 function leave(world: World): void {
-  world.report('LEFT');
+  world.report('CLIENT_GONE');
   world.check();
-  assert.ok(['FREE', 'OWN'].includes(world.state));
+  assert.ok(['FREE', 'LOCAL_REPLY'].includes(world.state));
 }
 
 const VARIANTS: readonly Partial<Knobs>[] = [
   {},
   { version: VERSION.HTTP2 },
-  { version: VERSION.HTTP2, lease: LEASE.WAITS },
-  { version: VERSION.HTTP2, lease: LEASE.WAITS, dialling: true, retries: true },
+  { version: VERSION.HTTP2, lease: LEASE.PENDING },
+  { version: VERSION.HTTP2, lease: LEASE.PENDING, dialling: true, retries: true },
   { retries: true, untouched: true, clientEnded: true },
   { misunderstanding: true, retries: true },
   { keeps: false, retries: true },
@@ -68,7 +69,7 @@ describe('every way through the table', () => {
         return;
       }
       for (const move of MOVES.filter((one) => mayMove(world, one))) {
-        if (move !== 'ANSWERING') used.add(actionOf(world.state, move));
+        if (move !== 'RESPONDING') used.add(actionOf(world.state, move));
         make(world, move);
         walk(world, [...path, move]);
         // Back to where the move was made.
@@ -101,7 +102,7 @@ describe('every way through the table', () => {
       move: fc.nat({ max: MOVES.length - 1 }),
       connect: fc.boolean(),
       knobs: fc.record({
-        lease: fc.constantFrom(LEASE.OK, LEASE.OK, LEASE.OK, LEASE.WAITS, LEASE.MEMORY, LEASE.NO_WEBSOCKETS),
+        lease: fc.constantFrom(LEASE.OK, LEASE.OK, LEASE.OK, LEASE.PENDING, LEASE.MEMORY, LEASE.NO_WEBSOCKETS),
         version: fc.constantFrom(VERSION.HTTP1, VERSION.HTTP2),
         dialling: fc.boolean(),
         sends: fc.integer({ min: 0, max: 9 }).map((n) => n > 0),

@@ -8,7 +8,7 @@ import { SERVICE_PROTOCOL, VERSION } from '../../../src/proxy/connect/protocols.
 import { OVERDUE } from '../../../src/proxy/exchange/deadlines.js';
 import { MAX_ATTEMPTS, STATE } from '../../../src/proxy/exchange/exchange.js';
 import { LEASE } from '../../../src/proxy/exchange/legs.js';
-import { WHY } from '../../../src/proxy/exchange/reasons.js';
+import { REPLY_REASON } from '../../../src/proxy/exchange/reply-reasons.js';
 import { ACTION, ACTIONS, EVENT, EVENT_COUNT, EVENTS, STATES, TABLE } from '../../../src/proxy/exchange/table.js';
 import { type Event, type Knobs, OF_SOCKET, OF_STREAM, type State, World } from './lifecycle-world.js';
 
@@ -27,66 +27,71 @@ const does = (then: State, ...calls: string[]): Outcome => ({ calls, then });
 const sent = (source: string, before: string[] = [], fresh = false, after: string[] = []): Outcome =>
   does('SENT', ...before, `legs.lease(HTTP1${fresh ? ', fresh' : ''})`, `legs.send(${source})`, ...after);
 /** The client has left. */
-const abandoned = does('OWN', 'legs.leave(CANCEL, ok)', 'legs.close(reset)');
+const abandoned = does('LOCAL_REPLY', 'legs.leave(CANCEL, ok)', 'legs.close(reset)');
 /** There was no memory: the proxy answers. */
 const answered = does(
-  'OWN',
+  'LOCAL_REPLY',
   'legs.leave(CANCEL, ok)',
   'answers.send(503, memory, ENHANCE_YOUR_CALM)',
   'legs.afterAnswer(limit)',
 );
 const blamed = (leave: string, answer: string, close: string): Outcome =>
-  does('OWN', `legs.leave(CANCEL, ${leave})`, `answers.send(${answer})`, `legs.afterAnswer(${close})`);
+  does('LOCAL_REPLY', `legs.leave(CANCEL, ${leave})`, `answers.send(${answer})`, `legs.afterAnswer(${close})`);
 const cut = (leave: string, code: string): Outcome =>
-  does('OWN', `legs.leave(CANCEL, ${leave})`, `legs.cut(${code}, error)`);
+  does('LOCAL_REPLY', `legs.leave(CANCEL, ${leave})`, `legs.cut(${code}, error)`);
 
 /** What each pair leads to for a client of HTTP/1, where there is no budget for retries. What is not named can't happen. */
 const EXPECTED: Readonly<Record<State, Partial<Record<Event, Outcome>>>> = {
-  FREE: { REQUEST: sent('FRESH'), LEFT: abandoned, GIVE_UP: answered, FLUSHED: nothing('FREE') },
-  WAITING: {
+  FREE: { REQUEST: sent('FRESH'), CLIENT_GONE: abandoned, REPLY_LOCALLY: answered, FLUSHED: nothing('FREE') },
+  PENDING: {
     READY: does('SENT', 'legs.leaveLine()', 'legs.send(KEPT)'),
-    UNDIALLED: sent('KEPT', ['legs.takeBack()']),
-    MISUNDERSTOOD: sent('KEPT', ['legs.takeBack()'], true),
-    LEFT: abandoned,
-    GIVE_UP: answered,
+    CONNECT_FAILED: sent('KEPT', ['legs.takeBack()']),
+    WRONG_VERSION: sent('KEPT', ['legs.takeBack()'], true),
+    CLIENT_GONE: abandoned,
+    REPLY_LOCALLY: answered,
   },
   SENT: {
-    UNDIALLED: sent('QUEUED', ['legs.takeBack()']),
-    MISUNDERSTOOD: sent('KEPT', ['legs.takeBack()'], true, ['connections.close(protocol)', 'legs.closeIdle()']),
+    CONNECT_FAILED: sent('QUEUED', ['legs.takeBack()']),
+    WRONG_VERSION: sent('KEPT', ['legs.takeBack()'], true, ['connections.close(protocol)', 'legs.closeIdle()']),
     REFUSED: blamed('error', '502, stream-refused, REFUSED_STREAM', 'error'),
-    LOST: blamed('reset', '502, upstream-reset, INTERNAL_ERROR', 'error'),
+    CONNECTION_LOST: blamed('reset', '502, upstream-reset, INTERNAL_ERROR', 'error'),
     FAILED: blamed('protocol', '502, upstream-protocol, PROTOCOL_ERROR', 'protocol'),
     RESPONDED: nothing('SENT'),
-    LEFT: abandoned,
-    GIVE_UP: answered,
+    CLIENT_GONE: abandoned,
+    REPLY_LOCALLY: answered,
   },
-  ANSWERING: {
+  RESPONDING: {
     REFUSED: cut('error', 'REFUSED_STREAM'),
-    LOST: cut('reset', 'INTERNAL_ERROR'),
+    CONNECTION_LOST: cut('reset', 'INTERNAL_ERROR'),
     FAILED: cut('protocol', 'PROTOCOL_ERROR'),
-    AGREED: does('TUNNEL', 'tunnels.open()'),
+    UPGRADED: does('TUNNEL', 'tunnels.open()'),
     ENDED: nothing('FLUSHING'),
-    FLUSHED: nothing('ANSWERING'),
-    LEFT: abandoned,
-    GIVE_UP: cut('limit', 'ENHANCE_YOUR_CALM'),
+    FLUSHED: nothing('RESPONDING'),
+    CLIENT_GONE: abandoned,
+    REPLY_LOCALLY: cut('limit', 'ENHANCE_YOUR_CALM'),
   },
   FLUSHING: {
     REFUSED: nothing('FLUSHING'),
-    LOST: nothing('FLUSHING'),
+    CONNECTION_LOST: nothing('FLUSHING'),
     FAILED: nothing('FLUSHING'),
     FLUSHED: does('FREE', 'legs.leave(NO_ERROR, ok)', 'legs.next()'),
-    LEFT: abandoned,
-    GIVE_UP: cut('limit', 'ENHANCE_YOUR_CALM'),
+    CLIENT_GONE: abandoned,
+    REPLY_LOCALLY: cut('limit', 'ENHANCE_YOUR_CALM'),
   },
   TUNNEL: {
-    REFUSED: does('OWN', 'tunnels.broken(REFUSED_STREAM, error)'),
-    LOST: does('OWN', 'tunnels.broken(INTERNAL_ERROR, reset)'),
-    FAILED: does('OWN', 'tunnels.broken(PROTOCOL_ERROR, protocol)'),
+    REFUSED: does('LOCAL_REPLY', 'tunnels.broken(REFUSED_STREAM, error)'),
+    CONNECTION_LOST: does('LOCAL_REPLY', 'tunnels.broken(INTERNAL_ERROR, reset)'),
+    FAILED: does('LOCAL_REPLY', 'tunnels.broken(PROTOCOL_ERROR, protocol)'),
     FLUSHED: does('TUNNEL', 'tunnels.flushed()'),
-    LEFT: does('OWN', 'tunnels.left(reset)'),
-    GIVE_UP: does('OWN', 'tunnels.broken(ENHANCE_YOUR_CALM, limit)'),
+    CLIENT_GONE: does('LOCAL_REPLY', 'tunnels.left(reset)'),
+    REPLY_LOCALLY: does('LOCAL_REPLY', 'tunnels.broken(ENHANCE_YOUR_CALM, limit)'),
   },
-  OWN: { FLUSHED: does('FREE', 'legs.next()'), LEFT: abandoned, GIVE_UP: nothing('OWN'), ENDED: nothing('OWN') },
+  LOCAL_REPLY: {
+    FLUSHED: does('FREE', 'legs.next()'),
+    CLIENT_GONE: abandoned,
+    REPLY_LOCALLY: nothing('LOCAL_REPLY'),
+    ENDED: nothing('LOCAL_REPLY'),
+  },
 };
 
 /** An exchange of a client of HTTP/1 that was brought to `state`. */
@@ -156,7 +161,7 @@ describe('a request that is sent again', () => {
   it('goes out on a new connection when its own was lost', () => {
     for (const untouched of [false, true]) {
       const world = at('SENT', { retries: true, untouched });
-      world.report('LOST');
+      world.report('CONNECTION_LOST');
       assert.deepEqual(world.calls, [
         'legs.takeBack()',
         'legs.lease(HTTP1, fresh)',
@@ -171,7 +176,7 @@ describe('a request that is sent again', () => {
     const world = at('SENT', { misunderstanding: true, version: VERSION.HTTP1 });
     const before = world.exchanges.endpoint[world.x];
     world.knobs.version = VERSION.HTTP2;
-    world.report('LOST');
+    world.report('CONNECTION_LOST');
     assert.equal(world.exchanges.endpoint[world.x], before);
     assert.equal(world.state, 'SENT');
     assert.ok(world.calls.includes('legs.lease(HTTP2, fresh)'));
@@ -181,7 +186,7 @@ describe('a request that is sent again', () => {
   it('does not if its service says what its endpoints speak: the endpoint is to blame', () => {
     const world = at('SENT');
     world.declared.fill(SERVICE_PROTOCOL.HTTP1);
-    world.report('MISUNDERSTOOD');
+    world.report('WRONG_VERSION');
     assert.deepEqual(world.calls, [
       'legs.leave(CANCEL, protocol)',
       'answers.send(502, upstream-protocol, INTERNAL_ERROR)',
@@ -193,24 +198,24 @@ describe('a request that is sent again', () => {
   it('does not go to and fro for ever where an endpoint understands neither version', () => {
     for (const [state, calls] of [
       ['SENT', ['legs.leave(CANCEL, protocol)', 'answers.send(502, upstream-protocol, INTERNAL_ERROR)']],
-      ['WAITING', ['legs.leave(CANCEL, ok)', 'answers.send(502, upstream-protocol, INTERNAL_ERROR)']],
+      ['PENDING', ['legs.leave(CANCEL, ok)', 'answers.send(502, upstream-protocol, INTERNAL_ERROR)']],
     ] as const) {
       const world = at(state);
       world.exchanges.attempts[world.x] = MAX_ATTEMPTS;
-      world.report('MISUNDERSTOOD');
+      world.report('WRONG_VERSION');
       assert.deepEqual(world.calls.slice(0, 2), calls);
-      assert.equal(world.state, 'OWN');
+      assert.equal(world.state, 'LOCAL_REPLY');
       world.check();
     }
   });
 
   it('is answered after as many attempts as there may be', () => {
     const world = at('SENT');
-    world.report('UNDIALLED');
-    world.report('UNDIALLED');
+    world.report('CONNECT_FAILED');
+    world.report('CONNECT_FAILED');
     assert.equal(world.state, 'SENT');
     world.calls.splice(0);
-    world.report('UNDIALLED');
+    world.report('CONNECT_FAILED');
     assert.deepEqual(world.calls, [
       'legs.takeBack()',
       'legs.leave(CANCEL, ok)',
@@ -222,21 +227,21 @@ describe('a request that is sent again', () => {
 
   it('is answered with what became of it where nobody else can have what is left of it', () => {
     const world = at('SENT', { fits: false });
-    world.report('UNDIALLED');
+    world.report('CONNECT_FAILED');
     assert.equal(world.calls.at(-2), 'answers.send(502, connect-failed, INTERNAL_ERROR)');
-    assert.equal(world.state, 'OWN');
+    assert.equal(world.state, 'LOCAL_REPLY');
     world.check();
     const lost = at('SENT', { fits: false, retries: true, untouched: true });
-    lost.report('LOST');
+    lost.report('CONNECTION_LOST');
     assert.ok(lost.calls.includes('answers.send(502, upstream-reset, INTERNAL_ERROR)'));
     lost.check();
   });
 
   it('is answered if there is no connection to be had', () => {
     const world = at('SENT', { lease: LEASE.MEMORY });
-    world.report('UNDIALLED');
+    world.report('CONNECT_FAILED');
     assert.equal(world.calls.at(-2), 'answers.send(503, memory, NO_ERROR)');
-    assert.equal(world.state, 'OWN');
+    assert.equal(world.state, 'LOCAL_REPLY');
     world.check();
   });
 });
@@ -245,9 +250,9 @@ describe('the end of an exchange', () => {
   it('gives the place on a connection away when the client has been told', () => {
     for (const [state, event] of [
       ['SENT', 'FAILED'],
-      ['ANSWERING', 'FAILED'],
-      ['SENT', 'LEFT'],
-      ['SENT', 'GIVE_UP'],
+      ['RESPONDING', 'FAILED'],
+      ['SENT', 'CLIENT_GONE'],
+      ['SENT', 'REPLY_LOCALLY'],
     ] as const) {
       const world = new World(OF_STREAM);
       world.knobs.version = VERSION.HTTP2;
@@ -259,7 +264,7 @@ describe('the end of an exchange', () => {
   });
 
   it('comes at once when the client has all of the response', () => {
-    const world = at('ANSWERING', { clientEnded: true });
+    const world = at('RESPONDING', { clientEnded: true });
     world.report('ENDED');
     assert.deepEqual(world.calls, ['legs.leave(NO_ERROR, ok)', 'legs.next()']);
     assert.equal(world.state, 'FREE');
@@ -267,10 +272,10 @@ describe('the end of an exchange', () => {
   });
 
   it('gives up the trailers of a request that waited', () => {
-    for (const event of ['LEFT', 'GIVE_UP'] as const) {
-      const world = at('WAITING');
+    for (const event of ['CLIENT_GONE', 'REPLY_LOCALLY'] as const) {
+      const world = at('PENDING');
       const none = { count: 0, bound: 0, template: null, memory: { epoch: 0 } } as unknown as FieldList;
-      assert.equal(world.kept.keepTrailers(world.x, none), true);
+      assert.equal(world.replay.keepTrailers(world.x, none), true);
       world.report(event);
       world.check();
     }
@@ -279,7 +284,7 @@ describe('the end of an exchange', () => {
   it('is counted under its own reason, not under what another had', () => {
     const world = at('SENT');
     world.report('FAILED');
-    world.reach('ANSWERING');
+    world.reach('RESPONDING');
     world.control.truncated(world.x);
     assert.equal(world.calls[0], 'legs.leave(CANCEL, ok)');
   });
@@ -296,8 +301,8 @@ describe('the end of an exchange', () => {
   });
 
   it('of a tunnel whose endpoint has nothing to say is that of its client', () => {
-    const world = at('ANSWERING');
-    world.control.agreed(world.x, true);
+    const world = at('RESPONDING');
+    world.control.upgraded(world.x, true);
     assert.deepEqual(world.calls, ['tunnels.open()', 'tunnels.fromEndpoint(0, true)']);
   });
 });
@@ -305,7 +310,7 @@ describe('the end of an exchange', () => {
 describe('an exchange that takes too long', () => {
   const overdue = (state: State, what: number, knobs: Partial<Knobs> = {}): World => {
     const world = at(state, { overdue: what, ...knobs });
-    assert.equal(world.control.overdue(world.x), what !== OVERDUE.NO);
+    assert.equal(world.control.expireIfDue(world.x), what !== OVERDUE.NO);
     world.check();
     return world;
   };
@@ -315,7 +320,7 @@ describe('an exchange that takes too long', () => {
   });
 
   it('is answered, and its endpoint blamed for what the endpoint did not do', () => {
-    assert.deepEqual(overdue('WAITING', OVERDUE.LINE).calls, [
+    assert.deepEqual(overdue('PENDING', OVERDUE.PENDING).calls, [
       'legs.leave(CANCEL, ok)',
       'answers.send(503, pool-exhausted, NO_ERROR)',
       'legs.afterAnswer(ok)',
@@ -339,11 +344,11 @@ describe('an exchange that takes too long', () => {
 
   it('is cut off where a response has begun', () => {
     for (const endpointHolds of [false, true])
-      assert.deepEqual(overdue('ANSWERING', OVERDUE.BODY, { endpointHolds }).calls, [
+      assert.deepEqual(overdue('RESPONDING', OVERDUE.BODY, { endpointHolds }).calls, [
         'legs.leave(CANCEL, timeout)',
         'legs.cut(CANCEL, timeout)',
       ]);
-    assert.deepEqual(overdue('OWN', OVERDUE.BODY).calls, ['legs.leave(CANCEL, ok)', 'legs.close(timeout)']);
+    assert.deepEqual(overdue('LOCAL_REPLY', OVERDUE.BODY).calls, ['legs.leave(CANCEL, ok)', 'legs.close(timeout)']);
   });
 
   it('is a tunnel that nobody makes use of', () => {
@@ -353,20 +358,20 @@ describe('an exchange that takes too long', () => {
 
 describe('what went wrong', () => {
   it('is 504 where time ran out', () => {
-    for (const why of [WHY.RESPONSE_TIMEOUT, WHY.BODY_TIMEOUT]) {
+    for (const why of [REPLY_REASON.RESPONSE_TIMEOUT, REPLY_REASON.BODY_TIMEOUT]) {
       const world = at('SENT');
       world.control.failed(world.x, why, H2_ERROR.CANCEL, HEALTH_SIGNAL.NONE);
       assert.match(world.calls[1], /^answers\.send\(504, /);
     }
     const world = at('SENT', { lease: LEASE.MEMORY });
     world.exchanges.attempts[world.x] = MAX_ATTEMPTS;
-    world.control.undialled(world.x, WHY.CONNECT_TIMEOUT);
+    world.control.connectFailed(world.x, REPLY_REASON.CONNECT_TIMEOUT);
     assert.equal(world.calls[2], 'answers.send(504, connect-timeout, INTERNAL_ERROR)');
   });
 
   it('ends the connection of a client that sends more than there is memory for', () => {
     const world = at('SENT');
-    world.control.overrun(world.x);
+    world.control.overflowed(world.x);
     assert.equal(world.calls.at(-1), 'legs.close(limit)');
     world.check();
   });

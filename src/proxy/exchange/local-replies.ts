@@ -13,7 +13,7 @@ import type { ResponseWriter } from '../http1/response-writer.js';
 import { type Http1Sockets, REQUEST } from '../http1/sockets.js';
 import type { ExchangeSlot } from '../slots.js';
 import type { Exchanges } from './exchange.js';
-import { WHY } from './reasons.js';
+import { REPLY_REASON } from './reply-reasons.js';
 
 /** gRPC status codes (grpc.github.io/grpc/core/md_doc_statuscodes.html). */
 const GRPC = {
@@ -31,7 +31,7 @@ const BAD_GATEWAY = 502;
 const STATUSES = [200, 400, 403, 408, 414, 417, 421, 431, 501, 502, 503, 504, 505];
 
 /** How a client would interpret RST_STREAM with `code` (gRPC over HTTP/2, section "Errors"). */
-function ofReset(code: number): number {
+function grpcStatusOfReset(code: number): number {
   switch (code) {
     case H2_ERROR.REFUSED_STREAM:
       return GRPC.UNAVAILABLE;
@@ -48,18 +48,19 @@ function ofReset(code: number): number {
 
 /** The gRPC status for a reason, where it is not just UNAVAILABLE. `reset`: the endpoint reset its stream with `code`. */
 function grpcStatus(status: number, why: number, code: number, reset: boolean): number {
-  if (reset) return ofReset(code);
+  if (reset) return grpcStatusOfReset(code);
   // Nothing was processed, and no deadline of the caller has passed.
-  if (why === WHY.CONNECT_TIMEOUT) return GRPC.UNAVAILABLE;
+  if (why === REPLY_REASON.CONNECT_TIMEOUT) return GRPC.UNAVAILABLE;
   if (status === 403) return GRPC.PERMISSION_DENIED;
   if (status === 504) return GRPC.DEADLINE_EXCEEDED;
-  if (status === 421 || why === WHY.NOT_IMPLEMENTED) return GRPC.UNIMPLEMENTED;
-  if (why === WHY.HEADER_TOO_LARGE || why === WHY.MEMORY || why === WHY.POOL_EXHAUSTED) return GRPC.RESOURCE_EXHAUSTED;
-  if (why === WHY.UPSTREAM_PROTOCOL || status < 500) return GRPC.INTERNAL;
+  if (status === 421 || why === REPLY_REASON.NOT_IMPLEMENTED) return GRPC.UNIMPLEMENTED;
+  if (why === REPLY_REASON.HEADER_TOO_LARGE || why === REPLY_REASON.MEMORY || why === REPLY_REASON.POOL_EXHAUSTED)
+    return GRPC.RESOURCE_EXHAUSTED;
+  if (why === REPLY_REASON.UPSTREAM_PROTOCOL || status < 500) return GRPC.INTERNAL;
   return GRPC.UNAVAILABLE;
 }
 
-export class Answers {
+export class LocalReplies {
   /** Texts of the reasons, each with a newline, in the slab. */
   private readonly textAt: number[];
   private readonly textLength: number[];
@@ -104,12 +105,12 @@ export class Answers {
     if (this.exchanges.isStream(x)) sent = this.stream(x, status, why, code, reset);
     else {
       const client = this.exchanges.clientSocket(x);
-      const stays = this.stays(x, client, status, why);
+      const stays = this.keepsAlive(x, client, status, why);
       if (!stays) this.http1.keep[client] = 0;
       const headOnly = this.exchanges.method[x] === METHOD.HEAD && this.http1.request[client] !== REQUEST.HEAD;
       if (!this.writer.own(client, status, why, detail, headOnly, !stays)) {
         this.http1.keep[client] = 0;
-        reason = WHY.MEMORY;
+        reason = REPLY_REASON.MEMORY;
         sent = 503;
       }
     }
@@ -121,18 +122,18 @@ export class Answers {
     const { exchanges } = this;
     const { values, services, refusals } = this.context;
     const service = exchanges.service[x];
-    if (reason !== WHY.MAX_FORWARDS)
+    if (reason !== REPLY_REASON.MAX_FORWARDS)
       refusals.note(reason, exchanges.client(x, this.core), service, exchanges.endpoint[x]);
     values[W.RESPONSE + reason]++;
     if (service >= 0) values[services.base[service] + S.RESPONSE + reason]++;
   }
 
   /** Whether the client's connection survives the answer: its request was complete and valid, and the failure is upstream. */
-  private stays(x: ExchangeSlot, client: number, status: number, why: number): boolean {
+  private keepsAlive(x: ExchangeSlot, client: number, status: number, why: number): boolean {
     const { http1, exchanges, context } = this;
     if (http1.keep[client] === 0 || http1.request[client] !== REQUEST.COMPLETE || http1.beginning === client)
       return false;
-    if (status < BAD_GATEWAY || why === WHY.MEMORY || exchanges.asksForTunnel(x) || context.leaves(client))
+    if (status < BAD_GATEWAY || why === REPLY_REASON.MEMORY || exchanges.asksForTunnel(x) || context.leaves(client))
       return false;
     return (context.sockets.flags[client] & SOCKET.EOF) === 0;
   }
@@ -141,14 +142,14 @@ export class Answers {
    * Ends a gRPC call whose response has begun: a client would read RST_STREAM as INTERNAL, whatever the reason. False if there is no
    * memory. `code` and `reset`: see `grpcStatus`.
    */
-  endCall(x: ExchangeSlot, status: number, why: number, code: number, reset: boolean): boolean {
+  endGrpcCall(x: ExchangeSlot, status: number, why: number, code: number, reset: boolean): boolean {
     const { spare: list } = this.core;
     list.clear();
     const grpcCode = grpcStatus(status, why, code, reset);
     this.addGrpc(grpcCode, why);
     list.finish();
     if (!this.machine.sender.trailers(this.exchanges.clientStream(x), list)) return false;
-    this.told(x, grpcCode);
+    this.recordGrpcStatus(x, grpcCode);
     this.count(x, why);
     return true;
   }
@@ -162,11 +163,11 @@ export class Answers {
   }
 
   /** Records the status that the client of a call gets. */
-  private told(x: ExchangeSlot, grpcCode: number): void {
+  private recordGrpcStatus(x: ExchangeSlot, grpcCode: number): void {
     const { exchanges, context } = this;
     exchanges.grpcStatus[x] = grpcCode;
     // A request that could not be parsed was not counted as a call either.
-    if (exchanges.pending[x] === 1)
+    if (exchanges.inFlight[x] === 1)
       context.values[context.services.base[exchanges.service[x]] + S.GRPC_STATUS + grpcCode]++;
   }
 
@@ -183,7 +184,7 @@ export class Answers {
       const grpcCode = grpcStatus(status, why, code, reset);
       list.addConstant(this.grpcType);
       this.addGrpc(grpcCode, why);
-      this.told(x, grpcCode);
+      this.recordGrpcStatus(x, grpcCode);
     } else if (status === OK) list.addConstant(this.empty);
     else {
       list.addConstant(this.plain);

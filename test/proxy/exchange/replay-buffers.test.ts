@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { FieldList } from '../../../src/hpack/field-list.js';
 import { HeaderMemory } from '../../../src/hpack/memory/header-memory.js';
-import { AREAS_BYTES, Areas } from '../../../src/http/areas.js';
 import { METHOD } from '../../../src/http/methods.js';
+import { SCRATCH_BUFFERS_BYTES, ScratchBuffers } from '../../../src/http/scratch-buffers.js';
 import type { Core } from '../../../src/http2/shared-state.js';
 import { BLOCK_BYTES, Blocks } from '../../../src/http2/small-buffers.js';
 import { BUFFER_CAPACITY, Slab } from '../../../src/io/slab.js';
@@ -11,7 +11,7 @@ import { LIMITS } from '../../../src/metrics/layout.js';
 import { VERSION } from '../../../src/proxy/connect/protocols.js';
 import type { Context } from '../../../src/proxy/context.js';
 import { Exchanges, STATE, UPGRADE } from '../../../src/proxy/exchange/exchange.js';
-import { FORM, KeptRequests } from '../../../src/proxy/exchange/kept.js';
+import { FORM, ReplayBuffers } from '../../../src/proxy/exchange/replay-buffers.js';
 import type { ExchangeSlot } from '../../../src/proxy/slots.js';
 import { fakeMemory } from '../../io/slab-support.js';
 
@@ -38,7 +38,7 @@ class World {
   readonly blocks: Blocks;
   readonly list: FieldList;
   readonly exchanges = new Exchanges(4, 4);
-  readonly kept: KeptRequests;
+  readonly replay: ReplayBuffers;
   readonly http2 = { maxReplayBytes: 1 << 20 };
   readonly services = { replayBytes: new Int32Array(4).fill(REPLAY_BYTES) };
   readonly free: number;
@@ -46,7 +46,7 @@ class World {
   private readonly text: number;
 
   constructor(buffers = 32) {
-    const fixed = HEADER_MEMORY + TEXT + AREAS_BYTES;
+    const fixed = HEADER_MEMORY + TEXT + SCRATCH_BUFFERS_BYTES;
     const slab = new Slab(fakeMemory(buffers, fixed), fixed);
     this.slab = slab;
     this.memory = new HeaderMemory(slab.bytes, slab.fixed(HEADER_MEMORY), HEADER_MEMORY);
@@ -59,9 +59,9 @@ class World {
       services: this.services,
       limited: (limit: number) => this.limits.push(LIMITS[limit]),
     } as unknown as Context;
-    const areas = new Areas(slab.fixed(AREAS_BYTES));
-    const core = { slab, blocks: this.blocks, memory: this.memory, areas } as unknown as Core;
-    this.kept = new KeptRequests(context, core, this.exchanges);
+    const scratch = new ScratchBuffers(slab.fixed(SCRATCH_BUFFERS_BYTES));
+    const core = { slab, blocks: this.blocks, memory: this.memory, scratch } as unknown as Core;
+    this.replay = new ReplayBuffers(context, core, this.exchanges);
     for (const x of [X, OTHER, STREAM]) {
       this.exchanges.begin(x, SERVICE, METHOD.POST, false);
       this.exchanges.state[x] = STATE.SENT;
@@ -75,7 +75,7 @@ class World {
     const buffer = slab.take();
     const at = slab.dataStart(buffer);
     slab.bytes.set(Buffer.from(HEAD, 'latin1'), at);
-    this.kept.keepWritten(x, buffer, at, HEAD.length, whole);
+    this.replay.keepWritten(x, buffer, at, HEAD.length, whole);
     slab.release(buffer);
   }
 
@@ -109,7 +109,7 @@ class World {
   data(length: number, end = false, x = X): boolean {
     const { slab } = this;
     const buffer = slab.take();
-    const isKept = this.kept.keepData(x, slab.dataStart(buffer), length, end);
+    const isKept = this.replay.keepData(x, slab.dataStart(buffer), length, end);
     slab.release(buffer);
     return isKept;
   }
@@ -119,29 +119,29 @@ class World {
     this.blocks.trim();
     assert.equal(this.blocks.used, 0);
     assert.equal(this.slab.free, this.free);
-    assert.equal(this.kept.body.total, 0);
+    assert.equal(this.replay.body.total, 0);
   }
 }
 
 describe('a request that is kept', () => {
   it('as it was written for HTTP/1 holds its buffer until it is forgotten', () => {
     const world = new World();
-    const { kept, slab } = world;
+    const { replay, slab } = world;
     world.written(X, true);
-    assert.equal(kept.form[X], FORM.HTTP1);
-    assert.equal(kept.keeps(X), true);
-    assert.equal(kept.keeps(OTHER), false);
-    assert.equal(kept.whole[X], 1);
+    assert.equal(replay.form[X], FORM.HTTP1);
+    assert.equal(replay.has(X), true);
+    assert.equal(replay.has(OTHER), false);
+    assert.equal(replay.whole[X], 1);
     assert.equal(slab.free, world.free - 1);
-    const head = slab.bytes.subarray(kept.at[X], kept.at[X] + kept.length[X]);
+    const head = slab.bytes.subarray(replay.at[X], replay.at[X] + replay.length[X]);
     assert.equal(Buffer.from(head).toString('latin1'), HEAD);
     // Whoever sends it has a hold of its own.
-    const buffer = kept.retainHead(X);
-    kept.forget(X);
-    assert.equal(kept.keeps(X), false);
+    const buffer = replay.retainHead(X);
+    replay.release(X);
+    assert.equal(replay.has(X), false);
     assert.equal(slab.free, world.free - 1);
     slab.release(buffer);
-    kept.forget(X);
+    replay.release(X);
     world.checkEmpty();
   });
 
@@ -149,15 +149,15 @@ describe('a request that is kept', () => {
     const long: Fields = [...FIELDS, ['x-longer', 'z'.repeat(2 * BLOCK_BYTES)]];
     for (const fields of [FIELDS, long]) {
       const world = new World();
-      const { kept } = world;
-      assert.equal(kept.keepFields(X, world.fill(fields), true), true);
-      assert.equal(kept.form[X], FORM.FIELDS);
-      assert.equal(kept.whole[X], 1);
+      const { replay } = world;
+      assert.equal(replay.keepFields(X, world.fill(fields), true), true);
+      assert.equal(replay.form[X], FORM.FIELDS);
+      assert.equal(replay.whole[X], 1);
       assert.equal(world.blocks.used, fields === FIELDS ? 1 : 0);
       world.fill([['other', 'list']]);
-      kept.restore(X, world.list);
+      replay.restore(X, world.list);
       assert.deepEqual(world.said(), fields);
-      kept.forget(X);
+      replay.release(X);
       world.checkEmpty();
     }
   });
@@ -165,18 +165,18 @@ describe('a request that is kept', () => {
   it('is kept in pieces where it is larger than a buffer', () => {
     const fields: Fields = [['x', 'y'.repeat(BUFFER_CAPACITY + 1000)], ...FIELDS];
     const world = new World(100);
-    const { kept } = world;
-    assert.equal(kept.keepFields(X, world.fill(fields), true), true);
-    assert.equal(kept.isLarge(X), true);
+    const { replay } = world;
+    assert.equal(replay.keepFields(X, world.fill(fields), true), true);
+    assert.equal(replay.isLarge(X), true);
     world.fill([['other', 'list']]);
-    kept.restore(X, world.list);
+    replay.restore(X, world.list);
     assert.deepEqual(world.said(), fields);
-    kept.settle(X);
-    assert.equal(kept.keeps(X), true);
+    replay.settle(X);
+    assert.equal(replay.has(X), true);
     // What has been sent is given up if too much is kept.
     world.http2.maxReplayBytes = 1000;
-    kept.settle(X);
-    assert.equal(kept.keeps(X), false);
+    replay.settle(X);
+    assert.equal(replay.has(X), false);
     assert.deepEqual(world.limits, ['h2-replay']);
     world.checkEmpty();
   });
@@ -185,26 +185,26 @@ describe('a request that is kept', () => {
     const world = new World(10);
     world.http2.maxReplayBytes = 1000;
     const fields: Fields = [['x', 'y'.repeat(3 * BUFFER_CAPACITY)]];
-    assert.equal(world.kept.keepFields(X, world.fill(fields), true), false);
-    assert.equal(world.kept.keeps(X), false);
+    assert.equal(world.replay.keepFields(X, world.fill(fields), true), false);
+    assert.equal(world.replay.has(X), false);
     world.checkEmpty();
   });
 
   it('is none if there is no memory', () => {
     const world = new World();
     while (world.slab.take() >= 0);
-    assert.equal(world.kept.keepFields(X, world.fill(FIELDS), true), false);
-    assert.equal(world.kept.keepTrailers(X, world.fill(FIELDS)), false);
-    assert.equal(world.kept.keeps(X), false);
-    assert.equal(world.kept.hasTrailers(X), false);
+    assert.equal(world.replay.keepFields(X, world.fill(FIELDS), true), false);
+    assert.equal(world.replay.keepTrailers(X, world.fill(FIELDS)), false);
+    assert.equal(world.replay.has(X), false);
+    assert.equal(world.replay.hasTrailers(X), false);
   });
 
   it('is kept once, however often it is written anew', () => {
     const world = new World();
-    assert.equal(world.kept.keepFields(X, world.fill(FIELDS), true), true);
+    assert.equal(world.replay.keepFields(X, world.fill(FIELDS), true), true);
     world.written();
     world.written();
-    world.kept.forget(X);
+    world.replay.release(X);
     world.checkEmpty();
   });
 });
@@ -215,20 +215,20 @@ describe('what is kept where nothing is said', () => {
     const world = new World(buffers);
     world.services.replayBytes.fill(-1);
     world.exchanges.version[X] = version;
-    assert.equal(world.kept.keepFields(X, world.fill(FIELDS), false), true);
+    assert.equal(world.replay.keepFields(X, world.fill(FIELDS), false), true);
     return world;
   };
   /** Octets that are kept before the copy is given up. */
   const most = (world: World, x = X): number => {
-    let kept = 0;
-    while (world.data(PIECE, false, x)) kept += PIECE;
-    return kept;
+    let replay = 0;
+    while (world.data(PIECE, false, x)) replay += PIECE;
+    return replay;
   };
 
   it('is 64 KiB of a body for an endpoint that speaks HTTP/1', () => {
     const world = auto(VERSION.HTTP1);
-    assert.equal(world.kept.roomFor(X, 65_536), true);
-    assert.equal(world.kept.roomFor(X, 65_537), false);
+    assert.equal(world.replay.roomFor(X, 65_536), true);
+    assert.equal(world.replay.roomFor(X, 65_537), false);
     assert.equal(most(world), 4 * PIECE);
     world.checkEmpty();
   });
@@ -244,12 +244,12 @@ describe('what is kept where nothing is said', () => {
     world.http2.maxReplayBytes = 100_000;
     assert.equal(world.data(PIECE), true);
     for (let i = 0; i < 10; i++) assert.equal(world.data(PIECE), true);
-    assert.equal(world.kept.hasRoom(X), true);
+    assert.equal(world.replay.hasRoom(X), true);
     assert.deepEqual(world.limits, []);
     // Half of them.
     const taken: number[] = [];
     while (world.slab.free * 2 >= world.slab.buffers) taken.push(world.slab.take());
-    assert.equal(world.kept.hasRoom(X), false);
+    assert.equal(world.replay.hasRoom(X), false);
     assert.equal(world.data(PIECE), false);
     assert.deepEqual(world.limits, ['h2-replay']);
     for (const buffer of taken) world.slab.release(buffer);
@@ -269,18 +269,18 @@ describe('what is kept where nothing is said', () => {
 describe('the body of a request that is kept', () => {
   it('is what came, in its order, whole when its end has come', () => {
     const world = new World();
-    const { kept, slab } = world;
+    const { replay, slab } = world;
     world.written();
     assert.equal(world.data(10), true);
-    assert.equal(kept.whole[X], 0);
+    assert.equal(replay.whole[X], 0);
     assert.equal(world.data(3000), true);
     assert.equal(world.data(0, true), true);
-    assert.equal(kept.whole[X], 1);
-    assert.equal(kept.body.bytes[X], 3010);
+    assert.equal(replay.whole[X], 1);
+    assert.equal(replay.body.bytes[X], 3010);
     // The large piece stays where it was received, beside the head's buffer and the one of the blocks.
     assert.equal(slab.free, world.free - 3);
-    kept.forget(X);
-    assert.equal(kept.body.bytes[X], 0);
+    replay.release(X);
+    assert.equal(replay.body.bytes[X], 0);
     world.checkEmpty();
   });
 
@@ -292,14 +292,14 @@ describe('the body of a request that is kept', () => {
 
   it('is kept up to what its service says; with one octet more nothing is', () => {
     const world = new World();
-    const { kept } = world;
-    assert.equal(kept.roomFor(X, REPLAY_BYTES), true);
-    assert.equal(kept.roomFor(X, REPLAY_BYTES + 1), false);
-    assert.equal(kept.roomFor(X, -1), true);
+    const { replay } = world;
+    assert.equal(replay.roomFor(X, REPLAY_BYTES), true);
+    assert.equal(replay.roomFor(X, REPLAY_BYTES + 1), false);
+    assert.equal(replay.roomFor(X, -1), true);
     world.written();
     assert.equal(world.data(REPLAY_BYTES), true);
     assert.equal(world.data(1), false);
-    assert.equal(kept.keeps(X), false);
+    assert.equal(replay.has(X), false);
     assert.deepEqual(world.limits, []);
     world.checkEmpty();
   });
@@ -307,7 +307,7 @@ describe('the body of a request that is kept', () => {
   it('is kept beyond that while it waits, for a connection or for a tunnel to be agreed to', () => {
     const waits: readonly ((exchanges: Exchanges) => void)[] = [
       (exchanges) => {
-        exchanges.state[X] = STATE.WAITING;
+        exchanges.state[X] = STATE.PENDING;
       },
       (exchanges) => {
         exchanges.method[X] = METHOD.CONNECT;
@@ -322,9 +322,9 @@ describe('the body of a request that is kept', () => {
       world.http2.maxReplayBytes = 1;
       world.written();
       for (let i = 0; i < 4; i++) assert.equal(world.data(REPLAY_BYTES), true);
-      assert.equal(world.kept.body.bytes[X], 4 * REPLAY_BYTES);
+      assert.equal(world.replay.body.bytes[X], 4 * REPLAY_BYTES);
       assert.deepEqual(world.limits, []);
-      world.kept.forget(X);
+      world.replay.release(X);
       world.checkEmpty();
     }
   });
@@ -338,27 +338,27 @@ describe('the body of a request that is kept', () => {
     assert.equal(world.data(1, false, X), true);
     assert.equal(world.data(1, false, X), false);
     assert.deepEqual(world.limits, ['h2-replay']);
-    assert.equal(world.kept.keeps(X), false);
-    assert.equal(world.kept.keeps(OTHER), true);
+    assert.equal(world.replay.has(X), false);
+    assert.equal(world.replay.has(OTHER), true);
     // What was given back is room for others again.
     assert.equal(world.data(1, false, OTHER), true);
-    world.kept.forget(OTHER);
+    world.replay.release(OTHER);
     world.checkEmpty();
   });
 
   it('that there is no memory for is not kept, nor is the request; one that waits is its owner’s to give up', () => {
     for (const waits of [false, true]) {
       const world = new World();
-      const { slab, kept } = world;
-      if (waits) world.exchanges.state[X] = STATE.WAITING;
+      const { slab, replay } = world;
+      if (waits) world.exchanges.state[X] = STATE.PENDING;
       world.written();
       const buffer = slab.take();
       const rest: number[] = [];
       for (let bid = slab.take(); bid >= 0; bid = slab.take()) rest.push(bid);
-      assert.equal(kept.keepData(X, slab.dataStart(buffer), 10, false), false);
-      assert.equal(kept.keeps(X), waits);
+      assert.equal(replay.keepData(X, slab.dataStart(buffer), 10, false), false);
+      assert.equal(replay.has(X), waits);
       for (const bid of [buffer, ...rest]) slab.release(bid);
-      kept.forget(X);
+      replay.release(X);
       world.checkEmpty();
     }
   });
@@ -367,21 +367,21 @@ describe('the body of a request that is kept', () => {
 describe('trailers of a request that waits', () => {
   it('come back as they were, and go when they are dropped', () => {
     const world = new World();
-    const { kept } = world;
+    const { replay } = world;
     const trailers: Fields = [
       ['x-sum', '12'],
       ['x-more', '34'],
     ];
-    assert.equal(kept.hasTrailers(X), false);
-    assert.equal(kept.keepTrailers(X, world.fill(trailers)), true);
-    assert.equal(kept.hasTrailers(X), true);
-    assert.equal(kept.hasTrailers(OTHER), false);
+    assert.equal(replay.hasTrailers(X), false);
+    assert.equal(replay.keepTrailers(X, world.fill(trailers)), true);
+    assert.equal(replay.hasTrailers(X), true);
+    assert.equal(replay.hasTrailers(OTHER), false);
     world.fill(FIELDS);
-    kept.restoreTrailers(X, world.list);
+    replay.restoreTrailers(X, world.list);
     assert.deepEqual(world.said(), trailers);
-    kept.dropTrailers(X);
-    kept.dropTrailers(X);
-    assert.equal(kept.hasTrailers(X), false);
+    replay.dropTrailers(X);
+    replay.dropTrailers(X);
+    assert.equal(replay.hasTrailers(X), false);
     world.checkEmpty();
   });
 });
@@ -398,32 +398,32 @@ describe('a list of fields that the header memory knows as a whole', () => {
 
   it('is kept by reference for a client of HTTP/2, and written down before it is used', () => {
     const world = new World();
-    assert.ok(world.kept.keepFields(STREAM, learned(world), true));
-    assert.equal(world.kept.form[STREAM], FORM.TEMPLATE);
+    assert.ok(world.replay.keepFields(STREAM, learned(world), true));
+    assert.equal(world.replay.form[STREAM], FORM.TEMPLATE);
     assert.equal(world.slab.free, world.free);
-    assert.ok(world.kept.secure(STREAM));
-    assert.equal(world.kept.form[STREAM], FORM.FIELDS);
+    assert.ok(world.replay.materialize(STREAM));
+    assert.equal(world.replay.form[STREAM], FORM.FIELDS);
     world.fill([[':method', 'GET']]);
-    world.kept.restore(STREAM, world.list);
+    world.replay.restore(STREAM, world.list);
     assert.deepEqual(world.said(), FIELDS);
-    assert.equal(world.kept.whole[STREAM], 1);
-    world.kept.forget(STREAM);
+    assert.equal(world.replay.whole[STREAM], 1);
+    world.replay.release(STREAM);
     world.blocks.trim();
     assert.equal(world.slab.free, world.free);
   });
 
   it('is not kept any more when the memory has forgotten it', () => {
     const world = new World();
-    assert.ok(world.kept.keepFields(STREAM, learned(world), false));
+    assert.ok(world.replay.keepFields(STREAM, learned(world), false));
     world.memory.newEpoch();
-    assert.equal(world.kept.secure(STREAM), false);
-    assert.equal(world.kept.form[STREAM], FORM.NONE);
+    assert.equal(world.replay.materialize(STREAM), false);
+    assert.equal(world.replay.form[STREAM], FORM.NONE);
     assert.equal(world.slab.free, world.free);
   });
 
   it('is written down at once for a client of HTTP/1', () => {
     const world = new World();
-    assert.ok(world.kept.keepFields(X, learned(world), true));
-    assert.equal(world.kept.form[X], FORM.FIELDS);
+    assert.ok(world.replay.keepFields(X, learned(world), true));
+    assert.equal(world.replay.form[X], FORM.FIELDS);
   });
 });

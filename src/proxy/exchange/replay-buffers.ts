@@ -4,8 +4,8 @@
 import type { FieldList } from '../../hpack/field-list.js';
 import { restoreList, saveList, saveTemplate } from '../../hpack/memory/saved-list.js';
 import type { Template } from '../../hpack/memory/template.js';
-import { AREA_BYTES } from '../../http/areas.js';
 import { references } from '../../http/references.js';
+import { SCRATCH_BUFFER_BYTES } from '../../http/scratch-buffers.js';
 import { Chains } from '../../http2/chains.js';
 import { SavedLists } from '../../http2/saved-lists.js';
 import type { Core } from '../../http2/shared-state.js';
@@ -25,21 +25,21 @@ export const FORM = {
   /** A list of fields, as saved by the header memory. */
   FIELDS: 2,
   /**
-   * A list of fields that the header memory knows as a whole, by reference; valid until the memory begins a new epoch. `secure` turns it
-   * into FIELDS before use. Most requests are never sent again, and this is the cheapest way to keep one that was seen before.
+   * A list of fields that the header memory knows as a whole, by reference; valid until the memory begins a new epoch. `materialize` turns
+   * it into FIELDS before use. Most requests are never sent again, and this is the cheapest way to keep one that was seen before.
    */
   TEMPLATE: 3,
 } as const;
 
 /** Default for services: the guaranteed number of body bytes to keep, and the maximum. */
-const SURE_BYTES = 64 * 1024;
-const MOST_BYTES = 1024 * 1024;
+const GUARANTEED_BYTES = 64 * 1024;
+const MAX_BYTES = 1024 * 1024;
 const NONE = -1;
 const LARGE = -2;
 const BUFFER_SHIFT = 14;
 const LIMIT_REPLAY = LIMITS.indexOf('h2-replay');
 
-export class KeptRequests {
+export class ReplayBuffers {
   /** One of FORM. */
   readonly form: Uint8Array;
   /** Position and length of the head. */
@@ -73,7 +73,7 @@ export class KeptRequests {
     this.buffer = new Int32Array(n);
     this.body = new Chains(core.slab, core.blocks, n);
     this.large = new Chains(core.slab, core.blocks, n);
-    this.trailers = new SavedLists(core.slab, core.blocks, core.areas, n);
+    this.trailers = new SavedLists(core.slab, core.blocks, core.scratch, n);
   }
 
   /** Columns by exchange, of which the cells may become 0 where the client's slot is free. */
@@ -84,7 +84,7 @@ export class KeptRequests {
   /** Keeps a head written for HTTP/1 at [at, at + length) of `buffer`, which the caller holds too. `whole`: including the whole body. */
   keepWritten(x: ExchangeSlot, buffer: number, at: number, length: number, whole: boolean): void {
     // If no connection could be leased, the head is written again for the next endpoint.
-    this.forget(x);
+    this.release(x);
     const { slab, bytes } = this.context;
     // Requests that wait long for a response must not hold a buffer each.
     const block = slab.plentiful || length > BLOCK_BYTES ? NONE : this.core.blocks.take();
@@ -115,11 +115,11 @@ export class KeptRequests {
   }
 
   /** Secures what is kept before it is used. False if the request can't be sent again. */
-  secure(x: ExchangeSlot): boolean {
+  materialize(x: ExchangeSlot): boolean {
     if (this.form[x] !== FORM.TEMPLATE) return this.form[x] !== FORM.NONE;
     const template = this.templates[this.exchanges.clientStream(x)];
     if (template !== null && this.at[x] === this.core.memory.epoch && this.save(x, null, template)) return true;
-    this.forget(x);
+    this.release(x);
     return false;
   }
 
@@ -129,18 +129,18 @@ export class KeptRequests {
     const { body } = this;
     // While waiting for a connection or a tunnel, the body has no other place. It is bounded by its stream's window, or by pausing its
     // client.
-    const bounded = this.exchanges.state[x] !== STATE.WAITING && !this.exchanges.asksForTunnel(x);
+    const bounded = this.exchanges.state[x] !== STATE.PENDING && !this.exchanges.asksForTunnel(x);
     if (bounded) {
-      const plenty = this.plenty(x);
-      const full = !plenty && this.outgrown(0);
+      const plenty = this.mayExceed(x);
+      const full = !plenty && this.overBudget(0);
       if (full) this.context.limited(LIMIT_REPLAY);
-      if (full || body.bytes[x] + length > (plenty ? MOST_BYTES : this.sure(x))) {
-        this.forget(x);
+      if (full || body.bytes[x] + length > (plenty ? MAX_BYTES : this.guaranteedBytes(x))) {
+        this.release(x);
         return false;
       }
     }
     if (length > 0 && !body.append(x, at, length)) {
-      if (bounded) this.forget(x);
+      if (bounded) this.release(x);
       return false;
     }
     if (end) this.whole[x] = 1;
@@ -149,29 +149,29 @@ export class KeptRequests {
 
   /** The request has been sent: keeps a large head only if there is room. */
   settle(x: ExchangeSlot): void {
-    if (this.form[x] === FORM.NONE || this.buffer[x] !== LARGE || !this.outgrown(0)) return;
-    if (this.plenty(x) || this.exchanges.asksForTunnel(x)) return;
+    if (this.form[x] === FORM.NONE || this.buffer[x] !== LARGE || !this.overBudget(0)) return;
+    if (this.mayExceed(x) || this.exchanges.asksForTunnel(x)) return;
     this.context.limited(LIMIT_REPLAY);
-    this.forget(x);
+    this.release(x);
   }
 
   /** Whether a body of `length` bytes may be kept for an endpoint that speaks HTTP/1; -1: length unknown. */
   roomFor(x: ExchangeSlot, length: number): boolean {
-    return length <= this.sure(x);
+    return length <= this.guaranteedBytes(x);
   }
 
   /** Whether the body kept so far may stay. */
   hasRoom(x: ExchangeSlot): boolean {
-    return this.body.bytes[x] <= (this.plenty(x) ? MOST_BYTES : this.sure(x));
+    return this.body.bytes[x] <= (this.mayExceed(x) ? MAX_BYTES : this.guaranteedBytes(x));
   }
 
   /** Whether anything is kept. */
-  keeps(x: ExchangeSlot): boolean {
+  has(x: ExchangeSlot): boolean {
     return this.form[x] !== FORM.NONE;
   }
 
   /** The request will not be sent again. */
-  forget(x: ExchangeSlot): void {
+  release(x: ExchangeSlot): void {
     const form = this.form[x];
     if (form === FORM.NONE) return;
     this.form[x] = FORM.NONE;
@@ -195,16 +195,16 @@ export class KeptRequests {
   }
 
   /** Position of the head in one piece, `length` bytes; a large head is valid until the next call. */
-  place(x: ExchangeSlot): number {
+  locate(x: ExchangeSlot): number {
     if (this.buffer[x] !== LARGE) return this.at[x];
-    const { areas } = this.core;
-    this.large.gather(x, areas.kept);
-    return areas.kept;
+    const { scratch } = this.core;
+    this.large.gather(x, scratch.replay);
+    return scratch.replay;
   }
 
   /** Loads the kept fields into `list`. */
   restore(x: ExchangeSlot, list: FieldList): void {
-    const at = this.place(x);
+    const at = this.locate(x);
     restoreList(list, at, at + this.length[x]);
   }
 
@@ -227,16 +227,16 @@ export class KeptRequests {
   }
 
   /** Number of body bytes to keep as long as there is memory for requests at all. */
-  private sure(x: ExchangeSlot): number {
+  private guaranteedBytes(x: ExchangeSlot): number {
     const own = this.context.services.replayBytes[this.exchanges.service[x]];
-    return own < 0 ? SURE_BYTES : own;
+    return own < 0 ? GUARANTEED_BYTES : own;
   }
 
   /**
    * Whether more than that may be kept: half of all buffers are free, and the endpoint speaks HTTP/2, which can refuse a request it was
    * sent. HTTP/1 can't, and what is kept can't be spliced.
    */
-  private plenty(x: ExchangeSlot): boolean {
+  private mayExceed(x: ExchangeSlot): boolean {
     const { exchanges } = this;
     if (this.context.services.replayBytes[exchanges.service[x]] >= 0 || exchanges.version[x] !== VERSION.HTTP2)
       return false;
@@ -260,8 +260,8 @@ export class KeptRequests {
       to = this.write(list, template, at, slab.dataEnd(buffer));
       if (to < 0) {
         slab.release(buffer);
-        const { written } = this.core.areas;
-        to = this.write(list, template, written, written + AREA_BYTES);
+        const { written } = this.core.scratch;
+        to = this.write(list, template, written, written + SCRATCH_BUFFER_BYTES);
         if (to < 0 || !this.keepLarge(x, FORM.FIELDS, written, to)) return false;
         if (template !== null) this.templates[this.exchanges.clientStream(x)] = null;
         return true;
@@ -293,7 +293,7 @@ export class KeptRequests {
     return true;
   }
 
-  private outgrown(more: number): boolean {
+  private overBudget(more: number): boolean {
     return this.body.total + this.heads + more > this.context.limits.http2.maxReplayBytes;
   }
 

@@ -17,15 +17,15 @@ import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import { unreachable } from '../unreachable.js';
 import type { Backpressure } from './backpressure.js';
 import { type Exchanges, LEG, type LegKind, STATE } from './exchange.js';
-import type { KeptRequests } from './kept.js';
 import type { Parts } from './legs.js';
-import type { Reports, RequestWay } from './reports.js';
+import type { ReplayBuffers } from './replay-buffers.js';
+import type { Reports, RequestSink } from './reports.js';
 
 const NONE = -1;
 const LIMIT_PEER_HEADER_BYTES = LIMITS.indexOf('h2-peer-header-bytes');
 
 /** What this needs besides the legs. */
-export interface Ways extends Parts {
+export interface ForwardingParts extends Parts {
   readonly bodies: BodyRelay;
   readonly pieces: PieceWriter;
   readonly responses: ResponseWriter;
@@ -34,18 +34,18 @@ export interface Ways extends Parts {
   readonly backpressure: Backpressure;
 }
 
-export class RequestBytes implements RequestWay {
+export class RequestForwarder implements RequestSink {
   constructor(
     private readonly context: Context,
     private readonly core: Core,
     private readonly exchanges: Exchanges,
-    private readonly kept: KeptRequests,
-    private readonly ways: Ways,
+    private readonly replay: ReplayBuffers,
+    private readonly ways: ForwardingParts,
     private readonly reports: Reports,
   ) {}
 
   piece(x: ExchangeSlot, bid: number, result: number): boolean {
-    const { exchanges, kept } = this;
+    const { exchanges, replay } = this;
     const { http1, bodies } = this.ways;
     const done = result === BODY.DONE;
     const { dataStart, dataEnd, trailerStart, trailerEnd } = http1.bodies;
@@ -57,26 +57,26 @@ export class RequestBytes implements RequestWay {
       if (length > 0 || (done && !trailers)) this.data(x, dataStart, length, done && !trailers);
       return (!trailers || this.listedTrailers(x, trailerStart, trailerEnd)) && exchanges.kind[x] !== LEG.NONE;
     }
-    if (trailers) kept.forget(x);
-    else kept.keepData(x, dataStart, length, done);
+    if (trailers) replay.release(x);
+    else replay.keepData(x, dataStart, length, done);
     const client = exchanges.clientSocket(x);
     if (!bodies.forward(socket, bid, http1.bodies.remaining(client) < 0, done)) {
-      this.reports.control.outOfMemory(x);
+      this.reports.events.outOfMemory(x);
       return false;
     }
-    bodies.pace(client, socket, result, !kept.keeps(x));
+    bodies.pace(client, socket, result, !replay.has(x));
     return true;
   }
 
   data(x: ExchangeSlot, at: number, length: number, end: boolean): void {
-    const { exchanges, kept } = this;
+    const { exchanges, replay } = this;
     if (exchanges.state[x] === STATE.TUNNEL) {
       this.ways.tunnels.fromClient(x, at, length, end);
       return;
     }
-    if (exchanges.told[x] !== 0 && exchanges.isStream(x)) exchanges.received[x] += length;
+    if (exchanges.telemetry[x] !== 0 && exchanges.isStream(x)) exchanges.received[x] += length;
     this.core.clock[0] = this.context.reactor.now;
-    const isKept = kept.keepData(x, at, length, end);
+    const isKept = replay.keepData(x, at, length, end);
     let sent = true;
     const kind = exchanges.kind[x] as LegKind;
     switch (kind) {
@@ -91,9 +91,9 @@ export class RequestBytes implements RequestWay {
         if (sent) this.took(x, moved);
         break;
       }
-      case LEG.LINE:
+      case LEG.PENDING:
         sent = isKept;
-        if (sent && !exchanges.isStream(x)) this.ways.backpressure.holdClient(x, kept.body, x);
+        if (sent && !exchanges.isStream(x)) this.ways.backpressure.holdClient(x, replay.body, x);
         break;
       // The endpoint has released it: the rest is not needed.
       case LEG.NONE:
@@ -101,11 +101,11 @@ export class RequestBytes implements RequestWay {
       default:
         unreachable(kind);
     }
-    if (!sent) this.reports.control.outOfMemory(x);
+    if (!sent) this.reports.events.outOfMemory(x);
   }
 
   trailers(x: ExchangeSlot): void {
-    const { exchanges, kept, core } = this;
+    const { exchanges, replay, core } = this;
     const { list, streams } = core;
     if (exchanges.state[x] === STATE.TUNNEL) {
       this.ways.tunnels.fromClient(x, 0, 0, true);
@@ -117,10 +117,10 @@ export class RequestBytes implements RequestWay {
       case LEG.HTTP1: {
         const socket = exchanges.endpointSocket(x);
         if (this.ways.http1.sending[socket] === SENDING.AGREEING) {
-          kept.keepData(x, 0, 0, true);
+          replay.keepData(x, 0, 0, true);
           break;
         }
-        kept.forget(x);
+        replay.release(x);
         sent = this.ways.requests.trailers(socket, list) === 0;
         break;
       }
@@ -128,7 +128,7 @@ export class RequestBytes implements RequestWay {
         const slot = exchanges.endpointStream(x);
         if (!this.ways.streams.machine.sender.fits(slot, list)) {
           this.context.limited(LIMIT_PEER_HEADER_BYTES);
-          this.reports.control.reject(x, MESSAGE_ERROR.TRAILER_TOO_LARGE);
+          this.reports.events.reject(x, MESSAGE_ERROR.TRAILER_TOO_LARGE);
           return;
         }
         const connection = streams.connection[slot];
@@ -136,12 +136,12 @@ export class RequestBytes implements RequestWay {
           sent = false;
           break;
         }
-        kept.forget(x);
+        replay.release(x);
         sent = this.ways.streams.machine.sender.trailers(slot, list) || (streams.state[slot] & STREAM.OPEN) === 0;
         break;
       }
-      case LEG.LINE:
-        sent = kept.keepTrailers(x, list);
+      case LEG.PENDING:
+        sent = replay.keepTrailers(x, list);
         break;
       // The endpoint has released it: the rest is not needed.
       case LEG.NONE:
@@ -149,7 +149,7 @@ export class RequestBytes implements RequestWay {
       default:
         unreachable(kind);
     }
-    if (!sent) this.reports.control.outOfMemory(x);
+    if (!sent) this.reports.events.outOfMemory(x);
   }
 
   moved(x: ExchangeSlot, count: number): void {
@@ -188,7 +188,7 @@ export class RequestBytes implements RequestWay {
     if (this.ways.http1.sending[socket] !== SENDING.DONE) this.ways.backpressure.startClient(x);
   }
 
-  facing(socket: SocketSlot): SocketSlot | -1 {
+  oppositeSocket(socket: SocketSlot): SocketSlot | -1 {
     const { exchanges } = this;
     if (this.context.connections.listener[socket] >= 0) {
       const x = exchanges.ofSocket(socket);
@@ -226,7 +226,7 @@ export class RequestBytes implements RequestWay {
   private listedTrailers(x: ExchangeSlot, start: number, end: number): boolean {
     const count = listTrailers(this.core.bytes, start, end, this.core.list);
     if (count < 0) {
-      this.reports.control.reject(x, -count);
+      this.reports.events.reject(x, -count);
       return false;
     }
     if (count > 0) this.trailers(x);

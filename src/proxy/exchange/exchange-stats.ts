@@ -25,7 +25,7 @@ const GRPC_DEADLINE_EXCEEDED = 4;
 const GRPC_PERMISSION_DENIED = 7;
 const ENDPOINT_LATENCY_US = ENDPOINT_HISTOGRAMS.indexOf('response_latency_us');
 
-export class Accounts {
+export class ExchangeStats {
   /** Exchanges in progress with HTTP/1 on both sides, and all others. */
   inHttp1 = 0;
   inHttp2 = 0;
@@ -48,14 +48,14 @@ export class Accounts {
     values[base + S.REQUESTS]++;
     values[base + S.IN_FLIGHT]++;
     if (exchanges.grpc[x] === 1) values[base + S.GRPC_REQUESTS]++;
-    exchanges.pending[x] = 1;
+    exchanges.inFlight[x] = 1;
     budget.deposit(service, reactor.ms);
   }
 
   /** It is sent to its endpoint, or waits for a connection being dialled. */
   dispatched(x: ExchangeSlot): void {
-    if (this.exchanges.counted[x] === 1) return;
-    this.exchanges.counted[x] = 1;
+    if (this.exchanges.endpointInFlight[x] === 1) return;
+    this.exchanges.endpointInFlight[x] = 1;
     const { values, endpoints } = this.context;
     const base = endpoints.base[this.exchanges.endpoint[x]];
     values[base + E.REQUESTS]++;
@@ -74,17 +74,17 @@ export class Accounts {
     exchanges.latencyUs[x] = Math.min(latency, MAX_LATENCY_US) | 0;
     let signal: number = status >= 500 && status < 600 ? HEALTH_SIGNAL.ERROR : HEALTH_SIGNAL.SUCCESS;
     if (status === 200 && exchanges.grpc[x] === 1) {
-      exchanges.silent[x] = 1;
+      exchanges.awaitsMessage[x] = 1;
       signal = HEALTH_SIGNAL.NONE;
     }
     balancer.responded(exchanges.endpoint[x], reactor.ms, exchanges.latencyUs[x], signal, exchanges.ejections[x]);
   }
 
   /** The first message of a gRPC response has arrived. */
-  spoke(x: ExchangeSlot): void {
+  firstMessage(x: ExchangeSlot): void {
     const { balancer, reactor } = this.context;
     const { exchanges } = this;
-    exchanges.silent[x] = 0;
+    exchanges.awaitsMessage[x] = 0;
     balancer.recordSignal(exchanges.endpoint[x], reactor.ms, HEALTH_SIGNAL.SUCCESS, exchanges.ejections[x]);
   }
 
@@ -99,9 +99,9 @@ export class Accounts {
     const latency = exchanges.latencyUs[x];
     const grpc = exchanges.grpc[x] === 1;
     const failed = isFailedResponse(status, grpc, exchanges.grpcStatus[x]);
-    this.left(x, base);
+    this.leaveEndpoint(x, base);
     if (grpc && status === 200) {
-      this.judge(x, this.grpc(x, base, services.base[service]));
+      this.recordGrpcSignal(x, this.grpc(x, base, services.base[service]));
     } else {
       values[base + (status < 600 ? E.STATUS + status - 100 : E.STATUS_BEYOND)]++;
       // The client of this call will get no status.
@@ -111,7 +111,7 @@ export class Accounts {
     const cell = responseCell(routeClassOf(exchanges.methodInHttp1(x), grpc), failed);
     metrics.record(serviceHistogram(services.series[service], cell), latency);
     metrics.record(endpointHistogram(endpoints.series[endpoint], ENDPOINT_LATENCY_US), latency);
-    if (this.context.observed && !tunnel) this.log.ended(x, OUTCOME.WHOLE, status, 0);
+    if (this.context.observed && !tunnel) this.log.ended(x, OUTCOME.COMPLETE, status, 0);
   }
 
   /** The endpoint has failed. `signal`: its HEALTH_SIGNAL, which is none after the head of the response. */
@@ -120,7 +120,7 @@ export class Accounts {
     const { exchanges } = this;
     const endpoint = exchanges.endpoint[x];
     const base = endpoints.base[endpoint];
-    this.left(x, base);
+    this.leaveEndpoint(x, base);
     values[base + E.FAILURES]++;
     if (!isFailure(signal) || exchanges.status[x] !== 0) {
       balancer.abandon(endpoint, exchanges.ejections[x]);
@@ -131,46 +131,46 @@ export class Accounts {
     balancer.ended(endpoint);
   }
 
-  /** Cancels the exchange at its endpoint, which is not at fault. A request still waiting in line was never sent. */
+  /** Cancels the exchange at its endpoint, which is not at fault. A queued request was never sent. */
   abandoned(x: ExchangeSlot): void {
     const { balancer, values, endpoints } = this.context;
     const { exchanges } = this;
     const endpoint = exchanges.endpoint[x];
     balancer.abandon(endpoint, exchanges.ejections[x]);
-    if (exchanges.counted[x] === 0) return;
+    if (exchanges.endpointInFlight[x] === 0) return;
     const base = endpoints.base[endpoint];
-    this.left(x, base);
+    this.leaveEndpoint(x, base);
     values[base + E.ABANDONED]++;
   }
 
   /** The proxy has answered itself: `why` is an index into RESPONSE_REASONS. */
-  answered(x: ExchangeSlot, status: number, why: number): void {
-    if (this.context.observed) this.log.ended(x, OUTCOME.ANSWERED, status, why);
-    this.ended(x, OUTCOME.WHOLE, why);
+  repliedLocally(x: ExchangeSlot, status: number, why: number): void {
+    if (this.context.observed) this.log.ended(x, OUTCOME.LOCAL_REPLY, status, why);
+    this.ended(x, OUTCOME.COMPLETE, why);
   }
 
   /** The client left before its response was complete. */
-  clientLeft(x: ExchangeSlot): void {
+  clientGone(x: ExchangeSlot): void {
     const { values, services } = this.context;
     const { exchanges } = this;
-    if (exchanges.pending[x] === 1) values[services.base[exchanges.service[x]] + S.CLIENT_LEFT]++;
+    if (exchanges.inFlight[x] === 1) values[services.base[exchanges.service[x]] + S.CLIENT_LEFT]++;
   }
 
   /** The request is over, if one is in progress. `why`: as for OUTCOME. */
   ended(x: ExchangeSlot, outcome: number, why: number): void {
     const { values, services } = this.context;
     const { exchanges } = this;
-    if (exchanges.pending[x] === 0) return;
-    exchanges.pending[x] = 0;
+    if (exchanges.inFlight[x] === 0) return;
+    exchanges.inFlight[x] = 0;
     const base = services.base[exchanges.service[x]];
     values[base + S.IN_FLIGHT]--;
-    if (outcome === OUTCOME.WHOLE) return;
+    if (outcome === OUTCOME.COMPLETE) return;
     values[base + S.UNANSWERED]++;
     if (this.context.observed) this.log.ended(x, outcome, exchanges.answered(x) ? exchanges.status[x] : 0, why);
   }
 
-  private left(x: ExchangeSlot, base: number): void {
-    this.exchanges.counted[x] = 0;
+  private leaveEndpoint(x: ExchangeSlot, base: number): void {
+    this.exchanges.endpointInFlight[x] = 0;
     this.context.values[base + E.IN_FLIGHT]--;
     if (this.onlyHttp1(x)) this.inHttp1--;
     else this.inHttp2--;
@@ -181,7 +181,7 @@ export class Accounts {
   }
 
   /** Judges a gRPC call by this HEALTH_SIGNAL. */
-  private judge(x: ExchangeSlot, signal: number): void {
+  private recordGrpcSignal(x: ExchangeSlot, signal: number): void {
     const { balancer, reactor } = this.context;
     const { exchanges } = this;
     const endpoint = exchanges.endpoint[x];

@@ -13,21 +13,21 @@ import { RESPONSE } from '../http1/sockets.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import { unreachable } from '../unreachable.js';
 import { type Exchanges, LEG, type LegKind, STATE } from './exchange.js';
-import type { KeptRequests } from './kept.js';
-import type { Reports, ResponseWay } from './reports.js';
-import type { Ways } from './request-bytes.js';
+import type { ReplayBuffers } from './replay-buffers.js';
+import type { Reports, ResponseSink } from './reports.js';
+import type { ForwardingParts } from './request-forwarder.js';
 
 const NONE = -1;
 const LIMIT_PEER_HEADER_BYTES = LIMITS.indexOf('h2-peer-header-bytes');
 const FIELDS_TOO_LARGE = -(MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
 
-export class ResponseBytes implements ResponseWay {
+export class ResponseForwarder implements ResponseSink {
   constructor(
     private readonly context: Context,
     private readonly core: Core,
     private readonly exchanges: Exchanges,
-    private readonly kept: KeptRequests,
-    private readonly ways: Ways,
+    private readonly replay: ReplayBuffers,
+    private readonly ways: ForwardingParts,
     private readonly reports: Reports,
   ) {}
 
@@ -36,17 +36,17 @@ export class ResponseBytes implements ResponseWay {
   interimHead(x: ExchangeSlot): void {
     const { exchanges } = this;
     if (!exchanges.isStream(x)) {
-      if (!this.ways.responses.interimHead(exchanges.clientSocket(x))) this.reports.control.outOfMemory(x);
+      if (!this.ways.responses.interimHead(exchanges.clientSocket(x))) this.reports.events.outOfMemory(x);
       return;
     }
     const error = this.ways.responseFields.fromHead(x);
     if (error === 0) this.ways.responseFields.interim(x);
-    else this.reports.control.malformed(x, -error);
+    else this.reports.events.malformed(x, -error);
   }
 
   finalHead(x: ExchangeSlot, bid: number, at: number, end: number): number {
     const { exchanges, context, core } = this;
-    const { control } = this.reports;
+    const { events: control } = this.reports;
     const { responses, responseFields, http1 } = this.ways;
     const socket = exchanges.endpointSocket(x);
     const { status, hasBody } = http1.head;
@@ -62,14 +62,14 @@ export class ResponseBytes implements ResponseWay {
       if (error === 0) {
         control.responded(x, status);
         if (!responseFields.final(x, !hasBody && !tunnel, tunnel)) return NONE;
-        control.answering(x);
+        control.responding(x);
       }
     } else {
       control.responded(x, status);
       error = responses.finalHead(x, socket, bid, at, end, tunnel);
       used = responses.used;
       if (responses.began) {
-        control.answering(x);
+        control.responding(x);
         if (hasBody && !http1.bodies.finished(socket)) control.progress(x);
       }
     }
@@ -83,7 +83,7 @@ export class ResponseBytes implements ResponseWay {
       context.slab.retain(bid);
       context.inbox.push(socket, bid, at, end);
     }
-    control.agreed(x, false);
+    control.upgraded(x, false);
     return NONE;
   }
 
@@ -92,17 +92,18 @@ export class ResponseBytes implements ResponseWay {
     const { http1, bodies } = this.ways;
     const done = result === BODY.DONE;
     const socket = exchanges.endpointSocket(x);
-    if (exchanges.silent[x] === 1 && http1.bodies.dataEnd > http1.bodies.dataStart) this.reports.control.spoke(x);
-    if (exchanges.told[x] !== 0) exchanges.sent[x] += http1.bodies.dataEnd - http1.bodies.dataStart;
+    if (exchanges.awaitsMessage[x] === 1 && http1.bodies.dataEnd > http1.bodies.dataStart)
+      this.reports.events.firstMessage(x);
+    if (exchanges.telemetry[x] !== 0) exchanges.sent[x] += http1.bodies.dataEnd - http1.bodies.dataStart;
     if (exchanges.isStream(x)) return this.responseToStream(x, socket, done);
     const client = exchanges.clientSocket(x);
     if (!bodies.forward(client, bid, http1.chunkedOut(client), done)) {
-      this.reports.control.outOfMemory(x);
+      this.reports.events.outOfMemory(x);
       return false;
     }
     if (done) return true;
     bodies.pace(socket, client, result, true);
-    this.reports.control.progress(x);
+    this.reports.events.progress(x);
     return true;
   }
 
@@ -110,12 +111,12 @@ export class ResponseBytes implements ResponseWay {
 
   head(x: ExchangeSlot, end: boolean): void {
     const { exchanges, ways } = this;
-    const { control } = this.reports;
+    const { events: control } = this.reports;
     const { facts } = this.core.list;
     const { status } = facts;
     if (status < 200) {
       // The endpoint has begun to process the request.
-      this.kept.forget(x);
+      this.replay.release(x);
       if (exchanges.isStream(x)) ways.responseFields.interim(x);
       else this.check(x, ways.responses.interimList(x));
       return;
@@ -132,21 +133,21 @@ export class ResponseBytes implements ResponseWay {
     if (exchanges.isStream(x)) {
       if (!ways.responseFields.final(x, end, tunnel)) return;
     } else if (!this.check(x, ways.responses.finalList(x, end, tunnel))) return;
-    control.answering(x);
-    if (tunnel) control.agreed(x, end);
+    control.responding(x);
+    if (tunnel) control.upgraded(x, end);
     else if (end) this.ended(x);
     else control.progress(x);
   }
 
   data(x: ExchangeSlot, at: number, length: number, end: boolean): void {
     const { exchanges, ways } = this;
-    const { control } = this.reports;
+    const { events: control } = this.reports;
     if (exchanges.state[x] === STATE.TUNNEL) {
       ways.tunnels.fromEndpoint(x, at, length, end);
       return;
     }
-    if (exchanges.silent[x] === 1 && length > 0) control.spoke(x);
-    if (exchanges.told[x] !== 0) exchanges.sent[x] += length;
+    if (exchanges.awaitsMessage[x] === 1 && length > 0) control.firstMessage(x);
+    if (exchanges.telemetry[x] !== 0) exchanges.sent[x] += length;
     const slot = exchanges.endpointStream(x);
     const { frames, sender } = ways.streams.machine;
     if (exchanges.isStream(x)) {
@@ -169,7 +170,7 @@ export class ResponseBytes implements ResponseWay {
 
   trailers(x: ExchangeSlot): void {
     const { exchanges, ways, core } = this;
-    const { control } = this.reports;
+    const { events: control } = this.reports;
     if (exchanges.state[x] === STATE.TUNNEL) {
       ways.tunnels.fromEndpoint(x, 0, 0, true);
       return;
@@ -190,8 +191,8 @@ export class ResponseBytes implements ResponseWay {
    */
   private ended(x: ExchangeSlot): void {
     const { exchanges } = this;
-    if (exchanges.kind[x] === LEG.HTTP2 && exchanges.goesOn(x)) exchanges.over[x] = 1;
-    else this.reports.control.ended(x);
+    if (exchanges.kind[x] === LEG.HTTP2 && exchanges.continuesUpload(x)) exchanges.respondedEarly[x] = 1;
+    else this.reports.events.ended(x);
   }
 
   // Flow control of the response.
@@ -207,7 +208,7 @@ export class ResponseBytes implements ResponseWay {
         this.ways.backpressure.resumeEndpoint(x, exchanges.endpointSocket(x));
         break;
       // The endpoint has finished.
-      case LEG.LINE:
+      case LEG.PENDING:
       case LEG.NONE:
         break;
       default:
@@ -229,7 +230,7 @@ export class ResponseBytes implements ResponseWay {
         break;
       }
       // The endpoint has finished.
-      case LEG.LINE:
+      case LEG.PENDING:
       case LEG.NONE:
         break;
       default:
@@ -248,7 +249,7 @@ export class ResponseBytes implements ResponseWay {
     core.clock[0] = context.reactor.now;
     core.streams.active[slot] = context.reactor.now;
     if ((length > 0 || (done && !trailers)) && sender.data(slot, dataStart, length, done && !trailers) < 0) {
-      this.reports.control.outOfMemory(x);
+      this.reports.events.outOfMemory(x);
       return false;
     }
     if (!trailers) {
@@ -257,12 +258,12 @@ export class ResponseBytes implements ResponseWay {
     }
     const count = listTrailers(context.bytes, trailerStart, trailerEnd, core.list);
     if (count < 0) {
-      this.reports.control.malformed(x, -count);
+      this.reports.events.malformed(x, -count);
       return false;
     }
     if (!this.check(x, this.unfit(x))) return false;
     const sent = count > 0 ? sender.trailers(slot, core.list) : sender.data(slot, trailerEnd, 0, true) >= 0;
-    if (!sent) this.reports.control.outOfMemory(x);
+    if (!sent) this.reports.events.outOfMemory(x);
     return sent;
   }
 
@@ -285,8 +286,8 @@ export class ResponseBytes implements ResponseWay {
   /** Reports a writer's error; true if there was none. */
   private check(x: ExchangeSlot, error: number): boolean {
     if (error === 0) return true;
-    if (error === NO_BUFFER) this.reports.control.outOfMemory(x);
-    else this.reports.control.malformed(x, -error);
+    if (error === NO_BUFFER) this.reports.events.outOfMemory(x);
+    else this.reports.events.malformed(x, -error);
     return false;
   }
 }

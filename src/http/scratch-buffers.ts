@@ -6,24 +6,24 @@
 /** Maximum configurable size of a head or trailer section. */
 export const MAX_HEAD_BYTES = 256 * 1024;
 /** Larger than that, because a head grows a little in translation. */
-export const AREA_BYTES = MAX_HEAD_BYTES + 32 * 1024;
-export const AREAS_BYTES = 4 * AREA_BYTES;
+export const SCRATCH_BUFFER_BYTES = MAX_HEAD_BYTES + 32 * 1024;
+export const SCRATCH_BUFFERS_BYTES = 4 * SCRATCH_BUFFER_BYTES;
 
-export class Areas {
+export class ScratchBuffers {
   /** Received pieces. */
-  readonly arrived: number;
+  readonly received: number;
   /** Decoded text that is not in the block itself: the scratch of `Core.list`. */
   readonly decoded: number;
   /** A kept head. */
-  readonly kept: number;
+  readonly replay: number;
   /** Output. */
   readonly written: number;
 
-  /** Uses AREAS_BYTES from `at` on. */
+  /** Uses SCRATCH_BUFFERS_BYTES from `at` on. */
   constructor(at: number) {
-    this.arrived = at;
-    this.decoded = at + AREA_BYTES;
-    this.kept = at + 2 * AREA_BYTES;
-    this.written = at + 3 * AREA_BYTES;
+    this.received = at;
+    this.decoded = at + SCRATCH_BUFFER_BYTES;
+    this.replay = at + 2 * SCRATCH_BUFFER_BYTES;
+    this.written = at + 3 * SCRATCH_BUFFER_BYTES;
   }
 }

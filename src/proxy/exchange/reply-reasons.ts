@@ -6,7 +6,7 @@ import { CLOSE } from '../connect/connections.js';
 import { DIAL } from '../connect/dialer.js';
 
 /** Indices into RESPONSE_REASONS. */
-export const WHY = {
+export const REPLY_REASON = {
   BAD_REQUEST: RESPONSE_REASONS.indexOf('bad-request'),
   HEADER_TIMEOUT: RESPONSE_REASONS.indexOf('header-timeout'),
   BODY_TIMEOUT: RESPONSE_REASONS.indexOf('body-timeout'),
@@ -30,39 +30,39 @@ export const WHY = {
   NO_IDENTITY: RESPONSE_REASONS.indexOf('no-identity'),
 } as const;
 
-/** WHY of a dial that could not start, for a DIAL; `lastFailure` is the endpoint's, a HEALTH_SIGNAL. */
-export function undialled(result: number, lastFailure: number): number {
-  if (result === DIAL.LIMIT) return WHY.POOL_EXHAUSTED;
-  if (result === DIAL.FILES) return WHY.FILE_DESCRIPTORS;
-  if (result === DIAL.NO_IDENTITY) return WHY.NO_IDENTITY;
+/** REPLY_REASON of a dial that could not start, for a DIAL; `lastFailure` is the endpoint's, a HEALTH_SIGNAL. */
+export function connectFailureReason(result: number, lastFailure: number): number {
+  if (result === DIAL.LIMIT) return REPLY_REASON.POOL_EXHAUSTED;
+  if (result === DIAL.FILES) return REPLY_REASON.FILE_DESCRIPTORS;
+  if (result === DIAL.NO_IDENTITY) return REPLY_REASON.NO_IDENTITY;
   // The same reason as for the last dial.
   return result === DIAL.PACED && lastFailure === HEALTH_SIGNAL.CONNECT_TIMEOUT
-    ? WHY.CONNECT_TIMEOUT
-    : WHY.CONNECT_FAILED;
+    ? REPLY_REASON.CONNECT_TIMEOUT
+    : REPLY_REASON.CONNECT_FAILED;
 }
 
-/** CLOSE of the connection of an HTTP/1 client that is answered with WHY. */
+/** CLOSE of the connection of an HTTP/1 client that is answered with REPLY_REASON. */
 export function closeReason(why: number): number {
   switch (why) {
-    case WHY.HEADER_TIMEOUT:
-    case WHY.BODY_TIMEOUT:
-    case WHY.RESPONSE_TIMEOUT:
+    case REPLY_REASON.HEADER_TIMEOUT:
+    case REPLY_REASON.BODY_TIMEOUT:
+    case REPLY_REASON.RESPONSE_TIMEOUT:
       return CLOSE.TIMEOUT;
-    case WHY.MEMORY:
+    case REPLY_REASON.MEMORY:
       return CLOSE.LIMIT;
-    case WHY.UPSTREAM_RESET:
-    case WHY.STREAM_REFUSED:
+    case REPLY_REASON.UPSTREAM_RESET:
+    case REPLY_REASON.STREAM_REFUSED:
       return CLOSE.ERROR;
-    case WHY.NO_ENDPOINT:
-    case WHY.POOL_EXHAUSTED:
-    case WHY.CONNECT_FAILED:
-    case WHY.CONNECT_TIMEOUT:
-    case WHY.HTTP2_REFUSED:
-    case WHY.UNRESOLVED:
-    case WHY.FILE_DESCRIPTORS:
-    case WHY.MAX_FORWARDS:
-    case WHY.UNAUTHORIZED:
-    case WHY.NO_IDENTITY:
+    case REPLY_REASON.NO_ENDPOINT:
+    case REPLY_REASON.POOL_EXHAUSTED:
+    case REPLY_REASON.CONNECT_FAILED:
+    case REPLY_REASON.CONNECT_TIMEOUT:
+    case REPLY_REASON.HTTP2_REFUSED:
+    case REPLY_REASON.UNRESOLVED:
+    case REPLY_REASON.FILE_DESCRIPTORS:
+    case REPLY_REASON.MAX_FORWARDS:
+    case REPLY_REASON.UNAUTHORIZED:
+    case REPLY_REASON.NO_IDENTITY:
       return CLOSE.OK;
     default:
       return CLOSE.PROTOCOL;
