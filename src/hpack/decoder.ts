@@ -11,7 +11,7 @@ import { RECEIVED_BYTES } from './memory/block-cache.js';
 import type { HeaderMemory } from './memory/header-memory.js';
 import { SCRATCH_BYTES } from './memory/header-text.js';
 import { VOLATILE } from './memory/name-table.js';
-import { Novelty } from './novelty.js';
+import { RecurrenceFilter } from './recurrence-filter.js';
 import { LAST_STATIC } from './static-table.js';
 
 export const DECODE = {
@@ -54,7 +54,7 @@ const BROKEN = 2;
 export class Decoder {
   private readonly table: DynamicTable;
   private readonly id: number;
-  private readonly novelty = new Novelty();
+  private readonly recurrence = new RecurrenceFilter();
   /** Largest table that the peer may choose. */
   private limit: number;
   /** Maximum for the size update with which the next block must begin; -1 if none is required. */
@@ -105,19 +105,19 @@ export class Decoder {
       const template = memory.received.find(start, length, this.id, version);
       if (template !== null && template.size <= maxBytes && template.count <= maxFields) {
         memory.hits++;
-        list.take(template);
+        list.useTemplate(template);
         return DECODE.OK;
       }
     }
     memory.misses++;
     list.empty();
-    memory.learning.grant();
+    memory.learning.deposit();
     const result = this.read(start, end, list, maxBytes, Math.min(maxFields, MAX_FIELDS), true);
     if (result !== DECODE.OK) {
-      list.void();
+      list.invalidate();
       return result;
     }
-    list.settle();
+    list.finishDecoded();
     const template = list.template;
     if (length <= RECEIVED_BYTES && version === table.version && list.count === 0 && template !== null) {
       this.cached = version;
@@ -130,11 +130,11 @@ export class Decoder {
    * Reads [start, end), whole fields of a block that is too large for its list, only to update the table. `first`: the block begins here.
    * `list.facts` are those of the fields that `list` had room for. Returns TOO_LARGE or ERROR.
    */
-  skim(start: number, end: number, list: FieldList, first: boolean): number {
+  decodeAndDiscard(start: number, end: number, list: FieldList, first: boolean): number {
     this.begin(list);
     const result = this.read(start, end, list, list.scratchEnd - list.scratchStart, MAX_FIELDS, first);
-    if (result === DECODE.OK) list.sketch();
-    list.void();
+    if (result === DECODE.OK) list.computeFacts();
+    list.invalidate();
     return result === DECODE.ERROR ? result : DECODE.TOO_LARGE;
   }
 
@@ -166,7 +166,7 @@ export class Decoder {
     maxFields: number,
     first: boolean,
   ): number {
-    const { memory, table, novelty } = this;
+    const { memory, table, recurrence } = this;
     const { bytes, names, atoms } = memory;
     let over = false;
     let sketched = false;
@@ -218,12 +218,12 @@ export class Decoder {
       if ((octet & 0xe0) === 0x20) return DECODE.ERROR;
       if (over) {
         // Once a limit is exceeded, the list's text is void, and the scratch is free for what the table needs.
-        if (!sketched) list.sketch();
+        if (!sketched) list.computeFacts();
         sketched = true;
         list.scratch = list.scratchStart;
       }
       const indexing = octet >= 0x40;
-      const never = !indexing && (octet & 0x10) !== 0;
+      const neverIndexed = !indexing && (octet & 0x10) !== 0;
       const mask = indexing ? 0x3f : 0x0f;
       let index = octet & mask;
       if (index === mask) {
@@ -278,13 +278,13 @@ export class Decoder {
       }
       if (length > end - p) return DECODE.ERROR;
       const coded = flag >= 0x80;
-      const learnable = ref >= 0 && (names.flags[ref] & VOLATILE) === 0 && novelty.worth(ref);
-      let atom = coded && learnable ? atoms.findCoded(ref, p, length, never) : -1;
+      const learnable = ref >= 0 && (names.flags[ref] & VOLATILE) === 0 && recurrence.shouldLookUp(ref);
+      let atom = coded && learnable ? atoms.findCoded(ref, p, length, neverIndexed) : -1;
       let valueAt: number;
       let valueLength: number;
       if (atom >= 0) {
         memory.fieldHits++;
-        novelty.again(ref);
+        recurrence.recordKnown(ref);
         valueAt = atoms.at[atom];
         valueLength = atoms.length[atom];
       } else {
@@ -304,14 +304,14 @@ export class Decoder {
           }
         } else if (learnable) {
           const learned = atoms.count;
-          atom = atoms.intern(ref, valueAt, valueLength, never);
-          if (atom >= 0) novelty.again(ref);
-          else novelty.fresh(ref);
+          atom = atoms.intern(ref, valueAt, valueLength, neverIndexed);
+          if (atom >= 0) recurrence.recordKnown(ref);
+          else recurrence.recordNew(ref);
           if (atom >= 0 && learned === atoms.count) memory.fieldHits++;
           else memory.fieldMisses++;
         } else {
           memory.fieldMisses++;
-          if (ref < 0) atoms.note(valueAt, valueLength, never);
+          if (ref < 0) atoms.note(valueAt, valueLength, neverIndexed);
         }
       }
       if (indexing) table.insert(nameAt, nameLength, valueAt, valueLength, ref, atom);
@@ -321,13 +321,13 @@ export class Decoder {
         else if (atom >= 0) list.pushAtom(atom, size);
         else {
           const known = ref >= 0 ? names.known[ref] : unknownName(bytes, nameAt, nameLength);
-          list.pushText(ref, known, nameAt, nameLength, valueAt, valueLength, never, coded ? p : -1, length);
-          if (coded && text.visible) list.trust();
+          list.pushText(ref, known, nameAt, nameLength, valueAt, valueLength, neverIndexed, coded ? p : -1, length);
+          if (coded && text.visible) list.markValid();
         }
       }
       p += length;
     }
-    if (over && !sketched) list.sketch();
+    if (over && !sketched) list.computeFacts();
     return over ? DECODE.TOO_LARGE : DECODE.OK;
   }
 
@@ -388,7 +388,7 @@ export class Decoder {
     if (!named) ref = names.intern(at, nameLength);
     const atom = ref >= 0 ? atoms.intern(ref, valueAt, valueLength, false) : -1;
     if (ref < 0) atoms.note(valueAt, valueLength, false);
-    else this.novelty.again(ref);
+    else this.recurrence.recordKnown(ref);
     if (!named) table.setRef(place, ref);
     entries[place + ATOM] = atom;
     if (atom >= 0) list.pushAtom(atom, size);

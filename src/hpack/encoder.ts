@@ -36,7 +36,7 @@ export class Encoder {
   private readonly names: NameTable;
   private readonly atoms: AtomTable;
   private epoch: number;
-  /** Size of the table; the peer knows it once `renewal` has been written. */
+  /** Size of the table; the peer knows it once `resetPending` has been written. */
   private max: number;
   private used = 0;
   private inserted = 0;
@@ -44,7 +44,7 @@ export class Encoder {
   /** Changes with every change of the table. */
   private version = 0;
   /** The next block begins with an empty table and says so. */
-  private renewal: boolean;
+  private resetPending: boolean;
   // Open addressing: an atom or a name, and the number of entries inserted before its entry.
   private places = NO_PLACES;
   private placed = 0;
@@ -62,7 +62,7 @@ export class Encoder {
     this.epoch = memory.epoch;
     // What the peer allows before its SETTINGS arrive (RFC 9113 section 6.5.2).
     this.max = Math.min(tableBytes, DEFAULT_TABLE_BYTES);
-    this.renewal = this.max !== DEFAULT_TABLE_BYTES;
+    this.resetPending = this.max !== DEFAULT_TABLE_BYTES;
   }
 
   /** Maximum size of the table, as set by the peer. */
@@ -75,22 +75,22 @@ export class Encoder {
     const max = Math.min(this.tableBytes, bytes);
     if (max === this.max) return;
     this.max = max;
-    this.renewal = true;
+    this.resetPending = true;
   }
 
   /**
-   * Writes the block of `list` at `at` of `memory.bytes`, where the caller has `list.bound` + 16 bytes of room. Returns the position after
-   * it. The block must be sent, because the table has changed with it.
+   * Writes the block of `list` at `at` of `memory.bytes`, where the caller has `list.encodedBound` + 16 bytes of room. Returns the position
+   * after it. The block must be sent, because the table has changed with it.
    */
   encode(list: FieldList, at: number): number {
     const memory = this.memory;
-    if (list.epoch !== memory.epoch) list.renew();
+    if (list.epoch !== memory.epoch) list.refresh();
     if (this.epoch !== memory.epoch) {
       // The table's keys are from another epoch.
       this.epoch = memory.epoch;
-      if (this.inserted > 0) this.renewal = true;
+      if (this.inserted > 0) this.resetPending = true;
     }
-    let p = this.renewal ? this.renew(at) : at;
+    let p = this.resetPending ? this.writeReset(at) : at;
     const template = list.template;
     const count = list.count;
     const name = list.name;
@@ -100,13 +100,13 @@ export class Encoder {
       p = this.putTemplate(template, p);
     }
     for (; i < count; i++) p = list.atom[i] >= 0 ? this.putAtom(list.atom[i], p) : this.putText(list, i, p);
-    if (this.missed >= MAX_MISSED) this.renewal = true;
+    if (this.missed >= MAX_MISSED) this.resetPending = true;
     return p;
   }
 
   /** Empties the table. A size of 0 makes the peer do the same; it is also the smallest size that section 4.2 wants signalled. */
-  private renew(at: number): number {
-    this.renewal = false;
+  private writeReset(at: number): number {
+    this.resetPending = false;
     this.used = 0;
     this.inserted = 0;
     this.missed = 0;
@@ -146,7 +146,7 @@ export class Encoder {
     }
     const ref = atoms.ref[atom];
     let p: number;
-    if (atoms.never[atom] !== 0 || (names.flags[ref] & SENSITIVE) !== 0) {
+    if (atoms.neverIndexed[atom] !== 0 || (names.flags[ref] & SENSITIVE) !== 0) {
       p = this.putName(ref, NEVER_INDEXED, 4, names.at[ref], names.length[ref], at);
     } else {
       const place = this.find(atom << 1);
@@ -178,7 +178,7 @@ export class Encoder {
     const place = spelled && ref >= 0 ? this.find((ref << 1) | 1) : -1;
     let first = WITHOUT_INDEXING;
     let bits = 4;
-    if (list.never[i] !== 0 || (ref >= 0 && (names.flags[ref] & SENSITIVE) !== 0)) first = NEVER_INDEXED;
+    if (list.neverIndexed[i] !== 0 || (ref >= 0 && (names.flags[ref] & SENSITIVE) !== 0)) first = NEVER_INDEXED;
     else if (spelled && ref >= 0 && place < 0 && this.fits(OVERHEAD + nameLength + length)) {
       // One entry for the name, so that later literals need not spell it.
       first = INCREMENTAL;

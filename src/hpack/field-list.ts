@@ -10,7 +10,7 @@ import type { HeaderMemory } from './memory/header-memory.js';
 import { SCRATCH_BYTES } from './memory/header-text.js';
 import type { NameTable } from './memory/name-table.js';
 import type { Template } from './memory/template.js';
-import type { Novelty } from './novelty.js';
+import type { RecurrenceFilter } from './recurrence-filter.js';
 
 /** Maximum number of fields in a list. */
 export const MAX_FIELDS = 1024;
@@ -45,18 +45,18 @@ export class FieldList {
   /** Interned name and value, or -1. */
   readonly atom = new Int32Array(MAX_FIELDS);
   /** 1 if no table may ever hold the field (RFC 7541 section 6.2.3). */
-  readonly never = new Uint8Array(MAX_FIELDS);
+  readonly neverIndexed = new Uint8Array(MAX_FIELDS);
   /** Interned name, or -1. */
   readonly ref = new Int32Array(MAX_FIELDS);
   /** Huffman code of the value as received, -1 if not available. */
   readonly codeAt = new Int32Array(MAX_FIELDS);
   readonly codeLength = new Int32Array(MAX_FIELDS);
   /** 1 if the value is known to contain no forbidden byte. */
-  private readonly sound = new Uint8Array(MAX_FIELDS);
+  private readonly valid = new Uint8Array(MAX_FIELDS);
   /** List size (RFC 9113 section 6.5.2) of all fields, including the template's. */
   size = 0;
   /** Maximum number of bytes for encoding all fields. */
-  bound = 0;
+  encodedBound = 0;
   /** Facts of all fields; valid after `decode` or `finish`. A different object from block to block; do not change it. */
   facts: Facts;
   /** Epoch of references, atoms and template. */
@@ -102,7 +102,7 @@ export class FieldList {
   /** Empties the list, to build another one. */
   clear(): void {
     this.empty();
-    this.memory.learning.grant();
+    this.memory.learning.deposit();
   }
 
   /**
@@ -116,7 +116,7 @@ export class FieldList {
     this.template = null;
     this.count = 0;
     this.size = 0;
-    this.bound = 0;
+    this.encodedBound = 0;
     this.scratch = this.scratchStart;
     this.facts = this.own;
     this.own.reset();
@@ -124,27 +124,27 @@ export class FieldList {
   }
 
   /** Adds a field. Its text must stay until the list has been encoded. False if the list is full. */
-  add(nameAt: number, nameLength: number, valueAt: number, valueLength: number, never = false): boolean {
+  add(nameAt: number, nameLength: number, valueAt: number, valueLength: number, neverIndexed = false): boolean {
     const i = this.count;
     if (i === MAX_FIELDS) return false;
     const ref = this.names.intern(nameAt, nameLength);
-    if (ref < 0) this.atoms.note(valueAt, valueLength, never);
-    this.put(i, ref, this.knownName(ref, nameAt, nameLength), nameAt, nameLength, valueAt, valueLength, never);
+    if (ref < 0) this.atoms.note(valueAt, valueLength, neverIndexed);
+    this.put(i, ref, this.knownName(ref, nameAt, nameLength), nameAt, nameLength, valueAt, valueLength, neverIndexed);
     this.count = i + 1;
     return true;
   }
 
   /** Like `add`, for a NAME that has text. */
-  addKnown(name: number, valueAt: number, valueLength: number, never = false): boolean {
-    return this.addNamed(name, valueAt, valueLength, never);
+  addKnown(name: number, valueAt: number, valueLength: number, neverIndexed = false): boolean {
+    return this.addNamed(name, valueAt, valueLength, neverIndexed);
   }
 
   /** Like `add`, for a permanent name's reference. */
-  addNamed(ref: number, valueAt: number, valueLength: number, never: boolean): boolean {
+  addNamed(ref: number, valueAt: number, valueLength: number, neverIndexed: boolean): boolean {
     const i = this.count;
     if (i === MAX_FIELDS) return false;
     const name = this.names.known[ref];
-    this.put(i, ref, name, this.names.at[ref], this.names.length[ref], valueAt, valueLength, never);
+    this.put(i, ref, name, this.names.at[ref], this.names.length[ref], valueAt, valueLength, neverIndexed);
     this.count = i + 1;
     return true;
   }
@@ -154,7 +154,7 @@ export class FieldList {
     const i = this.count;
     if (i === MAX_FIELDS) return false;
     this.atom[i] = constant;
-    this.fill(i);
+    this.fillFromAtom(i);
     this.count = i + 1;
     return true;
   }
@@ -165,14 +165,14 @@ export class FieldList {
   }
 
   /** The same for an HTTP/1 head, whose parser has validated its values. `source`: a number for the sender. */
-  finishParsed(novelty: Novelty, source: number): void {
-    this.complete(novelty, Math.imul(source, SOURCE_STEP));
+  finishParsed(recurrence: RecurrenceFilter, source: number): void {
+    this.complete(recurrence, Math.imul(source, SOURCE_STEP));
   }
 
-  private complete(novelty: Novelty | null, salt: number): void {
+  private complete(recurrence: RecurrenceFilter | null, salt: number): void {
     const memory = this.memory;
     const count = this.count;
-    if (this.epoch !== memory.epoch) this.rename();
+    if (this.epoch !== memory.epoch) this.lookUpAgain();
     const names = this.namesBefore;
     this.begin();
     this.namesBefore = names;
@@ -181,23 +181,33 @@ export class FieldList {
     for (let i = 0; i < count; i++) {
       let atom = this.atom[i];
       const ref = this.ref[i];
-      if (atom < 0 && ref >= 0 && (novelty === null || novelty.worth(ref + salt))) {
-        atom = this.atoms.intern(ref, this.valueAt[i], this.valueLength[i], this.never[i] !== 0);
-        if (novelty !== null) {
-          if (atom >= 0) novelty.again(ref + salt);
-          else novelty.fresh(ref + salt);
+      if (atom < 0 && ref >= 0 && (recurrence === null || recurrence.shouldLookUp(ref + salt))) {
+        atom = this.atoms.intern(ref, this.valueAt[i], this.valueLength[i], this.neverIndexed[i] !== 0);
+        if (recurrence !== null) {
+          if (atom >= 0) recurrence.recordKnown(ref + salt);
+          else recurrence.recordNew(ref + salt);
         }
       }
       if (atom >= 0) this.pushAtom(atom, this.atoms.size[atom]);
       else {
-        const { name, nameAt, nameLength, valueAt, valueLength, never, codeAt, codeLength } = this;
+        const { name, nameAt, nameLength, valueAt, valueLength, neverIndexed, codeAt, codeLength } = this;
         const code = codeAt[i];
         const length = codeLength[i];
-        this.pushText(ref, name[i], nameAt[i], nameLength[i], valueAt[i], valueLength[i], never[i] !== 0, code, length);
-        if (novelty !== null) this.sound[this.volatileCount - 1] = 1;
+        this.pushText(
+          ref,
+          name[i],
+          nameAt[i],
+          nameLength[i],
+          valueAt[i],
+          valueLength[i],
+          neverIndexed[i] !== 0,
+          code,
+          length,
+        );
+        if (recurrence !== null) this.valid[this.volatileCount - 1] = 1;
       }
     }
-    this.settle();
+    this.finishDecoded();
   }
 
   /**
@@ -209,7 +219,7 @@ export class FieldList {
     if (this.count + before >= MAX_FIELDS || !this.addKnown(name, valueAt, valueLength)) return;
     const size = OVERHEAD + this.nameLength[this.count - 1] + valueLength;
     this.size += size;
-    this.bound += size - SPARE;
+    this.encodedBound += size - SPARE;
   }
 
   /** Gives field `i` of a complete list in plain form another value. The field must have no fact. */
@@ -220,14 +230,14 @@ export class FieldList {
     this.valueAt[i] = valueAt;
     this.valueLength[i] = valueLength;
     this.size += change;
-    this.bound += change;
+    this.encodedBound += change;
   }
 
   /** Removes field `i` from a complete list in plain form. The field must have no fact that still matters. */
   drop(i: number): void {
     const size = OVERHEAD + this.nameLength[i] + this.valueLength[i];
     this.size -= size;
-    this.bound -= size - SPARE;
+    this.encodedBound -= size - SPARE;
     this.count--;
     for (let k = i; k < this.count; k++) this.move(k + 1, k);
   }
@@ -259,7 +269,7 @@ export class FieldList {
       this.nameLength[i] = template.nameLength[k];
       this.valueAt[i] = template.valueAt[k];
       this.valueLength[i] = template.valueLength[k];
-      this.never[i] = template.never[k];
+      this.neverIndexed[i] = template.neverIndexed[k];
       this.codeAt[i] = -1;
     }
     this.count = count + total;
@@ -274,18 +284,18 @@ export class FieldList {
   }
 
   /** Looks up names and atoms again, because those of another epoch are void. */
-  renew(): void {
+  refresh(): void {
     this.expand();
-    this.rename();
+    this.lookUpAgain();
     this.finish();
   }
 
   /** For the decoder: the whole list is this template; earlier content is dropped. */
-  take(template: Template): void {
+  useTemplate(template: Template): void {
     this.template = template;
     this.count = 0;
     this.size = template.size;
-    this.bound = template.size - SPARE * template.count;
+    this.encodedBound = template.size - SPARE * template.count;
     this.facts = template.facts;
     this.epoch = this.memory.epoch;
     this.scratch = this.scratchStart;
@@ -313,7 +323,7 @@ export class FieldList {
     nameLength: number,
     valueAt: number,
     valueLength: number,
-    never: boolean,
+    neverIndexed: boolean,
     codeAt: number,
     codeLength: number,
   ): void {
@@ -326,8 +336,8 @@ export class FieldList {
     this.nameLength[row] = nameLength;
     this.valueAt[row] = valueAt;
     this.valueLength[row] = valueLength;
-    this.never[row] = never ? 1 : 0;
-    this.sound[row] = 0;
+    this.neverIndexed[row] = neverIndexed ? 1 : 0;
+    this.valid[row] = 0;
     this.codeAt[row] = codeAt;
     this.codeLength[row] = codeLength;
     this.size += OVERHEAD + nameLength + valueLength;
@@ -336,23 +346,23 @@ export class FieldList {
   }
 
   /** For the decoder: the value of the last field pushed without an atom is visible ASCII and SP. */
-  trust(): void {
+  markValid(): void {
     const i = this.volatileCount - 1;
     const { bytes } = this.memory;
     const first = this.valueAt[i];
     const length = this.valueLength[i];
-    if (length > 0 && bytes[first] !== SP && bytes[first + length - 1] !== SP) this.sound[i] = 1;
+    if (length > 0 && bytes[first] !== SP && bytes[first + length - 1] !== SP) this.valid[i] = 1;
   }
 
   /** For the decoder: all fields have been pushed. */
-  settle(): void {
+  finishDecoded(): void {
     const memory = this.memory;
     const bytes = memory.bytes;
     const others = this.volatileCount;
     const stable = this.count - others;
-    this.bound = this.size - SPARE * this.count;
+    this.encodedBound = this.size - SPARE * this.count;
     let template: Template | null = null;
-    if (stable > 0 && others <= MAX_VOLATILE && !this.misplaced && !this.mixed()) {
+    if (stable > 0 && others <= MAX_VOLATILE && !this.misplaced && !this.namesOverlap()) {
       template = memory.templates.intern(this.sequence, this.hash, stable);
     }
     this.template = template;
@@ -365,16 +375,16 @@ export class FieldList {
     this.facts = facts;
     if (template !== null) {
       facts.copy(template.facts);
-      for (let k = 0; k < others; k++) this.learn(facts, k);
+      for (let k = 0; k < others; k++) this.addChecked(facts, k);
       this.count = others;
     } else {
-      this.spread();
+      this.expandSequence();
       facts.reset();
       if (this.misplaced) facts.error = MALFORMED.PSEUDO_ORDER;
       for (let i = 0; i < this.count; i++) {
-        if (this.atom[i] < 0) this.learn(facts, i);
+        if (this.atom[i] < 0) this.addChecked(facts, i);
         else {
-          this.fill(i);
+          this.fillFromAtom(i);
           facts.add(bytes, this.name[i], this.valueAt[i], this.valueLength[i]);
         }
       }
@@ -386,21 +396,21 @@ export class FieldList {
    * For the decoder: computes the facts of the fields so far, if there are more than the list may have. The answer depends on who asks, and
    * for what.
    */
-  sketch(): void {
+  computeFacts(): void {
     const { own, name, valueAt, valueLength } = this;
-    this.spread();
+    this.expandSequence();
     own.reset();
     for (let i = 0; i < this.count; i++) {
-      if (this.atom[i] >= 0) this.fill(i);
+      if (this.atom[i] >= 0) this.fillFromAtom(i);
       own.add(this.memory.bytes, name[i], valueAt[i], valueLength[i]);
     }
   }
 
-  /** For the decoder: the list is void, because its block was too large. The result of `sketch` stays. */
-  void(): void {
+  /** For the decoder: the list is void, because its block was too large. The result of `computeFacts` stays. */
+  invalidate(): void {
     this.count = 0;
     this.size = 0;
-    this.bound = 0;
+    this.encodedBound = 0;
     this.template = null;
     this.facts = this.own;
   }
@@ -415,7 +425,7 @@ export class FieldList {
   }
 
   /** Converts to the plain form, after all fields have been pushed. */
-  private spread(): void {
+  private expandSequence(): void {
     const { sequence, atom } = this;
     // Backwards: no row is behind its own field.
     for (let i = this.count - 1; i >= 0; i--) {
@@ -425,17 +435,17 @@ export class FieldList {
     }
   }
 
-  private learn(facts: Facts, i: number): void {
+  private addChecked(facts: Facts, i: number): void {
     const bytes = this.memory.bytes;
     // Interned names are valid.
     if (this.ref[i] < 0 && nameError(bytes, this.nameAt[i], this.nameLength[i]) !== 0) facts.fail(MALFORMED.NAME);
-    if (this.sound[i] === 0 && valueError(bytes, this.valueAt[i], this.valueLength[i]) !== 0)
+    if (this.valid[i] === 0 && valueError(bytes, this.valueAt[i], this.valueLength[i]) !== 0)
       facts.fail(MALFORMED.VALUE);
     facts.add(bytes, this.name[i], this.valueAt[i], this.valueLength[i]);
   }
 
   /** Whether a name is, or may be, both among the fields with an atom and among those without. */
-  private mixed(): boolean {
+  private namesOverlap(): boolean {
     const { names, atoms, sequence } = this;
     for (let k = 0; k < this.volatileCount; k++) {
       const ref = this.ref[k];
@@ -451,7 +461,7 @@ export class FieldList {
   }
 
   /** Fills the columns of a field of which only the atom is known. */
-  private fill(i: number): void {
+  private fillFromAtom(i: number): void {
     const atom = this.atom[i];
     const ref = this.atoms.ref[atom];
     this.ref[i] = ref;
@@ -460,7 +470,7 @@ export class FieldList {
     this.nameLength[i] = this.names.length[ref];
     this.valueAt[i] = this.atoms.at[atom];
     this.valueLength[i] = this.atoms.length[atom];
-    this.never[i] = this.atoms.never[atom];
+    this.neverIndexed[i] = this.atoms.neverIndexed[atom];
     this.codeAt[i] = -1;
   }
 
@@ -472,7 +482,7 @@ export class FieldList {
     nameLength: number,
     valueAt: number,
     valueLength: number,
-    never: boolean,
+    neverIndexed: boolean,
   ): void {
     this.atom[i] = -1;
     this.ref[i] = ref;
@@ -481,9 +491,9 @@ export class FieldList {
     this.nameLength[i] = nameLength;
     this.valueAt[i] = valueAt;
     this.valueLength[i] = valueLength;
-    this.never[i] = never ? 1 : 0;
+    this.neverIndexed[i] = neverIndexed ? 1 : 0;
     this.codeAt[i] = -1;
-    this.sound[i] = 0;
+    this.valid[i] = 0;
   }
 
   private move(from: number, to: number): void {
@@ -495,13 +505,13 @@ export class FieldList {
     this.nameLength[to] = this.nameLength[from];
     this.valueAt[to] = this.valueAt[from];
     this.valueLength[to] = this.valueLength[from];
-    this.never[to] = this.never[from];
+    this.neverIndexed[to] = this.neverIndexed[from];
     this.codeAt[to] = this.codeAt[from];
     this.codeLength[to] = this.codeLength[from];
-    this.sound[to] = this.sound[from];
+    this.valid[to] = this.valid[from];
   }
 
-  private rename(): void {
+  private lookUpAgain(): void {
     const memory = this.memory;
     this.epoch = memory.epoch;
     for (let i = 0; i < this.count; i++) {

@@ -1,8 +1,8 @@
 // The state of one HTTP/2 connection, in either role. Pure data: the receiver, the sender and the stream store work on it.
 import { Decoder } from '../hpack/decoder.js';
+import type { DiscardingDecoder } from '../hpack/discarding-decoder.js';
 import { Encoder } from '../hpack/encoder.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
-import type { Skimmer } from '../hpack/skimmer.js';
 import { H2_ROLES } from './counters.js';
 import { DEFAULT_WINDOW, FRAME_HEADER_BYTES, PREFACE } from './frame.js';
 import type { Http2Limits } from './limits.js';
@@ -77,7 +77,7 @@ export class Connection {
   /** All received bytes of the block. */
   blockTotal = 0;
   /** Reads a block that is too large to keep. Below: its method, as far as it was read. */
-  skimmer: Skimmer | undefined;
+  discarding: DiscardingDecoder | undefined;
   blockMethod = 0;
   /** It is within the limits as far as known, but there was no memory for it. */
   blockStarved = false;

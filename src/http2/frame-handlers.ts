@@ -5,7 +5,7 @@ import { type Connection, GOING, ROLE } from './connection.js';
 import { H, h2Error } from './counters.js';
 import { FLAG, FRAME, get31, get32, H2_ERROR, MAX_FRAME_BYTES, MAX_WINDOW, PRIORITY_BYTES, SETTING } from './frame.js';
 import { PING } from './frame-writer.js';
-import type { HeadersIn } from './header-blocks.js';
+import type { HeaderBlocks } from './header-blocks.js';
 import { LIMIT } from './limits.js';
 import { CRUMB_BYTES, type Sender } from './sender.js';
 import type { Core, Http2Events } from './shared-state.js';
@@ -21,7 +21,7 @@ export class FrameHandler {
   constructor(
     private readonly core: Core,
     private readonly sender: Sender,
-    private readonly headersIn: HeadersIn,
+    private readonly headerBlocks: HeaderBlocks,
     private readonly abuse: Abuse,
     private readonly events: Http2Events,
   ) {
@@ -166,10 +166,10 @@ export class FrameHandler {
   frame(c: Connection, at: number): void {
     switch (c.type) {
       case FRAME.HEADERS:
-        this.headersIn.headers(c, at);
+        this.headerBlocks.headers(c, at);
         break;
       case FRAME.CONTINUATION:
-        this.headersIn.continuation(c, at);
+        this.headerBlocks.continuation(c, at);
         break;
       case FRAME.RST_STREAM:
         this.rstStream(c, at);
@@ -420,7 +420,7 @@ export class FrameHandler {
   }
 
   private streamError(c: Connection, slot: number, code: number): void {
-    this.headersIn.streamError(c, slot, code);
+    this.headerBlocks.streamError(c, slot, code);
   }
 
   private fail(c: Connection, code: number): boolean {

@@ -61,7 +61,7 @@ export class FrameWriter {
 
   /** A head, or trailers, on stream `id`. False if there is no room for it, which ends the connection. */
   headers(connection: Connection, id: number, list: FieldList, end: boolean): boolean {
-    const most = FRAME_HEADER_BYTES + list.bound + ENCODE_SLACK;
+    const most = FRAME_HEADER_BYTES + list.encodedBound + ENCODE_SLACK;
     if (most > this.core.slab.bufferBytes) return this.largeHeaders(connection, id, list, end);
     const at = this.room(connection, most);
     if (at < 0) return false;

@@ -1,7 +1,7 @@
 // Incoming header blocks (RFC 9113 sections 4.3, 5.1, 6.2, 6.10, 8.1): assembled, decoded, checked, passed on.
 
 import { DECODE } from '../hpack/decoder.js';
-import { Skimmer } from '../hpack/skimmer.js';
+import { DiscardingDecoder } from '../hpack/discarding-decoder.js';
 import { checkRequest, checkResponse, checkTrailers } from '../http/message.js';
 import { MAX_HEAD_BYTES } from '../http/scratch-buffers.js';
 import type { Abuse } from './abuse.js';
@@ -19,7 +19,7 @@ const SELF_DEPENDENT = 0x100;
 /** What may come in addition to the fields: updates of the table's size. */
 const BLOCK_SLACK = 64;
 
-export class HeadersIn {
+export class HeaderBlocks {
   constructor(
     private readonly core: Core,
     private readonly sender: Sender,
@@ -74,17 +74,17 @@ export class HeadersIn {
     const { slab, scratch } = this.core;
     const id = c.blockStream;
     c.blockStream = 0;
-    if (c.skimmer === undefined && c.blockMoreCount > 0) {
+    if (c.discarding === undefined && c.blockMoreCount > 0) {
       const end = this.join(c, scratch.received);
       this.block(c, id, c.blockFlags, scratch.received, end);
       return;
     }
     const buffer = c.blockBuffer;
     c.blockBuffer = NONE;
-    if (c.skimmer === undefined) {
+    if (c.discarding === undefined) {
       const start = slab.bufferStart(buffer);
       this.block(c, id, c.blockFlags, start, start + c.blockLength);
-    } else this.skimmed(c, c.skimmer, id);
+    } else this.discarded(c, c.discarding, id);
     slab.release(buffer);
   }
 
@@ -104,16 +104,16 @@ export class HeadersIn {
       return false;
     }
     let from = start;
-    let { skimmer } = c;
-    if (skimmer === undefined) {
+    let { discarding } = c;
+    if (discarding === undefined) {
       from = this.keep(c, start, end);
       if (from === end) return true;
       if (from < 0) return false;
-      skimmer = new Skimmer(c.decoder, this.core.list);
-      c.skimmer = skimmer;
-      if (!this.skimKept(c, skimmer)) return false;
+      discarding = new DiscardingDecoder(c.decoder, this.core.list);
+      c.discarding = discarding;
+      if (!this.discardBuffered(c, discarding)) return false;
     }
-    return this.skim(c, skimmer, from, end);
+    return this.discard(c, discarding, from, end);
   }
 
   /** Keeps [start, end). Returns how far there was room; -1 if the connection has failed. */
@@ -169,17 +169,17 @@ export class HeadersIn {
   }
 
   /** Reads what was kept of a block that turns out to be too large. False as for `gather`. */
-  private skimKept(c: Connection, skimmer: Skimmer): boolean {
+  private discardBuffered(c: Connection, discarding: DiscardingDecoder): boolean {
     const { slab, list } = this.core;
     const { bufferBytes } = slab;
     let left = c.blockLength - bufferBytes;
     c.blockLength = Math.min(c.blockLength, bufferBytes);
-    let sound = this.window(c, skimmer);
+    let sound = this.discardFirstBuffer(c, discarding);
     c.blockMethod = list.facts.method;
     for (let i = 0; i < c.blockMoreCount; i++, left -= bufferBytes) {
       const buffer = c.blockMore?.[i] ?? NONE;
       const at = slab.bufferStart(buffer);
-      sound = sound && this.skim(c, skimmer, at, at + Math.min(left, bufferBytes));
+      sound = sound && this.discard(c, discarding, at, at + Math.min(left, bufferBytes));
       slab.release(buffer);
     }
     c.blockMoreCount = 0;
@@ -187,7 +187,7 @@ export class HeadersIn {
   }
 
   /** Reads [start, end) of a block that is too large. False as for `gather`. */
-  private skim(c: Connection, skimmer: Skimmer, start: number, end: number): boolean {
+  private discard(c: Connection, discarding: DiscardingDecoder, start: number, end: number): boolean {
     const { slab, bytes } = this.core;
     const base = slab.bufferStart(c.blockBuffer);
     for (let from = start; from < end; ) {
@@ -195,17 +195,17 @@ export class HeadersIn {
       bytes.copyWithin(base + c.blockLength, from, from + count);
       c.blockLength += count;
       from += count;
-      if (!this.window(c, skimmer)) return false;
+      if (!this.discardFirstBuffer(c, discarding)) return false;
     }
     return true;
   }
 
   /** Reads the first buffer of such a block, and keeps there what can't be read yet. False as for `gather`. */
-  private window(c: Connection, skimmer: Skimmer): boolean {
+  private discardFirstBuffer(c: Connection, discarding: DiscardingDecoder): boolean {
     const { slab, bytes } = this.core;
     const base = slab.bufferStart(c.blockBuffer);
     const end = base + c.blockLength;
-    const used = skimmer.read(base, end);
+    const used = discarding.read(base, end);
     if (used < 0 || end - used === slab.bufferBytes) {
       this.sender.fail(c, H2_ERROR.COMPRESSION_ERROR);
       return false;
@@ -216,17 +216,17 @@ export class HeadersIn {
   }
 
   /** A block that was too large has been read to its end. */
-  private skimmed(c: Connection, skimmer: Skimmer, id: number): void {
+  private discarded(c: Connection, discarding: DiscardingDecoder, id: number): void {
     const { list, values } = this.core;
-    c.skimmer = undefined;
+    c.discarding = undefined;
     values[c.meter + H.HEADER_BLOCKS]++;
-    if (c.blockLength > 0 || !skimmer.whole) {
+    if (c.blockLength > 0 || !discarding.whole) {
       this.sender.fail(c, H2_ERROR.COMPRESSION_ERROR);
       return;
     }
     list.clear();
     list.facts.method = c.blockMethod;
-    list.facts.grpc = skimmer.grpc;
+    list.facts.grpc = discarding.grpc;
     this.decoded(c, id, c.blockFlags, DECODE.TOO_LARGE);
   }
 
@@ -260,14 +260,14 @@ export class HeadersIn {
     // RFC 7540 section 5.3.1 made this a stream error, and a correct peer never sends it.
     const selfDependent = (flags & SELF_DEPENDENT) !== 0;
     if (slot === NONE) {
-      if (c.role === ROLE.SERVER) this.opens(c, id, ended, result, selfDependent);
-      else this.unasked(c, id);
+      if (c.role === ROLE.SERVER) this.openStream(c, id, ended, result, selfDependent);
+      else this.unexpectedResponse(c, id);
     } else if (selfDependent) this.streamError(c, slot, H2_ERROR.PROTOCOL_ERROR);
-    else this.more(c, slot, ended, result);
+    else this.laterBlock(c, slot, ended, result);
   }
 
   /** A head or trailers on an open stream. */
-  private more(c: Connection, slot: number, ended: boolean, result: number): void {
+  private laterBlock(c: Connection, slot: number, ended: boolean, result: number): void {
     const { streams, list } = this.core;
     const { facts } = list;
     const state = streams.state[slot];
@@ -329,7 +329,7 @@ export class HeadersIn {
   }
 
   /** A request: the first block of a stream opened by the client. */
-  private opens(c: Connection, id: number, ended: boolean, result: number, selfDependent: boolean): void {
+  private openStream(c: Connection, id: number, ended: boolean, result: number, selfDependent: boolean): void {
     const { streams, list, values } = this.core;
     const { facts } = list;
     // Section 5.1.1: odd, and higher than all before.
@@ -384,7 +384,7 @@ export class HeadersIn {
   }
 
   /** A response without a request. */
-  private unasked(c: Connection, id: number): void {
+  private unexpectedResponse(c: Connection, id: number): void {
     if ((id & 1) === 0 || id >= c.nextId) this.sender.fail(c, H2_ERROR.PROTOCOL_ERROR);
     else if (!c.wasReset(id)) this.sender.fail(c, H2_ERROR.STREAM_CLOSED);
     else this.abuse.control(c);

@@ -2,7 +2,7 @@
 import { Abuse } from './abuse.js';
 import type { Connection } from './connection.js';
 import { FrameHandler } from './frame-handlers.js';
-import { HeadersIn } from './header-blocks.js';
+import { HeaderBlocks } from './header-blocks.js';
 import { Receiver } from './receiver.js';
 import { Sender } from './sender.js';
 import type { Core, Http2Events } from './shared-state.js';
@@ -18,8 +18,8 @@ export class Http2Machine {
   ) {
     this.sender = new Sender(core, events);
     const abuse = new Abuse(core, this.sender);
-    const headersIn = new HeadersIn(core, this.sender, abuse, events);
-    this.frames = new FrameHandler(core, this.sender, headersIn, abuse, events);
+    const headerBlocks = new HeaderBlocks(core, this.sender, abuse, events);
+    this.frames = new FrameHandler(core, this.sender, headerBlocks, abuse, events);
     this.receiver = new Receiver(core, this.sender, this.frames);
   }
 

@@ -1,7 +1,7 @@
 // A connection's output: small frames back to back in a buffer, large payloads as slices of the buffers they arrived in. It is passed to
 // the socket once per loop turn, in one piece if possible.
 
-import { references } from '../http/references.js';
+import { objectArray } from '../http/object-array.js';
 import type { Connection } from './connection.js';
 import type { Buffers } from './small-buffers.js';
 
@@ -17,7 +17,7 @@ export interface Sink {
 
 export class Output {
   /** Connections with output, the first `count` entries; never shortened, which would release its memory. */
-  private readonly dirty = references<Connection | null>();
+  private readonly dirty = objectArray<Connection | null>();
   private count = 0;
 
   constructor(

@@ -114,7 +114,7 @@ export class Receiver {
     if (c.blockBuffer !== NONE) slab.release(c.blockBuffer);
     c.carry = NONE;
     c.blockBuffer = NONE;
-    c.skimmer = undefined;
+    c.discarding = undefined;
     for (let i = 0; i < c.blockMoreCount; i++) slab.release(c.blockMore?.[i] ?? NONE);
     c.blockMoreCount = 0;
   }

@@ -2,7 +2,7 @@
 
 import { FieldList } from '../hpack/field-list.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
-import { references } from '../http/references.js';
+import { objectArray } from '../http/object-array.js';
 import { SCRATCH_BUFFER_BYTES, ScratchBuffers } from '../http/scratch-buffers.js';
 import { Chains } from './chains.js';
 import { type Connection, GOING, READING } from './connection.js';
@@ -29,11 +29,11 @@ export class Core {
   /** Time of this turn, ms, in [0]. A cell, because passing a number between functions would allocate. */
   readonly clock = new Float64Array(1);
   /** Connections that ran out of memory: the owner closes them at the end of the turn. */
-  readonly lost = references<Connection>();
+  readonly lost = objectArray<Connection>();
   /** Endpoints' connections with data waiting for the connection window: the owner watches them. */
-  readonly stalled = references<Connection>();
+  readonly stalled = objectArray<Connection>();
   /** Endpoints' connections over an allowance: the owner opens no more streams on them. */
-  readonly excessive = references<Connection>();
+  readonly excessive = objectArray<Connection>();
 
   constructor(
     readonly slab: Buffers,

@@ -1,6 +1,6 @@
 // The streams of all connections of a worker: one slot each, struct of arrays. The protocol's state is here; the proxy's knowledge about a
 // stream (service, endpoint, times) is in other columns under the same slot.
-import { references } from '../http/references.js';
+import { objectArray } from '../http/object-array.js';
 import type { Connection } from './connection.js';
 import { DEFAULT_WINDOW } from './frame.js';
 
@@ -71,7 +71,7 @@ export class Streams {
   readonly blockedNext: Int32Array;
   readonly blockedPrev: Int32Array;
   /** Its connection; only valid while OPEN. */
-  readonly connection = references<Connection | null>();
+  readonly connection = objectArray<Connection | null>();
   /** Slots in use. */
   used = 0;
   /** The most of them since somebody has set it to those in use. */

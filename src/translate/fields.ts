@@ -110,9 +110,9 @@ export function listWithout(list: FieldList, without: number, into: FieldList): 
   for (let i = 0; i < list.count; i++) {
     const name = list.name[i];
     if (name === without) continue;
-    const never = list.never[i] === 1;
-    if (name === NAME.STATUS) into.addKnown(name, list.valueAt[i], list.valueLength[i], never);
-    else into.add(list.nameAt[i], list.nameLength[i], list.valueAt[i], list.valueLength[i], never);
+    const neverIndexed = list.neverIndexed[i] === 1;
+    if (name === NAME.STATUS) into.addKnown(name, list.valueAt[i], list.valueLength[i], neverIndexed);
+    else into.add(list.nameAt[i], list.nameLength[i], list.valueAt[i], list.valueLength[i], neverIndexed);
   }
   into.finish();
 }

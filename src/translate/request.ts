@@ -3,7 +3,7 @@
 
 import type { FieldList } from '../hpack/field-list.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
-import { Novelty } from '../hpack/novelty.js';
+import { RecurrenceFilter } from '../hpack/recurrence-filter.js';
 import { validAuthority } from '../http/authority.js';
 import { CONNECT_PROTOCOL, type Facts, SCHEME } from '../http/facts.js';
 import { NAME } from '../http/field-names.js';
@@ -84,7 +84,7 @@ export class RequestBridge {
 
   private readonly bytes: Uint8Array;
   private readonly cache: LineCache;
-  private readonly novelty = new Novelty(SOURCES);
+  private readonly recurrence = new RecurrenceFilter(SOURCES);
   private readonly connect: number;
   private readonly http: number;
   private readonly https: number;
@@ -194,7 +194,7 @@ export class RequestBridge {
     if (error !== 0) return -error;
     if (extended && this.keyAt < 0) return -MESSAGE_ERROR.WEBSOCKET_KEY;
     if (carried && !this.carry(list, head.minor, head.form === FORM.ABSOLUTE)) return -MESSAGE_ERROR.TOO_MANY_FIELDS;
-    list.finishParsed(this.novelty, client);
+    list.finishParsed(this.recurrence, client);
     return checkRequest(list.facts) === 0 ? 0 : -MESSAGE_ERROR.MALFORMED;
   }
 

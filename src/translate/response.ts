@@ -2,7 +2,7 @@
 // -(MESSAGE_ERROR + UPSTREAM), as parseResponse returns them.
 import type { FieldList } from '../hpack/field-list.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
-import { Novelty } from '../hpack/novelty.js';
+import { RecurrenceFilter } from '../hpack/recurrence-filter.js';
 import type { Facts } from '../http/facts.js';
 import { NAME } from '../http/field-names.js';
 import { checkResponse } from '../http/message.js';
@@ -85,7 +85,7 @@ function hasNoContent(status: number, requestMethod: number): boolean {
 export class ResponseBridge {
   private readonly bytes: Uint8Array;
   private readonly cache: LineCache;
-  private readonly novelty = new Novelty(SOURCES);
+  private readonly recurrence = new RecurrenceFilter(SOURCES);
   private readonly ok: number;
 
   constructor(memory: HeaderMemory) {
@@ -180,7 +180,7 @@ export class ResponseBridge {
       fits = list.add(nameAt, nameEnd - nameAt, valueAt, valueEnd - valueAt) && fits;
     }
     if (!fits) return -(MESSAGE_ERROR.TOO_MANY_FIELDS + UPSTREAM);
-    list.finishParsed(this.novelty, endpoint);
+    list.finishParsed(this.recurrence, endpoint);
     return checkResponse(list.facts) === 0 ? 0 : -(MESSAGE_ERROR.MALFORMED + UPSTREAM);
   }
 }

@@ -242,7 +242,7 @@ describe('HPACK decoder: what is remembered', () => {
       decoder.decode(INPUT, write(shared, incremental(`name-${i >> 1}`, `${i >> 1}`)), other, 16384, 128);
     }
     assert.deepEqual(fieldsOf(own), [{ name: 'kept', value: 'value of the list that is kept', never: false }]);
-    own.renew();
+    own.refresh();
     assert.deepEqual(fieldsOf(own), [{ name: 'kept', value: 'value of the list that is kept', never: false }]);
   });
 });

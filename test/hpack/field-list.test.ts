@@ -93,13 +93,13 @@ describe('field list', () => {
       const expected = grouped([...at(i), ...of(['via', 'second'], ['date', 'sec'])]);
       assert.ok(list.has(NAME.DATE));
       assert.deepEqual(grouped(fieldsOf(list)), expected);
-      const { size, bound } = list;
+      const { size, encodedBound: bound } = list;
       const end = encoder.encode(list, OUTPUT);
       assert.ok(end - OUTPUT <= bound + 16);
       assert.deepEqual(grouped(decoder.decode(memory.bytes.subarray(OUTPUT, end))), expected);
       const via = list.find(NAME.VIA);
       list.replace(via, value, 15);
-      assert.deepEqual([list.size, list.bound], [size + 10, bound + 10]);
+      assert.deepEqual([list.size, list.encodedBound], [size + 10, bound + 10]);
       const again = encoder.encode(list, OUTPUT);
       const replaced = grouped([...at(i), ...of(['via', 'second'], ['date', 'sec'])]);
       replaced[':via'] = ['second and last', 'second'];
@@ -138,7 +138,7 @@ describe('field list', () => {
     for (let i = 0; i < 5; i++) {
       build(list, lines);
       assert.equal(list.size, size);
-      assert.equal(list.bound, size - 21 * lines.length);
+      assert.equal(list.encodedBound, size - 21 * lines.length);
     }
   });
 

@@ -108,7 +108,7 @@ function encodeNaively(
 }
 
 const encodeList = (encoder: Encoder, memory: HeaderMemory, list: FieldList): number[] => {
-  const { bound } = list;
+  const { encodedBound: bound } = list;
   const end = encoder.encode(list, OUTPUT);
   assert.ok(end - OUTPUT <= bound + 16, `${end - OUTPUT} octets, bound ${bound}`);
   return read(memory, OUTPUT, end);

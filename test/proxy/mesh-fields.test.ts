@@ -53,7 +53,7 @@ class World {
       all.reduce((sum, [name, value]) => sum + 32 + name.length + value.length, 0),
       size,
     );
-    assert.ok(list.bound >= size - 32 * all.length);
+    assert.ok(list.encodedBound >= size - 32 * all.length);
     return all.slice(4);
   }
 }

@@ -36,7 +36,7 @@ export function fieldsOf(list: FieldList): Field[] {
     fields.push({
       name: textAt(memory, from.nameAt[i], from.nameLength[i]),
       value: textAt(memory, from.valueAt[i], from.valueLength[i]),
-      never: from.never[i] === 1,
+      never: from.neverIndexed[i] === 1,
     });
   };
   let i = 0;

@@ -6,12 +6,12 @@ import { OVERHEAD } from '../field-size.js';
 import { encodedLength } from '../huffman.js';
 import { chainLength, MAX_CHAIN, powerOfTwo } from './hash-chains.js';
 import { type HeaderText, MAX_PERMANENT } from './header-text.js';
-import { type Learning, MAX_LEARNED } from './learning.js';
+import { type LearningBudget, MAX_LEARNED } from './learning-budget.js';
 import { type NameTable, VOLATILE } from './name-table.js';
-import { Sightings } from './sightings.js';
+import { SeenFilter } from './seen-filter.js';
 
 /** Number of fields seen once to remember. */
-const SIGHTINGS = 8192;
+const SEEN_ENTRIES = 8192;
 /** Room for a byte of a value: itself, and a code that is kept only if it is no longer than the text. */
 const OCTETS_PER_OCTET = 2;
 
@@ -29,26 +29,26 @@ export class AtomTable {
   readonly codeLength: Int32Array;
   /** Size of the field in a list or a table. */
   readonly size: Int32Array;
-  readonly never: Uint8Array;
+  readonly neverIndexed: Uint8Array;
   /** Room that an atom takes in the table, in the units of Learning. */
   private readonly cost: number;
   private readonly hash: Int32Array;
   private readonly next: Int32Array;
   private readonly heads: Int32Array;
-  private readonly sightings = new Sightings(SIGHTINGS);
+  private readonly seenOnce = new SeenFilter(SEEN_ENTRIES);
   /** By hash of name and the value's Huffman code: the atom, or -1. */
   private readonly coded: Int32Array;
 
-  /** `most` is how many may be learned in an epoch; `room` is what an epoch can learn. */
+  /** `max` is how many may be learned in an epoch; `room` is what an epoch can learn. */
   constructor(
     private readonly text: HeaderText,
     private readonly names: NameTable,
-    private readonly learning: Learning,
-    private readonly most: number,
+    private readonly learning: LearningBudget,
+    private readonly max: number,
     room: number,
   ) {
-    this.cost = Math.floor(room / most);
-    const atoms = MAX_PERMANENT + most;
+    this.cost = Math.floor(room / max);
+    const atoms = MAX_PERMANENT + max;
     this.ref = new Int32Array(atoms);
     this.known = new Uint8Array(atoms);
     this.at = new Int32Array(atoms);
@@ -56,7 +56,7 @@ export class AtomTable {
     this.codeAt = new Int32Array(atoms);
     this.codeLength = new Int32Array(atoms);
     this.size = new Int32Array(atoms);
-    this.never = new Uint8Array(atoms);
+    this.neverIndexed = new Uint8Array(atoms);
     this.hash = new Int32Array(atoms);
     this.next = new Int32Array(atoms);
     const buckets = 2 * powerOfTwo(atoms);
@@ -65,43 +65,44 @@ export class AtomTable {
   }
 
   /** Atom of a name and the Huffman code of a value, -1 if unknown. */
-  findCoded(ref: number, at: number, length: number, never: boolean): number {
-    const hash = this.codeHash(ref, at, length, never);
+  findCoded(ref: number, at: number, length: number, neverIndexed: boolean): number {
+    const hash = this.codeHash(ref, at, length, neverIndexed);
     const atom = this.coded[hash & (this.coded.length - 1)];
     if (atom < 0 || this.ref[atom] !== ref || this.codeLength[atom] !== length) return -1;
-    if (this.never[atom] !== (never ? 1 : 0) || !this.text.equal(this.codeAt[atom], at, length)) return -1;
+    if (this.neverIndexed[atom] !== (neverIndexed ? 1 : 0) || !this.text.equal(this.codeAt[atom], at, length))
+      return -1;
     return atom;
   }
 
   /** Atom of a name and a value's text; learned at the second sight. -1 if there is none. */
-  intern(ref: number, at: number, length: number, never: boolean): number {
+  intern(ref: number, at: number, length: number, neverIndexed: boolean): number {
     const { names, text, learning } = this;
     if ((names.flags[ref] & VOLATILE) !== 0 || length > MAX_LEARNED) return -1;
-    const hash = this.fieldHash(names.hash[ref], at, length, never);
-    const found = this.find(ref, at, length, never, hash);
+    const hash = this.fieldHash(names.hash[ref], at, length, neverIndexed);
+    const found = this.find(ref, at, length, neverIndexed, hash);
     if (found >= 0) {
       // Another one may have displaced it.
       if (this.codeLength[found] >= 0) this.linkCode(found);
       return found;
     }
-    if (!this.sightings.again(hash)) return -1;
+    if (!this.seenOnce.seenBefore(hash)) return -1;
     if (valueError(text.bytes, at, length) !== 0) return -1;
     if (chainLength(this.heads, this.next, hash) >= MAX_CHAIN) return -1;
     const octets = OCTETS_PER_OCTET * length;
     const cost = Math.max(this.cost, octets);
-    if (!learning.affords(cost) || !names.takesValue(ref)) return -1;
-    if (this.count - this.permanent === this.most || !text.holds(octets)) {
+    if (!learning.canSpend(cost) || !names.takesValue(ref)) return -1;
+    if (this.count - this.permanent === this.max || !text.hasRoom(octets)) {
       learning.full = true;
       return -1;
     }
     learning.spend(cost);
-    return this.put(ref, text.keep(at, length), length, never, hash);
+    return this.put(ref, text.store(at, length), length, neverIndexed, hash);
   }
 
   /** Records the first sight of a field whose name was just looked up without result. */
-  note(at: number, length: number, never: boolean): void {
+  note(at: number, length: number, neverIndexed: boolean): void {
     if (length > MAX_LEARNED) return;
-    this.sightings.again(this.fieldHash(this.names.lastHash, at, length, never));
+    this.seenOnce.seenBefore(this.fieldHash(this.names.lastHash, at, length, neverIndexed));
   }
 
   /** Adds a permanent field, unless it is known. */
@@ -119,19 +120,19 @@ export class AtomTable {
     this.count = this.permanent;
     this.heads.fill(-1);
     this.coded.fill(-1);
-    this.sightings.clear();
+    this.seenOnce.clear();
     for (let atom = 0; atom < this.count; atom++) this.link(atom);
   }
 
-  private find(ref: number, at: number, length: number, never: boolean, hash: number): number {
+  private find(ref: number, at: number, length: number, neverIndexed: boolean, hash: number): number {
     let atom = this.heads[hash & (this.heads.length - 1)];
-    const mark = never ? 1 : 0;
+    const mark = neverIndexed ? 1 : 0;
     for (let i = 0; atom >= 0 && i < MAX_CHAIN; i++) {
       if (
         this.hash[atom] === hash &&
         this.ref[atom] === ref &&
         this.length[atom] === length &&
-        this.never[atom] === mark &&
+        this.neverIndexed[atom] === mark &&
         this.text.equal(this.at[atom], at, length)
       ) {
         return atom;
@@ -141,18 +142,18 @@ export class AtomTable {
     return -1;
   }
 
-  private put(ref: number, at: number, length: number, never: boolean, hash: number): number {
+  private put(ref: number, at: number, length: number, neverIndexed: boolean, hash: number): number {
     const atom = this.count++;
     this.ref[atom] = ref;
     this.known[atom] = this.names.known[ref];
     this.at[atom] = at;
     this.length[atom] = length;
     this.size[atom] = OVERHEAD + this.names.length[ref] + length;
-    this.never[atom] = never ? 1 : 0;
+    this.neverIndexed[atom] = neverIndexed ? 1 : 0;
     this.hash[atom] = hash;
     const codeLength = encodedLength(this.text.bytes, at, at + length);
     this.codeLength[atom] = codeLength <= length ? codeLength : -1;
-    if (codeLength <= length) this.codeAt[atom] = this.text.keepCode(at, length);
+    if (codeLength <= length) this.codeAt[atom] = this.text.storeCode(at, length);
     this.link(atom);
     return atom;
   }
@@ -165,16 +166,16 @@ export class AtomTable {
   }
 
   private linkCode(atom: number): void {
-    const never = this.never[atom] !== 0;
-    const hash = this.codeHash(this.ref[atom], this.codeAt[atom], this.codeLength[atom], never);
+    const neverIndexed = this.neverIndexed[atom] !== 0;
+    const hash = this.codeHash(this.ref[atom], this.codeAt[atom], this.codeLength[atom], neverIndexed);
     this.coded[hash & (this.coded.length - 1)] = atom;
   }
 
-  private codeHash(ref: number, at: number, length: number, never: boolean): number {
-    return this.text.hash(at, length, Math.imul(ref + 1, 0x2545f491) ^ (never ? 3 : 4));
+  private codeHash(ref: number, at: number, length: number, neverIndexed: boolean): number {
+    return this.text.hash(at, length, Math.imul(ref + 1, 0x2545f491) ^ (neverIndexed ? 3 : 4));
   }
 
-  private fieldHash(nameHash: number, at: number, length: number, never: boolean): number {
-    return this.text.hash(at, length, Math.imul(nameHash, 0x2545f491) ^ (never ? 5 : 6));
+  private fieldHash(nameHash: number, at: number, length: number, neverIndexed: boolean): number {
+    return this.text.hash(at, length, Math.imul(nameHash, 0x2545f491) ^ (neverIndexed ? 5 : 6));
   }
 }

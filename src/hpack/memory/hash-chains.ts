@@ -9,6 +9,6 @@ export function chainLength(heads: Int32Array, next: Int32Array, hash: number): 
   return length;
 }
 
-export function powerOfTwo(most: number): number {
-  return 2 ** Math.floor(Math.log2(most));
+export function powerOfTwo(max: number): number {
+  return 2 ** Math.floor(Math.log2(max));
 }

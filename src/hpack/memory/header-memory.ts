@@ -2,14 +2,14 @@
 // names, atoms (name and value), templates (lists of atoms), and two caches of bytes (received blocks, blocks ready to send). Nothing here
 // is needed for correctness: decoder and encoder tables own their state, and everything here may be dropped at the start of any block.
 //
-// Bounded: when any of it is full, a new epoch begins with all of it empty. learning.ts limits how often that can happen.
+// Bounded: when any of it is full, a new epoch begins with all of it empty. learning-budget.ts limits how often that can happen.
 
 import { LAST_STATIC, STATIC_TABLE } from '../static-table.js';
 import { AtomTable } from './atom-table.js';
 import { ReadyBlocks, ReceivedBlocks } from './block-cache.js';
 import { powerOfTwo } from './hash-chains.js';
 import { HeaderText, MAX_PERMANENT } from './header-text.js';
-import { Learning } from './learning.js';
+import { LearningBudget } from './learning-budget.js';
 import { NameTable } from './name-table.js';
 import { TemplateTable } from './template.js';
 
@@ -35,7 +35,7 @@ export class HeaderMemory {
   readyMisses = 0;
   epoch = 1;
   readonly text: HeaderText;
-  readonly learning: Learning;
+  readonly learning: LearningBudget;
   readonly names: NameTable;
   readonly atoms: AtomTable;
   readonly templates: TemplateTable;
@@ -63,7 +63,7 @@ export class HeaderMemory {
     const room = (at + length - halvesAt) >>> 1;
     const few = Math.max(MIN_TEMPLATES, powerOfTwo(maxAtoms / ATOMS_PER_TEMPLATE));
     this.text = new HeaderText(bytes, at, receivedAt, halvesAt, room);
-    this.learning = new Learning(room, Math.floor(room / few));
+    this.learning = new LearningBudget(room, Math.floor(room / few));
     this.names = new NameTable(this.text, this.learning, few, room);
     this.atoms = new AtomTable(this.text, this.names, this.learning, maxAtoms, room);
     this.templates = new TemplateTable(bytes, this.names, this.atoms, this.learning, few, room);
@@ -82,7 +82,7 @@ export class HeaderMemory {
     const { text, names, atoms } = this;
     // Learned entries follow the permanent ones, and are dropped to make room for more of those.
     if (atoms.count > atoms.permanent || names.count > names.permanent) this.newEpoch();
-    const full = !text.holdsConstant(5 * (name.length + value.length));
+    const full = !text.hasConstantRoom(5 * (name.length + value.length));
     if (full || atoms.count === MAX_PERMANENT || names.count === MAX_PERMANENT) {
       throw new RangeError('no room for another constant');
     }
@@ -95,7 +95,7 @@ export class HeaderMemory {
   newEpoch(): void {
     this.epoch++;
     this.learning.full = false;
-    this.text.turn();
+    this.text.switchHalf();
     this.names.newEpoch();
     this.atoms.newEpoch();
     this.templates.newEpoch();

@@ -102,7 +102,7 @@ export class HeaderText {
   }
 
   /** Whether the constants have room for `length` more octets. */
-  holdsConstant(length: number): boolean {
+  hasConstantRoom(length: number): boolean {
     return this.constantAt + length <= this.constantEnd;
   }
 
@@ -115,12 +115,12 @@ export class HeaderText {
   }
 
   /** Whether this epoch has room for `length` more octets. */
-  holds(length: number): boolean {
+  hasRoom(length: number): boolean {
     return this.at + length <= this.end;
   }
 
   /** Copies text to the current epoch; returns its position. */
-  keep(at: number, length: number): number {
+  store(at: number, length: number): number {
     const kept = this.at;
     this.bytes.copyWithin(kept, at, at + length);
     this.at = kept + length;
@@ -128,7 +128,7 @@ export class HeaderText {
   }
 
   /** Writes the Huffman code of what was just added, after it; returns its position. */
-  keepCode(at: number, length: number): number {
+  storeCode(at: number, length: number): number {
     const permanent = at >= this.constantStart && at < this.constantEnd;
     const code = permanent ? this.constantAt : this.at;
     const end = encodeHuffman(this.bytes, at, at + length, this.bytes, code);
@@ -138,7 +138,7 @@ export class HeaderText {
   }
 
   /** Switches to the other half for the new epoch. */
-  turn(): void {
+  switchHalf(): void {
     this.half ^= 1;
     this.at = this.halves + this.half * this.halfBytes;
     this.end = this.at + this.halfBytes;

@@ -6,8 +6,8 @@ import { encodedLength } from '../huffman.js';
 import { LAST_STATIC } from '../static-table.js';
 import { chainLength, MAX_CHAIN, powerOfTwo } from './hash-chains.js';
 import { type HeaderText, MAX_PERMANENT } from './header-text.js';
-import { type Learning, MAX_LEARNED } from './learning.js';
-import { Sightings } from './sightings.js';
+import { type LearningBudget, MAX_LEARNED } from './learning-budget.js';
+import { SeenFilter } from './seen-filter.js';
 
 /** Bits of `flags`. */
 export const VOLATILE = 1;
@@ -16,7 +16,7 @@ export const SENSITIVE = 2;
 /** A name with this many different values counts as having a new one every time. */
 const MAX_DISTINCT = 256;
 /** Number of names seen once to remember. */
-const SIGHTINGS = 1024;
+const SEEN_ENTRIES = 1024;
 /** Room for a byte of a name: itself, and a code of up to 15 bits. */
 const OCTETS_PER_OCTET = 3;
 
@@ -41,19 +41,19 @@ export class NameTable {
   private readonly next: Int32Array;
   private readonly heads: Int32Array;
   private readonly distinct: Int32Array;
-  private readonly sightings = new Sightings(SIGHTINGS);
+  private readonly seenOnce = new SeenFilter(SEEN_ENTRIES);
   /** By hash of a name's Huffman code: its reference. */
   private readonly coded: Int32Array;
 
-  /** `most` is how many may be learned in an epoch; `room` is what an epoch can learn. */
+  /** `max` is how many may be learned in an epoch; `room` is what an epoch can learn. */
   constructor(
     private readonly text: HeaderText,
-    private readonly learning: Learning,
-    private readonly most: number,
+    private readonly learning: LearningBudget,
+    private readonly max: number,
     room: number,
   ) {
-    this.cost = Math.floor(room / most);
-    const names = MAX_PERMANENT + most;
+    this.cost = Math.floor(room / max);
+    const names = MAX_PERMANENT + max;
     this.known = new Uint8Array(names);
     this.at = new Int32Array(names);
     this.length = new Int32Array(names);
@@ -103,19 +103,19 @@ export class NameTable {
     const found = this.find(at, length);
     if (found >= 0) return found;
     const hash = this.lastHash;
-    if (!this.sightings.again(hash)) return -1;
+    if (!this.seenOnce.seenBefore(hash)) return -1;
     const { text, learning } = this;
     if (length > MAX_LEARNED || nameError(text.bytes, at, length) !== 0) return -1;
     if (chainLength(this.heads, this.next, hash) >= MAX_CHAIN) return -1;
     const octets = OCTETS_PER_OCTET * length;
     const cost = Math.max(this.cost, octets);
-    if (!learning.affords(cost)) return -1;
-    if (this.count - this.permanent === this.most || !text.holds(octets)) {
+    if (!learning.canSpend(cost)) return -1;
+    if (this.count - this.permanent === this.max || !text.hasRoom(octets)) {
       learning.full = true;
       return -1;
     }
     learning.spend(cost);
-    return this.put(text.keep(at, length), length, text.bytes[at] === 0x3a ? NAME.UNKNOWN_PSEUDO : NAME.OTHER);
+    return this.put(text.store(at, length), length, text.bytes[at] === 0x3a ? NAME.UNKNOWN_PSEUDO : NAME.OTHER);
   }
 
   /** Adds a permanent name, unless it is known. */
@@ -141,7 +141,7 @@ export class NameTable {
     this.heads.fill(-1);
     this.coded.fill(-1);
     this.distinct.fill(0);
-    this.sightings.clear();
+    this.seenOnce.clear();
     // Volatile names get another chance.
     for (let ref = 0; ref < this.count; ref++) if (!VOLATILE_NAMES.includes(ref)) this.flags[ref] &= ~VOLATILE;
     for (let ref = 1; ref < this.count; ref++) if (this.length[ref] > 0) this.link(ref);
@@ -156,7 +156,7 @@ export class NameTable {
     this.static[ref] = 0;
     this.hash[ref] = this.text.hash(at, length, 1);
     this.codeLength[ref] = encodedLength(this.text.bytes, at, at + length);
-    this.codeAt[ref] = this.text.keepCode(at, length);
+    this.codeAt[ref] = this.text.storeCode(at, length);
     this.link(ref);
     return ref;
   }

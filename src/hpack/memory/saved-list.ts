@@ -19,21 +19,21 @@ const cursor = new Cursor();
 /** Writes `list` to [at, limit). Returns the position after it, or -1 if it does not fit. */
 export function saveList(list: FieldList, at: number, limit: number): number {
   const { memory, template } = list;
-  if (at + list.bound > limit) return -1;
+  if (at + list.encodedBound > limit) return -1;
   let p = at;
   let i = 0;
   const current = list.epoch === memory.epoch;
-  const { name, nameAt, nameLength, valueAt, valueLength, never, atom } = list;
+  const { name, nameAt, nameLength, valueAt, valueLength, neverIndexed, atom } = list;
   if (template !== null) {
     for (; i < list.count && name[i] !== NAME.OTHER && name[i] <= NAME.UNKNOWN_PSEUDO; i++) {
       const ref = current ? list.ref[i] : -1;
-      p = saveField(memory, p, -1, ref, nameAt[i], nameLength[i], valueAt[i], valueLength[i], never[i]);
+      p = saveField(memory, p, -1, ref, nameAt[i], nameLength[i], valueAt[i], valueLength[i], neverIndexed[i]);
     }
     p = saveFields(memory, p, template, current);
   }
   for (; i < list.count; i++) {
     const ref = current ? list.ref[i] : -1;
-    p = saveField(memory, p, atom[i], ref, nameAt[i], nameLength[i], valueAt[i], valueLength[i], never[i]);
+    p = saveField(memory, p, atom[i], ref, nameAt[i], nameLength[i], valueAt[i], valueLength[i], neverIndexed[i]);
   }
   return p;
 }
@@ -69,9 +69,9 @@ export function restoreList(list: FieldList, at: number, end: number): void {
     const valueLength = savedLength(bytes, p, end);
     const valueAt = cursor.at;
     p = valueAt + valueLength;
-    const never = (first & 0x10) !== 0;
-    if (index === 0) list.add(nameAt, nameLength, valueAt, valueLength, never);
-    else list.addNamed(names.staticRef[index], valueAt, valueLength, never);
+    const neverIndexed = (first & 0x10) !== 0;
+    if (index === 0) list.add(nameAt, nameLength, valueAt, valueLength, neverIndexed);
+    else list.addNamed(names.staticRef[index], valueAt, valueLength, neverIndexed);
   }
   list.finish();
 }
@@ -81,11 +81,11 @@ function saveFields(memory: HeaderMemory, at: number, template: Template, curren
   const { ready } = memory;
   const slot = ready.slot(template, NOBODY);
   if (current && ready.has(slot, template, NOBODY, NO_VERSION)) return ready.copy(slot, at);
-  const { atom, ref, nameAt, nameLength, valueAt, valueLength, never } = template;
+  const { atom, ref, nameAt, nameLength, valueAt, valueLength, neverIndexed } = template;
   let p = at;
   for (let k = 0; k < template.count; k++) {
     const name = current ? ref[k] : -1;
-    p = saveField(memory, p, atom[k], name, nameAt[k], nameLength[k], valueAt[k], valueLength[k], never[k]);
+    p = saveField(memory, p, atom[k], name, nameAt[k], nameLength[k], valueAt[k], valueLength[k], neverIndexed[k]);
   }
   if (current && p - at <= READY_BYTES) ready.keep(slot, template, NOBODY, NO_VERSION, 0, at, p);
   return p;
@@ -100,7 +100,7 @@ function saveField(
   nameLength: number,
   valueAt: number,
   valueLength: number,
-  never: number,
+  neverIndexed: number,
 ): number {
   const { bytes } = memory;
   const { view } = memory.text;
@@ -108,7 +108,7 @@ function saveField(
     bytes[at] = 0x80 | (atom + 1);
     return at + 1;
   }
-  const first = never !== 0 ? 0x10 : 0;
+  const first = neverIndexed !== 0 ? 0x10 : 0;
   const index = ref >= 0 ? memory.names.static[ref] : 0;
   let p = putInteger(bytes, at, first, 4, index);
   if (index === 0) p = putPlain(bytes, view, nameAt, nameLength, p);

@@ -3,9 +3,9 @@
 import { Facts } from '../../http/facts.js';
 import type { AtomTable } from './atom-table.js';
 import { MAX_CHAIN } from './hash-chains.js';
-import type { Learning } from './learning.js';
+import type { LearningBudget } from './learning-budget.js';
 import type { NameTable } from './name-table.js';
-import { Sightings } from './sightings.js';
+import { SeenFilter } from './seen-filter.js';
 
 /** An interned list of fields without errors. Immutable; belongs to an epoch, and becomes garbage with it. */
 export class Template {
@@ -18,7 +18,7 @@ export class Template {
   readonly nameLength: Int32Array;
   readonly valueAt: Int32Array;
   readonly valueLength: Int32Array;
-  readonly never: Uint8Array;
+  readonly neverIndexed: Uint8Array;
   /** List size (RFC 9113 section 6.5.2). */
   size = 0;
   /** Whether a field has a mesh name: 1 or 0, -1 before it was checked. */
@@ -38,7 +38,7 @@ export class Template {
     this.nameLength = new Int32Array(count);
     this.valueAt = new Int32Array(count);
     this.valueLength = new Int32Array(count);
-    this.never = new Uint8Array(count);
+    this.neverIndexed = new Uint8Array(count);
   }
 }
 
@@ -52,20 +52,20 @@ export class TemplateTable {
   /** Room that a template takes in the table, in the units of Learning. */
   private readonly cost: number;
   private readonly heads: (Template | null)[];
-  private readonly sightings: Sightings;
+  private readonly seenOnce: SeenFilter;
 
-  /** `most`, a power of two, is how many may be learned in an epoch; `room` is what an epoch can learn. */
+  /** `max`, a power of two, is how many may be learned in an epoch; `room` is what an epoch can learn. */
   constructor(
     private readonly bytes: Uint8Array,
     private readonly names: NameTable,
     private readonly atoms: AtomTable,
-    private readonly learning: Learning,
-    private readonly most: number,
+    private readonly learning: LearningBudget,
+    private readonly max: number,
     room: number,
   ) {
-    this.cost = Math.floor(room / most);
-    this.heads = new Array<Template | null>(most).fill(null);
-    this.sightings = new Sightings(most);
+    this.cost = Math.floor(room / max);
+    this.heads = new Array<Template | null>(max).fill(null);
+    this.seenOnce = new SeenFilter(max);
   }
 
   /**
@@ -80,9 +80,9 @@ export class TemplateTable {
       if (t.hash === hash && t.count === count && sameAtoms(column, t)) return t;
       chain++;
     }
-    if (!this.sightings.again(hash)) return null;
-    if (chain >= MAX_CHAIN || !learning.affords(this.cost)) return null;
-    if (this.count === this.most) {
+    if (!this.seenOnce.seenBefore(hash)) return null;
+    if (chain >= MAX_CHAIN || !learning.canSpend(this.cost)) return null;
+    if (this.count === this.max) {
       learning.full = true;
       return null;
     }
@@ -100,7 +100,7 @@ export class TemplateTable {
   newEpoch(): void {
     this.count = 0;
     this.heads.fill(null);
-    this.sightings.clear();
+    this.seenOnce.clear();
   }
 
   private make(column: Int32Array, hash: number, count: number): Template {
@@ -118,7 +118,7 @@ export class TemplateTable {
       template.nameLength[k] = names.length[ref];
       template.valueAt[k] = atoms.at[atom];
       template.valueLength[k] = atoms.length[atom];
-      template.never[k] = atoms.never[atom];
+      template.neverIndexed[k] = atoms.neverIndexed[atom];
       template.size += atoms.size[atom];
       template.facts.add(this.bytes, template.name[k], template.valueAt[k], template.valueLength[k]);
       k++;

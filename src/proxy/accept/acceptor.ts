@@ -1,7 +1,7 @@
 // Accepts connections and spreads them over the workers. Each worker accepts on its own SO_REUSEPORT socket and keeps a connection unless a
 // sibling is less loaded; then it passes the descriptor, an integer, to the sibling's ring.
 
-import { references } from '../../http/references.js';
+import { objectArray } from '../../http/object-array.js';
 import { ERRNO } from '../../io/abi.js';
 import { LIMITS, W } from '../../metrics/layout.js';
 import { SOCKET_KIND } from '../connect/connections.js';
@@ -46,7 +46,7 @@ interface ListeningSocket {
 
 export class Acceptor {
   /** Indexed by the number that the ring's entries carry. */
-  private readonly listeningSockets = references<ListeningSocket | undefined>();
+  private readonly listeningSockets = objectArray<ListeningSocket | undefined>();
   /** Sockets that still accept. */
   listening = 0;
   /** No more hand-overs: the siblings are leaving too. */

@@ -3,7 +3,7 @@
 // optional, an address could be forged by leaving it out.
 
 import { inNetworks } from '../../config/networks.js';
-import { references } from '../../http/references.js';
+import { objectArray } from '../../http/object-array.js';
 import { BUFFER_CAPACITY } from '../../io/slab.js';
 import { LIMITS, MAX_LISTENERS, W } from '../../metrics/layout.js';
 import { parseName } from '../../proxy-protocol/addresses.js';
@@ -30,7 +30,7 @@ const REFUSAL_OF: Readonly<Record<number, number>> = {
 
 export class ProxyHeaders {
   /** Listeners whose connections begin with a header. */
-  private readonly listeners = references<ListenerSnapshot | undefined>();
+  private readonly listeners = objectArray<ListenerSnapshot | undefined>();
   private readonly header: Header = { source: '', destination: '' };
 
   /** `opened` takes a client whose header has been read. */

@@ -1,7 +1,7 @@
 // What the protocols know about each connection apart from its socket: its listener or endpoint, its age, and its place in the metrics.
 
 import type { Balancer } from '../../balance/balancer.js';
-import { references } from '../../http/references.js';
+import { objectArray } from '../../http/object-array.js';
 import { ERRNO } from '../../io/abi.js';
 import type { Inbox } from '../../io/inbox.js';
 import type { Native } from '../../io/native.js';
@@ -126,11 +126,11 @@ export class Connections {
   readonly read: Float64Array;
   readonly written: Float64Array;
   /** Addresses of clients, read while available: the kernel forgets the address of a peer that resets. */
-  private readonly peers = references<string | undefined>();
+  private readonly peers = objectArray<string | undefined>();
   /** Endpoint that an opaque client was relayed to, -1 before; for the access log. */
   readonly relayedTo: Int32Array;
   /** Clients' destinations, from PROXY headers. */
-  private readonly proxiedDestinations = references<string | undefined>();
+  private readonly proxiedDestinations = objectArray<string | undefined>();
   /** 1 if the connection to an endpoint carries an opaque one, and is counted as such; and the number per endpoint. */
   private readonly opaque: Uint8Array;
   private readonly opaqueOf = new Int32Array(ENDPOINT_SLOTS);

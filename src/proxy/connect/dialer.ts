@@ -3,7 +3,7 @@
 // includes receiving the endpoint's SETTINGS. Payload may be queued in the meantime, and moved to the next dial.
 
 import { HEALTH_SIGNAL } from '../../balance/health-signals.js';
-import { references } from '../../http/references.js';
+import { objectArray } from '../../http/object-array.js';
 import { ERRNO } from '../../io/abi.js';
 import { E, ENDPOINT_HISTOGRAMS, endpointHistogram, LIMITS, W } from '../../metrics/layout.js';
 import { ALPN } from '../../tls/alpn.js';
@@ -80,7 +80,7 @@ export class Dialer {
   private readonly plain: Uint8Array;
   /** 1: it begins with an opaque transport header. */
   private readonly transportHeader: Uint8Array;
-  private readonly callers = references<Caller>();
+  private readonly callers = objectArray<Caller>();
   private readonly hedges: Hedges;
 
   constructor(private readonly context: Context) {

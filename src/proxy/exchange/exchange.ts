@@ -5,7 +5,7 @@
 // leg changes as endpoints are tried: `kind` says what it is, `id` which socket or stream.
 
 import { METHOD } from '../../http/methods.js';
-import { references } from '../../http/references.js';
+import { objectArray } from '../../http/object-array.js';
 import type { ExchangeSlot, SocketSlot, StreamSlot } from '../slots.js';
 
 /** Progress of an exchange. table.ts says what follows what. */
@@ -122,7 +122,7 @@ export class Exchanges {
   /** For the access log and taps, recorded while anybody observes: bytes of the client's and the endpoint's content; the request. */
   readonly received: Float64Array;
   readonly sent: Float64Array;
-  readonly target = references<string | undefined>();
+  readonly target = objectArray<string | undefined>();
   /** What to report when it ends, as TELEMETRY bits. For most it is 0, and their bytes are not counted. */
   readonly telemetry: Uint8Array;
   /** Sec-WebSocket-Key: the client's, or one generated for the endpoint, for WebSockets between different versions of HTTP. */

@@ -4,7 +4,7 @@
 import type { FieldList } from '../../hpack/field-list.js';
 import { restoreList, saveList, saveTemplate } from '../../hpack/memory/saved-list.js';
 import type { Template } from '../../hpack/memory/template.js';
-import { references } from '../../http/references.js';
+import { objectArray } from '../../http/object-array.js';
 import { SCRATCH_BUFFER_BYTES } from '../../http/scratch-buffers.js';
 import { Chains } from '../../http2/chains.js';
 import { SavedLists } from '../../http2/saved-lists.js';
@@ -54,7 +54,7 @@ export class ReplayBuffers {
   /** Heads larger than a buffer. */
   private readonly large: Chains;
   /** By client's stream: the target of FORM.TEMPLATE. */
-  private readonly templates = references<Template | null>();
+  private readonly templates = objectArray<Template | null>();
   /** Total bytes of all heads. */
   private heads = 0;
   /** Trailers of requests whose head is still to be sent. */

@@ -2,7 +2,7 @@
 // ended.
 
 import { HEALTH_SIGNAL } from '../../balance/health-signals.js';
-import { references } from '../../http/references.js';
+import { objectArray } from '../../http/object-array.js';
 import { Connection, GOING, ROLE } from '../../http2/connection.js';
 import { H } from '../../http2/counters.js';
 import { H2_ERROR, isComplaint } from '../../http2/frame.js';
@@ -35,7 +35,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
   private readonly pending: PendingRequests;
   private readonly readPauses: ReadPauses;
   /** The connection that a socket carries. */
-  private readonly bySocket = references<Connection | undefined>();
+  private readonly bySocket = objectArray<Connection | undefined>();
   /** One always exists: V8 discards code compiled for connections once it has collected the last of them. */
   shapeAnchor: Connection;
 

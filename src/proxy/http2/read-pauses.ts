@@ -1,13 +1,13 @@
 // Last resort when memory is short: a connection that holds too much for slow readers is not read until some of it has been sent, or there
 // is memory again. Windows once given can't be taken back.
-import { references } from '../../http/references.js';
+import { objectArray } from '../../http/object-array.js';
 import type { Connection } from '../../http2/connection.js';
 import { SOCKET } from '../../io/sockets.js';
 import type { Context } from '../context.js';
 
 export class ReadPauses {
   /** Connections that are paused. */
-  private readonly paused = references<Connection>();
+  private readonly paused = objectArray<Connection>();
 
   constructor(
     private readonly context: Context,

@@ -2,31 +2,31 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { DECODE, Decoder } from '../../src/hpack/decoder.js';
+import { DiscardingDecoder } from '../../src/hpack/discarding-decoder.js';
 import { FieldList } from '../../src/hpack/field-list.js';
-import { Skimmer } from '../../src/hpack/skimmer.js';
 import { fieldsOf, INPUT, newMemory, write } from '../support/header-fixture.js';
 import { encodeBlock, indexed, integer, literal, NaiveDecoder, sizeUpdate } from '../support/naive-hpack.js';
 
 const memory = newMemory();
 const list = new FieldList(memory);
-/** What the skimmer's owner has for octets that are not used yet. */
+/** What the decoder's owner has for octets that are not used yet. */
 const WINDOW = 16 * 1024;
 
 /** Presents `block` in pieces of `piece` octets, and what was left of them again with the next. Returns whether the block was sound. */
-function skim(decoder: Decoder, block: Uint8Array, piece: () => number): boolean {
-  const skimmer = new Skimmer(decoder, list);
+function discard(decoder: Decoder, block: Uint8Array, piece: () => number): boolean {
+  const discarding = new DiscardingDecoder(decoder, list);
   let held = Buffer.alloc(0);
   for (let at = 0; at < block.length; ) {
     const next = block.subarray(at, at + Math.min(piece(), WINDOW - held.length));
     at += next.length;
     held = Buffer.concat([held, next]);
     const end = write(memory, held);
-    const used = skimmer.read(INPUT, end);
+    const used = discarding.read(INPUT, end);
     if (used < 0) return false;
     held = held.subarray(used - INPUT);
     assert.ok(held.length < WINDOW, 'a window full of octets that none can be used of');
   }
-  return skimmer.whole && held.length === 0;
+  return discarding.whole && held.length === 0;
 }
 
 /** The entries of a decoder's table, from the newest on. */
@@ -70,7 +70,7 @@ function blockOf(pick: (most: number) => number): Buffer {
   return Buffer.concat(parts);
 }
 
-describe('HPACK skimmer', () => {
+describe('HPACK discarding decoder', () => {
   it('leaves the table as a decoder would, whatever the pieces', () => {
     for (let seed = 1; seed <= 25; seed++) {
       const pick = random(seed * 7919);
@@ -80,7 +80,7 @@ describe('HPACK skimmer', () => {
       const expected = naive.table.entries.map(({ name, value }) => `${name}: ${value}`);
       for (const pieces of [() => 1 + pick(20_000), () => WINDOW, () => 1 + pick(40)]) {
         const decoder = new Decoder(memory);
-        assert.ok(skim(decoder, block, pieces), `seed ${seed}`);
+        assert.ok(discard(decoder, block, pieces), `seed ${seed}`);
         assert.deepEqual(tableOf(decoder), expected, `seed ${seed}`);
       }
     }
@@ -90,7 +90,7 @@ describe('HPACK skimmer', () => {
     const decoder = new Decoder(memory);
     write(memory, literal('x-small', 'stays not', 'incremental'));
     assert.ok(
-      skim(
+      discard(
         decoder,
         Buffer.concat([
           literal('x-small', 'stays not', 'incremental'),
@@ -121,7 +121,7 @@ describe('HPACK skimmer', () => {
     for (const [what, block] of bad) {
       for (const piece of [1, 7, WINDOW])
         assert.equal(
-          skim(new Decoder(memory), block, () => piece),
+          discard(new Decoder(memory), block, () => piece),
           false,
           what,
         );
@@ -130,14 +130,14 @@ describe('HPACK skimmer', () => {
 
   it('knows what the first fields say', () => {
     const decoder = new Decoder(memory);
-    const skimmer = new Skimmer(decoder, list);
+    const discarding = new DiscardingDecoder(decoder, list);
     const head = encodeBlock([
       [':method', 'POST'],
       [':path', '/a.B/C'],
       ['content-type', 'application/grpc'],
     ]);
     const end = write(memory, Buffer.concat([head, literal('x-a', 'b'.repeat(60_000))]).subarray(0, WINDOW));
-    skimmer.read(INPUT, end);
+    discarding.read(INPUT, end);
     assert.equal(list.facts.grpc, true);
     assert.equal(list.count, 0);
   });

@@ -5,7 +5,7 @@
 
 const WAYS = 4;
 
-export class Sightings {
+export class SeenFilter {
   private readonly hashes: Int32Array;
   private readonly mask: number;
 
@@ -16,7 +16,7 @@ export class Sightings {
   }
 
   /** Whether the hash is among the last ones of its set; it is from now on. */
-  again(hash: number): boolean {
+  seenBefore(hash: number): boolean {
     const { hashes } = this;
     const at = (hash & this.mask) * WAYS;
     for (let way = 0; way < WAYS; way++) if (hashes[at + way] === hash) return true;

@@ -14,31 +14,31 @@ export const MAX_LEARNED = 4096;
 /** The fraction of an epoch's room that can be saved up: so a start, or a rush of new clients, is learned at once. */
 const SAVED_PART = 4;
 
-export class Learning {
+export class LearningBudget {
   /** Something found no room: the next block begins a new epoch. */
   full = false;
   /** Entries that were not learned for lack of allowance. */
   declined = 0;
   private allowance: number;
-  private readonly most: number;
+  private readonly max: number;
 
   /** `room` is what an epoch can learn, `perList` what each list brings, in bytes of text or equivalents. */
   constructor(
     room: number,
     private readonly perList: number,
   ) {
-    this.most = Math.floor(room / SAVED_PART);
-    this.allowance = this.most;
+    this.max = Math.floor(room / SAVED_PART);
+    this.allowance = this.max;
   }
 
   /** A list begins. */
-  grant(): void {
+  deposit(): void {
     const allowance = this.allowance + this.perList;
-    this.allowance = Math.min(allowance, this.most);
+    this.allowance = Math.min(allowance, this.max);
   }
 
   /** Whether something of this cost may be learned. */
-  affords(cost: number): boolean {
+  canSpend(cost: number): boolean {
     if (cost <= this.allowance) return true;
     this.declined++;
     return false;

@@ -19,7 +19,7 @@ const VALUE = 1;
 
 const cursor = new Cursor();
 
-export class Skimmer {
+export class DiscardingDecoder {
   /** The fields read are those of a gRPC call. */
   grpc = false;
   /** Bytes still to skip, of a string that the table has no room for. */
@@ -77,12 +77,12 @@ export class Skimmer {
       if (extent === BROKEN) return -1;
       if (extent >= 0) p = extent;
       if (p > from) {
-        if (this.decoder.skim(from, p, this.list, this.first) !== DECODE.TOO_LARGE) return -1;
+        if (this.decoder.decodeAndDiscard(from, p, this.list, this.first) !== DECODE.TOO_LARGE) return -1;
         this.first = false;
         // Some clients send this after all other fields.
         if (this.list.facts.grpc) this.grpc = true;
       }
-      if (extent !== MORE || !this.passOver(p)) return p;
+      if (extent !== MORE || !this.skipField(p)) return p;
       p = this.named ? this.valueAt : this.nameEnd;
     }
   }
@@ -128,7 +128,7 @@ export class Skimmer {
   }
 
   /** Whether the incomplete field can be skipped, because no table takes it. An entry that is too large empties the table (section 4.4). */
-  private passOver(at: number): boolean {
+  private skipField(at: number): boolean {
     const length = this.named ? this.valueLength : this.nameLength;
     if (length < 0 || (this.named ? this.valueAt : this.nameEnd) + length - at <= WHOLE_BYTES) return false;
     if (this.indexing && !this.decoder.overflows(this.text)) return false;

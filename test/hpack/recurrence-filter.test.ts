@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { DECODE, Decoder } from '../../src/hpack/decoder.js';
 import { FieldList } from '../../src/hpack/field-list.js';
 import type { HeaderMemory } from '../../src/hpack/memory/header-memory.js';
-import { Novelty } from '../../src/hpack/novelty.js';
+import { RecurrenceFilter } from '../../src/hpack/recurrence-filter.js';
 import { MALFORMED } from '../../src/http/malformed.js';
 import { fieldsOf, INPUT, newMemory, TEXT, write } from '../support/header-fixture.js';
 import { naiveHuffman } from '../support/naive-hpack.js';
@@ -41,23 +41,23 @@ function two(): [Peer, Peer] {
 
 describe('values that never come again', () => {
   it('are passed over after a while, but for a look now and then', () => {
-    const novelty = new Novelty();
+    const recurrence = new RecurrenceFilter();
     let looked = 0;
     for (let i = 0; i < 10_000; i++) {
-      if (!novelty.worth(7)) continue;
+      if (!recurrence.shouldLookUp(7)) continue;
       looked++;
-      novelty.fresh(7);
+      recurrence.recordNew(7);
     }
     assert.ok(looked > 64 && looked < 500, `${looked} of 10,000`);
-    for (let i = 0; i < 1000; i++) assert.ok(novelty.worth(8), 'another name');
+    for (let i = 0; i < 1000; i++) assert.ok(recurrence.shouldLookUp(8), 'another name');
   });
 
   it('are told from those that come again more often than not', () => {
-    const novelty = new Novelty();
+    const recurrence = new RecurrenceFilter();
     for (let i = 0; i < 5000; i++) {
-      assert.ok(novelty.worth(7));
-      if (i % 5 < 2) novelty.fresh(7);
-      else novelty.again(7);
+      assert.ok(recurrence.shouldLookUp(7));
+      if (i % 5 < 2) recurrence.recordNew(7);
+      else recurrence.recordKnown(7);
     }
   });
 
@@ -111,13 +111,13 @@ describe('values that never come again', () => {
   it('of one HTTP/1 client are nothing to another one', () => {
     const memory = newMemory();
     const list = new FieldList(memory);
-    const novelty = new Novelty(4096);
+    const recurrence = new RecurrenceFilter(4096);
     const known = (source: number, value: string): boolean => {
       list.clear();
       const valueAt = write(memory, Buffer.from('x-path'), TEXT);
       const end = write(memory, Buffer.from(value), valueAt);
       list.add(TEXT, valueAt - TEXT, valueAt, end - valueAt);
-      list.finishParsed(novelty, source);
+      list.finishParsed(recurrence, source);
       assert.deepEqual(fieldsOf(list), [{ name: 'x-path', value, never: false }]);
       return list.template !== null;
     };
