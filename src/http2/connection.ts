@@ -11,7 +11,7 @@ import type { Http2Limits } from './limits.js';
 export const ROLE = { SERVER: H2_ROLES.indexOf('server'), CLIENT: H2_ROLES.indexOf('client') } as const;
 
 /** What the next bytes of a connection are. */
-export const READING = {
+export const READ_STATE = {
   PREFACE: 0,
   /** A frame header. */
   HEADER: 1,
@@ -24,17 +24,17 @@ export const READING = {
   /** Bytes to discard: padding, DATA of closed streams, unknown frames. */
   SKIP: 5,
   /** Nothing: the connection has failed. */
-  NOTHING: 6,
+  FAILED: 6,
 } as const;
 
 /** Progress of a connection towards its end. */
-export const GOING = {
+export const CONNECTION_STATE = {
   /** Streams may be opened. */
   OPEN: 0,
   /** Our GOAWAY with the highest stream id has been sent: new streams are still accepted (RFC 9113 section 6.8). */
   SHUTTING_DOWN: 1,
   /** A final GOAWAY was sent or received: no new streams. */
-  LEAVING: 2,
+  DRAINING: 2,
   /** A connection error: only our GOAWAY is still sent. */
   FAILED: 3,
 } as const;
@@ -49,22 +49,22 @@ export class Connection {
   readonly encoder: Encoder;
 
   // What is being read.
-  reading: number;
+  readState: number;
   /** Received bytes of the preface, the frame header or a whole payload. */
-  got = 0;
-  readonly head = new Uint8Array(FRAME_HEADER_BYTES);
+  partialBytes = 0;
+  readonly frameHeader = new Uint8Array(FRAME_HEADER_BYTES);
   length = 0;
   type = 0;
   flags = 0;
   stream = 0;
   /** Remaining bytes of the payload (DATA, SKIP). */
-  left = 0;
+  remaining = 0;
   /** Padding at the end of the current DATA frame. */
   padding = 0;
   /** Slot of the stream of the DATA, -1 once it is unwanted. */
   dataSlot = NONE;
   /** Buffer in which a fragmented payload is assembled, -1 for none. */
-  carry = NONE;
+  partialBuffer = NONE;
   /** Stream with an incomplete header block (then only CONTINUATION may follow), 0 for none. */
   blockStream = 0;
   blockFlags = 0;
@@ -80,7 +80,7 @@ export class Connection {
   discarding: DiscardingDecoder | undefined;
   blockMethod = 0;
   /** It is within the limits as far as known, but there was no memory for it. */
-  blockStarved = false;
+  blockOutOfMemory = false;
   blockSince = 0;
   continuations = 0;
   settingsSeen = false;
@@ -138,9 +138,9 @@ export class Connection {
   idleSince: number;
   /** When the owner checks it next, ms; 0: not armed. */
   timerAt = 0;
-  going: number = GOING.OPEN;
+  state: number = CONNECTION_STATE.OPEN;
   /** The peer has reported a violation by us. */
-  complained = false;
+  errorReceived = false;
   /** Last stream id of our final GOAWAY. */
   goawayLast = 0x7fffffff;
   /** Our PING has not been answered yet. */
@@ -158,15 +158,15 @@ export class Connection {
 
   // Allowances (abuse.ts), counted per period.
   periodStart = 0;
-  wanted = 0;
+  useful = 0;
   answered = 0;
   resets = 0;
-  provoked = 0;
-  controls = 0;
-  empties = 0;
-  tinies = 0;
+  provokedResets = 0;
+  controlFrames = 0;
+  emptyFrames = 0;
+  tinyFrames = 0;
   /** It has exceeded an allowance and gets no more streams: for endpoints. */
-  excessive = false;
+  overAllowance = false;
   /** Bytes that the peer has reason to return to its windows: those of DATA, once for the stream and once for the connection. */
   windowDue = 0;
   /** Answers to PING and SETTINGS queued while the socket was busy. */
@@ -184,7 +184,7 @@ export class Connection {
   ) {
     this.decoder = new Decoder(memory, TABLE_BYTES);
     this.encoder = new Encoder(memory, TABLE_BYTES);
-    this.reading = role === ROLE.SERVER ? READING.PREFACE : READING.HEADER;
+    this.readState = role === ROLE.SERVER ? READ_STATE.PREFACE : READ_STATE.HEADER;
     this.periodStart = since;
     this.idleSince = since;
   }
@@ -200,12 +200,12 @@ export class Connection {
 
   /** No stream can be opened on it any more, by either side. */
   get closing(): boolean {
-    return this.going >= GOING.LEAVING;
+    return this.state >= CONNECTION_STATE.DRAINING;
   }
 
   /** Whether a header block, or any frame except DATA, is incomplete. */
   get partial(): boolean {
-    return this.blockStream !== 0 || this.carry !== NONE;
+    return this.blockStream !== 0 || this.partialBuffer !== NONE;
   }
 
   /** Whether we have reset stream `id`, as far as known: frames for it may still arrive. */
@@ -214,5 +214,5 @@ export class Connection {
   }
 }
 
-/** Remaining bytes of the preface after `got`. */
+/** Remaining bytes of the preface after `partialBytes`. */
 export const PREFACE_BYTES = PREFACE.length;

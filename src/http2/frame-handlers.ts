@@ -1,19 +1,19 @@
 // Meaning of frames (RFC 9113 sections 5 and 6): one method per frame type, each with the rules of its section.
 
 import { type Abuse, TINY_BYTES } from './abuse.js';
-import { type Connection, GOING, ROLE } from './connection.js';
+import { CONNECTION_STATE, type Connection, ROLE } from './connection.js';
 import { H, h2Error } from './counters.js';
 import { FLAG, FRAME, get31, get32, H2_ERROR, MAX_FRAME_BYTES, MAX_WINDOW, PRIORITY_BYTES, SETTING } from './frame.js';
 import { PING } from './frame-writer.js';
 import type { HeaderBlocks } from './header-blocks.js';
 import { LIMIT } from './limits.js';
-import { CRUMB_BYTES, type Sender } from './sender.js';
+import { type Sender, WINDOW_FRAGMENT_BYTES } from './sender.js';
 import type { Core, Http2Events } from './shared-state.js';
 import { STREAM } from './streams.js';
 
 const NONE = -1;
 /** A window is widened only to a fraction of what a slow reader may hold. */
-const WIDENED_SHARES = 4;
+const WINDOW_SHARES = 4;
 
 export class FrameHandler {
   private readonly bytes: Uint8Array;
@@ -47,20 +47,20 @@ export class FrameHandler {
     } else {
       streams.recvWindow[slot] -= c.length;
       if (streams.recvWindow[slot] < 0) this.streamError(c, slot, H2_ERROR.FLOW_CONTROL_ERROR);
-      else if (c.length > TINY_BYTES) c.wanted++;
+      else if (c.length > TINY_BYTES) c.useful++;
     }
     if ((c.flags & FLAG.END_STREAM) === 0 && c.length <= TINY_BYTES) {
-      if (c.length === 0) this.abuse.empty(c);
-      else this.abuse.tiny(c);
+      if (c.length === 0) this.abuse.emptyFrame(c);
+      else this.abuse.tinyFrame(c);
     }
-    return c.going !== GOING.FAILED;
+    return c.state !== CONNECTION_STATE.FAILED;
   }
 
   /** Splits a DATA frame into body and padding (with the length of the padding). */
   dataBegins(c: Connection, length: number, padding: number): void {
     const { streams } = this.core;
     const slot = c.dataSlot;
-    if (length === 0 && padding > 0 && (c.flags & FLAG.END_STREAM) === 0) this.abuse.empty(c);
+    if (length === 0 && padding > 0 && (c.flags & FLAG.END_STREAM) === 0) this.abuse.emptyFrame(c);
     this.sender.connectionCredit(c, padding);
     // Unwanted data is returned to the window as it arrives; a stream may also end while one of its frames is read.
     if (slot === NONE) return;
@@ -116,8 +116,8 @@ export class FrameHandler {
     const wasSlow = held > MAX_FRAME_BYTES && held > streams.recvTarget[slot] >> 1;
     streams.held[slot] -= count;
     c.held -= count;
-    this.sender.repay(c, count);
-    this.streamCredit(c, slot, wasSlow ? count - this.narrow(c, slot, count) : count, !wasSlow);
+    this.sender.returnCredit(c, count);
+    this.streamCredit(c, slot, wasSlow ? count - this.shrinkWindow(c, slot, count) : count, !wasSlow);
   }
 
   /** Checks a frame's header before its payload has arrived. False if the connection has failed. */
@@ -219,8 +219,8 @@ export class FrameHandler {
       this.control(c);
       return;
     }
-    this.abuse.reset(c, slot, (streams.state[slot] & STREAM.HEAD_OUT) !== 0);
-    if ((c.going as number) === GOING.FAILED) return;
+    this.abuse.streamReset(c, slot, (streams.state[slot] & STREAM.HEAD_OUT) !== 0);
+    if ((c.state as number) === CONNECTION_STATE.FAILED) return;
     this.sender.close(slot);
     this.events.reset(c, slot, code);
   }
@@ -247,13 +247,13 @@ export class FrameHandler {
       if (id === SETTING.INITIAL_WINDOW_SIZE) window = value;
     }
     if (window !== NONE) {
-      this.abuse.walk(c);
+      this.abuse.settingsWalk(c);
       if (!this.initialWindow(c, window)) {
         this.fail(c, H2_ERROR.FLOW_CONTROL_ERROR);
         return;
       }
     }
-    if (!this.abuse.answer(c)) return;
+    if (!this.abuse.queuedAnswer(c)) return;
     c.settingsSeen = true;
     this.sender.frames.settingsAck(c);
     this.events.settings(c);
@@ -299,7 +299,7 @@ export class FrameHandler {
     c.peerWindow = value;
     for (let slot = streams.first(c); slot !== NONE; slot = streams.after(c, slot)) {
       if (value - streams.sendUsed[slot] > MAX_WINDOW) return false;
-      this.sender.widened(slot, c);
+      this.sender.windowOpened(slot, c);
     }
     return true;
   }
@@ -308,11 +308,11 @@ export class FrameHandler {
   private ping(c: Connection, at: number): void {
     if ((c.flags & FLAG.ACK) !== 0) {
       if (this.bytes[at] === PING.KEEPALIVE) c.pingPending = false;
-      else if (this.bytes[at] === PING.LEAVING) this.events.shutdownRead(c);
+      else if (this.bytes[at] === PING.SHUTDOWN) this.events.shutdownAcknowledged(c);
       return;
     }
     this.core.values[c.meter + H.PINGS_RECEIVED]++;
-    if (this.abuse.answer(c)) this.sender.frames.pong(c, at);
+    if (this.abuse.queuedAnswer(c)) this.sender.frames.pong(c, at);
   }
 
   /** Section 6.8. */
@@ -328,10 +328,10 @@ export class FrameHandler {
     const count = get31(this.bytes, at);
     // A peer that opens its windows a byte at a time makes us send a byte at a time (CVE-2019-9511), and one that opens them for nothing
     // makes us read. Legitimate updates return what was sent, for stream and connection, in pieces no smaller than it was.
-    const cost = Math.max(count, CRUMB_BYTES);
+    const cost = Math.max(count, WINDOW_FRAGMENT_BYTES);
     if (c.windowDue >= cost) c.windowDue -= cost;
-    else this.abuse.tiny(c);
-    if (c.going === GOING.FAILED) return;
+    else this.abuse.tinyFrame(c);
+    if (c.state === CONNECTION_STATE.FAILED) return;
     if (c.stream === 0) {
       if (count === 0) {
         this.fail(c, H2_ERROR.PROTOCOL_ERROR);
@@ -342,7 +342,7 @@ export class FrameHandler {
         return;
       }
       c.sendWindow += count;
-      this.sender.connectionWidened(c);
+      this.sender.connectionWindowOpened(c);
       return;
     }
     const slot = streams.find(c, c.stream);
@@ -360,7 +360,7 @@ export class FrameHandler {
     }
     streams.sendUsed[slot] -= count;
     streams.active[slot] = this.core.clock[0];
-    this.sender.widened(slot, c);
+    this.sender.windowOpened(slot, c);
     this.sender.pump(c);
   }
 
@@ -380,7 +380,7 @@ export class FrameHandler {
     if (mayWiden && streams.held[slot] === 0 && target < c.limits.maxStreamWindow) {
       const wider = Math.min(target * 2, c.limits.maxStreamWindow);
       // It may come to hold all of it.
-      if (this.core.slab.share * this.core.slab.bufferBytes >= WIDENED_SHARES * wider) {
+      if (this.core.slab.share * this.core.slab.bufferBytes >= WINDOW_SHARES * wider) {
         streams.recvTarget[slot] = wider;
         grant += wider - target;
       }
@@ -393,7 +393,7 @@ export class FrameHandler {
   /**
    * A stream with more than half of a window waiting is slow: its window shrinks. Returns how much of `count` is not returned to the peer.
    */
-  private narrow(c: Connection, slot: number, count: number): number {
+  private shrinkWindow(c: Connection, slot: number, count: number): number {
     const { recvTarget } = this.core.streams;
     const target = recvTarget[slot];
     const less = Math.min(count, target - Math.max(target >> 1, c.limits.streamWindow));
@@ -404,13 +404,13 @@ export class FrameHandler {
 
   /** Counts frames that cost their sender nothing. False if there were too many. */
   private control(c: Connection): boolean {
-    return this.abuse.control(c);
+    return this.abuse.controlFrame(c);
   }
 
   /** A frame for a stream that has ended: it may have been on its way, so only the stream is answered (section 5.1). */
   private closed(c: Connection, id: number): void {
     this.sender.frames.reset(c, id, H2_ERROR.STREAM_CLOSED);
-    this.abuse.provoked(c);
+    this.abuse.provokedReset(c);
   }
 
   /** Whether a stream has never been open. */

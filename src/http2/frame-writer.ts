@@ -2,7 +2,7 @@
 
 import type { FieldList } from '../hpack/field-list.js';
 import { moveWords, WORDS_BYTES } from '../http/octets.js';
-import { type Connection, GOING, ROLE } from './connection.js';
+import { CONNECTION_STATE, type Connection, ROLE } from './connection.js';
 import { H, h2Error } from './counters.js';
 import { DEFAULT_WINDOW, FLAG, FRAME, FRAME_HEADER_BYTES, PREFACE, put32, putFrameHeader, SETTING } from './frame.js';
 import { MAX_BLOCK_BYTES } from './limits.js';
@@ -17,7 +17,7 @@ const ENCODE_SLACK = 16;
 const BLOCK_FRAME_BYTES = 15 * 1024;
 
 /** Purpose of a PING: its first byte, which comes back in the answer. */
-export const PING = { KEEPALIVE: 1, LEAVING: 2 } as const;
+export const PING = { KEEPALIVE: 1, SHUTDOWN: 2 } as const;
 
 export class FrameWriter {
   private readonly bytes: Uint8Array;
@@ -77,7 +77,7 @@ export class FrameWriter {
   private largeHeaders(connection: Connection, id: number, list: FieldList, end: boolean): boolean {
     const { bytes } = this;
     const { output, scratch } = this.core;
-    if (connection.going === GOING.FAILED) return false;
+    if (connection.state === CONNECTION_STATE.FAILED) return false;
     let from = scratch.written;
     const to = connection.encoder.encode(list, from);
     let type: number = FRAME.HEADERS;
@@ -202,9 +202,9 @@ export class FrameWriter {
 
   /** Room for output; without any, the connection loses step with its peer and is closed. */
   private room(connection: Connection, length: number): number {
-    if (connection.going === GOING.FAILED) return NONE;
+    if (connection.state === CONNECTION_STATE.FAILED) return NONE;
     const at = this.core.output.room(connection, length);
-    if (at < 0) this.core.starved(connection);
+    if (at < 0) this.core.failOutOfMemory(connection);
     return at;
   }
 }

@@ -35,7 +35,7 @@ export const H2_ERROR = {
 } as const;
 
 /** Whether this code is the peer's objection to what it was sent, rather than a problem of its own. */
-export function isComplaint(code: number): boolean {
+export function isErrorCode(code: number): boolean {
   switch (code) {
     case H2_ERROR.NO_ERROR:
     case H2_ERROR.INTERNAL_ERROR:

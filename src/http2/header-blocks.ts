@@ -5,7 +5,7 @@ import { DiscardingDecoder } from '../hpack/discarding-decoder.js';
 import { checkRequest, checkResponse, checkTrailers } from '../http/message.js';
 import { MAX_HEAD_BYTES } from '../http/scratch-buffers.js';
 import type { Abuse } from './abuse.js';
-import { type Connection, GOING, ROLE } from './connection.js';
+import { CONNECTION_STATE, type Connection, ROLE } from './connection.js';
 import { H } from './counters.js';
 import { FLAG, get31, H2_ERROR, PRIORITY_BYTES } from './frame.js';
 import { LIMIT, MAX_BLOCK_BYTES } from './limits.js';
@@ -48,7 +48,7 @@ export class HeaderBlocks {
       return;
     }
     if (start > priority && get31(bytes, priority) === c.stream) flags |= SELF_DEPENDENT;
-    c.blockStarved = false;
+    c.blockOutOfMemory = false;
     if ((flags & FLAG.END_HEADERS) !== 0) {
       this.block(c, c.stream, flags, start, end);
       return;
@@ -59,17 +59,17 @@ export class HeaderBlocks {
     c.blockTotal = 0;
     c.continuations = 0;
     c.blockSince = this.core.clock[0];
-    if (end === start) this.abuse.empty(c);
+    if (end === start) this.abuse.emptyFrame(c);
     this.gather(c, start, end);
   }
 
   /** A CONTINUATION frame of the current block. */
   continuation(c: Connection, at: number): void {
     if (++c.continuations > c.limits.maxContinuations) {
-      this.abuse.calm(c, LIMIT.CONTINUATIONS);
+      this.abuse.enhanceYourCalm(c, LIMIT.CONTINUATIONS);
       return;
     }
-    if (c.length === 0) this.abuse.empty(c);
+    if (c.length === 0) this.abuse.emptyFrame(c);
     if (!this.gather(c, at, at + c.length) || (c.flags & FLAG.END_HEADERS) === 0) return;
     const { slab, scratch } = this.core;
     const id = c.blockStream;
@@ -92,15 +92,15 @@ export class HeaderBlocks {
   streamError(c: Connection, slot: number, code: number): void {
     this.sender.reset(slot, code);
     this.events.streamFailed(c, slot, code);
-    if (c.role === ROLE.SERVER) this.abuse.provoked(c);
+    if (c.role === ROLE.SERVER) this.abuse.provokedReset(c);
   }
 
   /** Adds [start, end) to the current block. False if the connection has failed. */
   private gather(c: Connection, start: number, end: number): boolean {
-    if ((c.going as number) === GOING.FAILED) return false;
+    if ((c.state as number) === CONNECTION_STATE.FAILED) return false;
     c.blockTotal += end - start;
     if (c.blockTotal > MAX_BLOCK_BYTES) {
-      this.abuse.calm(c, LIMIT.CONTINUATIONS);
+      this.abuse.enhanceYourCalm(c, LIMIT.CONTINUATIONS);
       return false;
     }
     let from = start;
@@ -123,7 +123,7 @@ export class HeaderBlocks {
     if (c.blockBuffer === NONE) {
       c.blockBuffer = slab.take();
       if (c.blockBuffer === NONE) {
-        this.core.starved(c);
+        this.core.failOutOfMemory(c);
         return NONE;
       }
     }
@@ -143,9 +143,9 @@ export class HeaderBlocks {
   /** Takes another buffer for the block. False if none is available. */
   private extend(c: Connection): boolean {
     const { slab } = this.core;
-    const buffer = slab.affords(c.blockMoreCount + 2) ? slab.take() : NONE;
-    c.blockStarved = buffer === NONE;
-    if (c.blockStarved) return false;
+    const buffer = slab.withinShare(c.blockMoreCount + 2) ? slab.take() : NONE;
+    c.blockOutOfMemory = buffer === NONE;
+    if (c.blockOutOfMemory) return false;
     c.blockMore ??= new Int32Array(Math.ceil((MAX_HEAD_BYTES + BLOCK_SLACK) / slab.bufferBytes));
     c.blockMore[c.blockMoreCount++] = buffer;
     return true;
@@ -288,7 +288,7 @@ export class HeaderBlocks {
         return;
       }
       streams.state[slot] = state | STREAM.REMOTE_END;
-      c.wanted++;
+      c.useful++;
       this.events.trailers(c, slot);
       return;
     }
@@ -298,7 +298,7 @@ export class HeaderBlocks {
       return;
     }
     if (status >= 200) {
-      c.wanted++;
+      c.useful++;
       let next = state | STREAM.HEAD_IN;
       if (ended) next |= STREAM.REMOTE_END;
       const bodiless = (state & STREAM.BODILESS) !== 0 || status === 204 || status === 304;
@@ -339,20 +339,20 @@ export class HeaderBlocks {
     }
     if (id <= c.lastPeerId) {
       if (id <= c.goawayLast && !c.wasReset(id)) this.sender.fail(c, H2_ERROR.STREAM_CLOSED);
-      else this.abuse.control(c);
+      else this.abuse.controlFrame(c);
       return;
     }
     c.lastPeerId = id;
     // Section 6.8: what follows our final GOAWAY is ignored, with everything on its stream.
-    if (c.going >= GOING.LEAVING) {
-      this.abuse.control(c);
+    if (c.state >= CONNECTION_STATE.DRAINING) {
+      this.abuse.controlFrame(c);
       return;
     }
     if (c.active >= c.limits.maxStreams) {
       this.abuse.limited(LIMIT.STREAMS);
       // Before it has seen our SETTINGS, the client can't know the limit.
       if (c.settingsAcked) this.refuse(c, id, H2_ERROR.REFUSED_STREAM);
-      else if (this.abuse.control(c)) this.sender.frames.reset(c, id, H2_ERROR.REFUSED_STREAM);
+      else if (this.abuse.controlFrame(c)) this.sender.frames.reset(c, id, H2_ERROR.REFUSED_STREAM);
       return;
     }
     if (selfDependent || (result === DECODE.OK && checkRequest(facts) !== 0)) {
@@ -387,11 +387,11 @@ export class HeaderBlocks {
   private unexpectedResponse(c: Connection, id: number): void {
     if ((id & 1) === 0 || id >= c.nextId) this.sender.fail(c, H2_ERROR.PROTOCOL_ERROR);
     else if (!c.wasReset(id)) this.sender.fail(c, H2_ERROR.STREAM_CLOSED);
-    else this.abuse.control(c);
+    else this.abuse.controlFrame(c);
   }
 
   private refuse(c: Connection, id: number, code: number): void {
     this.sender.frames.reset(c, id, code);
-    this.abuse.provoked(c);
+    this.abuse.provokedReset(c);
   }
 }

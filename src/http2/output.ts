@@ -2,8 +2,8 @@
 // the socket once per loop turn, in one piece if possible.
 
 import { objectArray } from '../http/object-array.js';
+import type { SlabBuffers } from './block-allocator.js';
 import type { Connection } from './connection.js';
-import type { Buffers } from './small-buffers.js';
 
 const NONE = -1;
 
@@ -21,7 +21,7 @@ export class Output {
   private count = 0;
 
   constructor(
-    private readonly slab: Buffers,
+    private readonly slab: SlabBuffers,
     private readonly sink: Sink,
   ) {}
 

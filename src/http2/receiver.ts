@@ -1,5 +1,5 @@
 // Splits a peer's bytes into frames. DATA is passed on as it arrives, in whatever pieces; every other frame is handled once complete.
-import { type Connection, PREFACE_BYTES, READING } from './connection.js';
+import { type Connection, PREFACE_BYTES, READ_STATE } from './connection.js';
 import { FLAG, FRAME, FRAME_HEADER_BYTES, get31, H2_ERROR, MAX_FRAME_BYTES, PREFACE } from './frame.js';
 import type { FrameHandler } from './frame-handlers.js';
 import type { Sender } from './sender.js';
@@ -22,9 +22,9 @@ export class Receiver {
   receive(c: Connection, start: number, end: number): void {
     let p = start;
     while (p < end) {
-      switch (c.reading) {
-        case READING.HEADER: {
-          if (c.got === 0 && end - p >= FRAME_HEADER_BYTES) {
+      switch (c.readState) {
+        case READ_STATE.HEADER: {
+          if (c.partialBytes === 0 && end - p >= FRAME_HEADER_BYTES) {
             const { bytes } = this;
             c.length = (bytes[p] << 16) | (bytes[p + 1] << 8) | bytes[p + 2];
             c.type = bytes[p + 3];
@@ -32,10 +32,10 @@ export class Receiver {
             c.stream = get31(bytes, p + 5);
             p += FRAME_HEADER_BYTES;
           } else {
-            const { head } = c;
-            while (c.got < FRAME_HEADER_BYTES && p < end) head[c.got++] = this.bytes[p++];
-            if (c.got < FRAME_HEADER_BYTES) return;
-            c.got = 0;
+            const { frameHeader: head } = c;
+            while (c.partialBytes < FRAME_HEADER_BYTES && p < end) head[c.partialBytes++] = this.bytes[p++];
+            if (c.partialBytes < FRAME_HEADER_BYTES) return;
+            c.partialBytes = 0;
             c.length = (head[0] << 16) | (head[1] << 8) | head[2];
             c.type = head[3];
             c.flags = head[4];
@@ -43,29 +43,29 @@ export class Receiver {
           }
           this.begin(c);
           // A frame without payload is already complete.
-          if ((c.reading as number) === READING.PAYLOAD && c.length === 0) this.whole(c, p);
+          if ((c.readState as number) === READ_STATE.PAYLOAD && c.length === 0) this.whole(c, p);
           break;
         }
-        case READING.PAYLOAD: {
+        case READ_STATE.PAYLOAD: {
           const have = end - p;
-          if (c.got === 0 && have >= c.length) {
+          if (c.partialBytes === 0 && have >= c.length) {
             const at = p;
             p += c.length;
             this.whole(c, at);
           } else p = this.gather(c, p, end);
           break;
         }
-        case READING.DATA: {
-          const count = Math.min(c.left, end - p);
+        case READ_STATE.DATA: {
+          const count = Math.min(c.remaining, end - p);
           const at = p;
           p += count;
-          c.left -= count;
-          const last = c.left === 0;
+          c.remaining -= count;
+          const last = c.remaining === 0;
           if (last) this.skip(c, c.padding);
           this.frames.data(c, at, count, last);
           break;
         }
-        case READING.PAD_LENGTH: {
+        case READ_STATE.PAD_LENGTH: {
           const padding = this.bytes[p++];
           // RFC 9113 section 6.1: padding as long as the payload or longer is a connection error.
           if (padding >= c.length) {
@@ -73,30 +73,30 @@ export class Receiver {
             break;
           }
           c.padding = padding;
-          c.left = c.length - 1 - padding;
-          c.reading = READING.DATA;
-          this.frames.dataBegins(c, c.left, padding + 1);
-          if (c.left === 0) {
+          c.remaining = c.length - 1 - padding;
+          c.readState = READ_STATE.DATA;
+          this.frames.dataBegins(c, c.remaining, padding + 1);
+          if (c.remaining === 0) {
             this.skip(c, padding);
             this.frames.data(c, p, 0, true);
           }
           break;
         }
-        case READING.SKIP: {
-          const count = Math.min(c.left, end - p);
+        case READ_STATE.SKIP: {
+          const count = Math.min(c.remaining, end - p);
           p += count;
-          c.left -= count;
-          if (c.left === 0) c.reading = READING.HEADER;
+          c.remaining -= count;
+          if (c.remaining === 0) c.readState = READ_STATE.HEADER;
           break;
         }
-        case READING.PREFACE: {
-          if (this.bytes[p++] !== PREFACE[c.got]) {
+        case READ_STATE.PREFACE: {
+          if (this.bytes[p++] !== PREFACE[c.partialBytes]) {
             this.sender.fail(c, H2_ERROR.PROTOCOL_ERROR);
             break;
           }
-          if (++c.got === PREFACE_BYTES) {
-            c.got = 0;
-            c.reading = READING.HEADER;
+          if (++c.partialBytes === PREFACE_BYTES) {
+            c.partialBytes = 0;
+            c.readState = READ_STATE.HEADER;
           }
           break;
         }
@@ -109,10 +109,10 @@ export class Receiver {
   /** The connection is over: releases what is held for incomplete frames. */
   drop(c: Connection): void {
     const { slab } = this.core;
-    c.reading = READING.NOTHING;
-    if (c.carry !== NONE) slab.release(c.carry);
+    c.readState = READ_STATE.FAILED;
+    if (c.partialBuffer !== NONE) slab.release(c.partialBuffer);
     if (c.blockBuffer !== NONE) slab.release(c.blockBuffer);
-    c.carry = NONE;
+    c.partialBuffer = NONE;
     c.blockBuffer = NONE;
     c.discarding = undefined;
     for (let i = 0; i < c.blockMoreCount; i++) slab.release(c.blockMore?.[i] ?? NONE);
@@ -139,12 +139,12 @@ export class Receiver {
       if (!this.frames.dataHeader(c)) return;
       if ((c.flags & FLAG.PADDED) !== 0) {
         if (length === 0) this.sender.fail(c, H2_ERROR.FRAME_SIZE_ERROR);
-        else c.reading = READING.PAD_LENGTH;
+        else c.readState = READ_STATE.PAD_LENGTH;
         return;
       }
-      c.left = length;
+      c.remaining = length;
       c.padding = 0;
-      c.reading = READING.DATA;
+      c.readState = READ_STATE.DATA;
       this.frames.dataBegins(c, length, 0);
       if (length === 0) {
         this.skip(c, 0);
@@ -158,42 +158,42 @@ export class Receiver {
       this.skip(c, length);
       return;
     }
-    if (this.frames.header(c) && (c.reading as number) !== READING.NOTHING) c.reading = READING.PAYLOAD;
+    if (this.frames.header(c) && (c.readState as number) !== READ_STATE.FAILED) c.readState = READ_STATE.PAYLOAD;
   }
 
   private whole(c: Connection, at: number): void {
-    c.got = 0;
-    c.reading = READING.HEADER;
+    c.partialBytes = 0;
+    c.readState = READ_STATE.HEADER;
     this.frames.frame(c, at);
   }
 
   /** Skips `count` bytes, to the next frame; a failed connection stays failed. */
   private skip(c: Connection, count: number): void {
-    if (c.reading === READING.NOTHING) return;
-    c.left = count;
-    c.reading = count === 0 ? READING.HEADER : READING.SKIP;
+    if (c.readState === READ_STATE.FAILED) return;
+    c.remaining = count;
+    c.readState = count === 0 ? READ_STATE.HEADER : READ_STATE.SKIP;
   }
 
   /** Assembles a fragmented payload. Returns how far bytes were used. */
   private gather(c: Connection, p: number, end: number): number {
     const { slab } = this.core;
     // MAX_FRAME_BYTES is more than a buffer's data capacity, but not more than the whole buffer.
-    if (c.carry === NONE) {
-      c.carry = slab.take();
-      if (c.carry === NONE) {
-        this.core.starved(c);
+    if (c.partialBuffer === NONE) {
+      c.partialBuffer = slab.take();
+      if (c.partialBuffer === NONE) {
+        this.core.failOutOfMemory(c);
         return end;
       }
       // Held like an incomplete header block, and no longer than one.
       if (c.blockStream === 0) c.blockSince = this.core.clock[0];
     }
-    const base = slab.bufferStart(c.carry);
-    const count = Math.min(c.length - c.got, end - p);
-    this.bytes.copyWithin(base + c.got, p, p + count);
-    c.got += count;
-    if (c.got === c.length) {
-      const carry = c.carry;
-      c.carry = NONE;
+    const base = slab.bufferStart(c.partialBuffer);
+    const count = Math.min(c.length - c.partialBytes, end - p);
+    this.bytes.copyWithin(base + c.partialBytes, p, p + count);
+    c.partialBytes += count;
+    if (c.partialBytes === c.length) {
+      const carry = c.partialBuffer;
+      c.partialBuffer = NONE;
       this.whole(c, base);
       slab.release(carry);
     }

@@ -2,22 +2,22 @@
 import type { FieldList } from '../hpack/field-list.js';
 import { restoreList, saveList } from '../hpack/memory/saved-list.js';
 import { SCRATCH_BUFFER_BYTES, type ScratchBuffers } from '../http/scratch-buffers.js';
-import { Chains } from './chains.js';
-import type { Blocks, Buffers } from './small-buffers.js';
+import type { BlockAllocator, SlabBuffers } from './block-allocator.js';
+import { BufferChains } from './buffer-chains.js';
 
 export class SavedLists {
   /** 1: a list is saved, possibly one without fields. */
   private readonly saved: Uint8Array;
-  private readonly chains: Chains;
+  private readonly chains: BufferChains;
 
   constructor(
-    slab: Buffers,
-    blocks: Blocks,
+    slab: SlabBuffers,
+    blocks: BlockAllocator,
     private readonly scratch: ScratchBuffers,
     count: number,
   ) {
     this.saved = new Uint8Array(count);
-    this.chains = new Chains(slab, blocks, count);
+    this.chains = new BufferChains(slab, blocks, count);
   }
 
   has(id: number): boolean {

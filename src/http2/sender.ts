@@ -2,7 +2,7 @@
 // and goes out in turns of one frame each.
 
 import type { FieldList } from '../hpack/field-list.js';
-import { type Connection, GOING, READING } from './connection.js';
+import { CONNECTION_STATE, type Connection, READ_STATE } from './connection.js';
 import { H } from './counters.js';
 import { DEFAULT_WINDOW, H2_ERROR, MAX_FRAME_BYTES, MAX_STREAM_ID } from './frame.js';
 import { FrameWriter, PING } from './frame-writer.js';
@@ -11,7 +11,7 @@ import { STREAM } from './streams.js';
 
 const NONE = -1;
 /** A piece of at most this size, cut off by a window, is not what its peer was waiting for; a piece that short by itself is. */
-export const CRUMB_BYTES = 64;
+export const WINDOW_FRAGMENT_BYTES = 64;
 /** Maximum window debt of a peer to remember: twice what any has in flight. */
 const MAX_WINDOW_DUE = 32 * 1024 * 1024;
 
@@ -59,7 +59,7 @@ export class Sender {
     if (connection === null || (streams.state[slot] & STREAM.OPEN) === 0) return false;
     if (!this.frames.headers(connection, streams.id[slot], list, end)) return false;
     if (connection.server) {
-      connection.wanted++;
+      connection.useful++;
       if ((streams.state[slot] & STREAM.HEAD_OUT) === 0) connection.answered++;
     }
     streams.state[slot] |= end ? STREAM.HEAD_OUT | STREAM.LOCAL_END : STREAM.HEAD_OUT;
@@ -68,7 +68,8 @@ export class Sender {
 
   /**
    * Sends [at, at + length) of a buffer that the caller holds, and the end of the stream if `end`. Returns how much is on its way; the rest
-   * waits (`moved` and `flushed` report its progress). -1: there is no memory for it to wait in. The 9 bytes before `at` are overwritten.
+   * waits (`dataSent` and `flushed` report its progress). -1: there is no memory for it to wait in. The 9 bytes before `at` are
+   * overwritten.
    */
   data(slot: number, at: number, length: number, end: boolean): number {
     const { streams, pending } = this.core;
@@ -98,7 +99,7 @@ export class Sender {
   }
 
   /** Queues data that is already in the stream's chain, for example of a request that is sent again. */
-  waiting(slot: number, end: boolean): void {
+  sendQueued(slot: number, end: boolean): void {
     const { streams } = this.core;
     const connection = streams.connection[slot];
     if (connection === null) return;
@@ -117,7 +118,7 @@ export class Sender {
   }
 
   /** Sends the trailers that had to wait. */
-  heldTrailers(slot: number): void {
+  sendHeldTrailers(slot: number): void {
     const { streams, heldTrailers, spare } = this.core;
     heldTrailers.restore(slot, spare);
     this.headers(slot, spare, true);
@@ -146,7 +147,7 @@ export class Sender {
     const held = streams.held[slot];
     connection.held -= held;
     streams.held[slot] = 0;
-    this.repay(connection, held);
+    this.returnCredit(connection, held);
     if (connection.blockedHead === NONE) this.unstallConnection(connection);
     values[connection.meter + H.STREAMS]--;
   }
@@ -161,7 +162,7 @@ export class Sender {
   }
 
   /** `count` held bytes have moved on: returns as many of those owed to the peer, or all once there is memory. */
-  repay(c: Connection, count: number): void {
+  returnCredit(c: Connection, count: number): void {
     if (c.overBudget && c.held <= c.limits.maxBufferedBytes >> 1) c.overBudget = false;
     if (c.deferred === 0) return;
     const all = this.core.slab.share > 0 || count >= c.deferred;
@@ -179,34 +180,34 @@ export class Sender {
 
   /** The first of a server's two steps of leaving: new streams are still accepted (RFC 9113 section 6.8). */
   beginShutdown(connection: Connection): void {
-    if (connection.going !== GOING.OPEN) return;
-    connection.going = GOING.SHUTTING_DOWN;
+    if (connection.state !== CONNECTION_STATE.OPEN) return;
+    connection.state = CONNECTION_STATE.SHUTTING_DOWN;
     this.frames.goaway(connection, MAX_STREAM_ID, H2_ERROR.NO_ERROR);
-    this.frames.ping(connection, PING.LEAVING);
+    this.frames.ping(connection, PING.SHUTDOWN);
   }
 
   /** No new streams from now on; open ones continue. */
-  leave(connection: Connection): void {
-    if (connection.going >= GOING.LEAVING) return;
-    connection.going = GOING.LEAVING;
+  goaway(connection: Connection): void {
+    if (connection.state >= CONNECTION_STATE.DRAINING) return;
+    connection.state = CONNECTION_STATE.DRAINING;
     connection.goawayLast = connection.lastPeerId;
     this.frames.goaway(connection, connection.lastPeerId, H2_ERROR.NO_ERROR);
   }
 
   /** Ends the connection because of an error of the peer: sends GOAWAY and reads nothing more. */
   fail(connection: Connection, code: number): void {
-    if (connection.going === GOING.FAILED) return;
+    if (connection.state === CONNECTION_STATE.FAILED) return;
     // Section 6.8: never higher than announced before.
     this.frames.goaway(connection, Math.min(connection.lastPeerId, connection.goawayLast), code);
-    connection.going = GOING.FAILED;
-    connection.reading = READING.NOTHING;
+    connection.state = CONNECTION_STATE.FAILED;
+    connection.readState = READ_STATE.FAILED;
     this.events.connectionFailed(connection, code);
   }
 
   /** Sends waiting data as far as possible. */
   pump(connection: Connection): void {
     const { streams, pending } = this.core;
-    while (connection.blockedHead !== NONE && connection.going !== GOING.FAILED) {
+    while (connection.blockedHead !== NONE && connection.state !== CONNECTION_STATE.FAILED) {
       if (connection.congested) return;
       const slot = connection.blockedHead;
       if (connection.sendWindow <= 0) {
@@ -227,15 +228,15 @@ export class Sender {
       this.counted(connection, count, cut);
       pending.consume(slot, count);
       // Before the rest, because `flushed` may end the stream; so may this.
-      this.events.moved(slot, count);
+      this.events.dataSent(slot, count);
       if ((streams.state[slot] & STREAM.BLOCKED) === 0) continue;
-      if (pending.empty(slot)) this.emptied(slot, connection, end);
+      if (pending.empty(slot)) this.flushed(slot, connection, end);
       else streams.rotate(connection);
     }
   }
 
   /** The stream's window has changed: open, or not. */
-  widened(slot: number, connection: Connection): void {
+  windowOpened(slot: number, connection: Connection): void {
     const { streams, pending } = this.core;
     if (pending.empty(slot) || connection.peerWindow - streams.sendUsed[slot] <= 0) return;
     this.unstall(slot, connection);
@@ -243,7 +244,7 @@ export class Sender {
   }
 
   /** The connection's window is open again. */
-  connectionWidened(connection: Connection): void {
+  connectionWindowOpened(connection: Connection): void {
     if (connection.sendWindow > 0) connection.emptySince = 0;
     this.unstallConnection(connection);
     this.pump(connection);
@@ -261,16 +262,16 @@ export class Sender {
 
   /** DATA of `length` bytes was sent, which the peer wanted and will return to its windows. `cut`: by a window. */
   private counted(c: Connection, length: number, cut: boolean): void {
-    if (cut && length <= CRUMB_BYTES) return;
-    c.wanted++;
-    c.windowDue = Math.min(c.windowDue + 2 * Math.max(length, CRUMB_BYTES), MAX_WINDOW_DUE);
+    if (cut && length <= WINDOW_FRAGMENT_BYTES) return;
+    c.useful++;
+    c.windowDue = Math.min(c.windowDue + 2 * Math.max(length, WINDOW_FRAGMENT_BYTES), MAX_WINDOW_DUE);
   }
 
   /** All waiting data has been sent. */
-  private emptied(slot: number, connection: Connection, ended: boolean): void {
+  private flushed(slot: number, connection: Connection, ended: boolean): void {
     const { streams } = this.core;
     streams.unblock(slot, connection);
-    if ((streams.state[slot] & STREAM.TRAILERS_PENDING) !== 0) this.heldTrailers(slot);
+    if ((streams.state[slot] & STREAM.TRAILERS_PENDING) !== 0) this.sendHeldTrailers(slot);
     else if (!ended) return;
     streams.state[slot] &= ~STREAM.END_PENDING;
     this.events.flushed(slot);

@@ -4,20 +4,20 @@ import { FieldList } from '../hpack/field-list.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
 import { objectArray } from '../http/object-array.js';
 import { SCRATCH_BUFFER_BYTES, ScratchBuffers } from '../http/scratch-buffers.js';
-import { Chains } from './chains.js';
-import { type Connection, GOING, READING } from './connection.js';
+import { BlockAllocator, type SlabBuffers } from './block-allocator.js';
+import { BufferChains } from './buffer-chains.js';
+import { CONNECTION_STATE, type Connection, READ_STATE } from './connection.js';
 import { Output, type Sink } from './output.js';
 import { SavedLists } from './saved-lists.js';
-import { Blocks, type Buffers } from './small-buffers.js';
 import { Streams } from './streams.js';
 
 export class Core {
   readonly bytes: Uint8Array;
   readonly streams: Streams;
   readonly output: Output;
-  readonly blocks: Blocks;
+  readonly blocks: BlockAllocator;
   /** Data waiting to be sent, by stream. */
-  readonly pending: Chains;
+  readonly pending: BufferChains;
   /** Trailers waiting behind it, by stream. */
   readonly heldTrailers: SavedLists;
   /** Where anything larger than a buffer is assembled. */
@@ -29,14 +29,14 @@ export class Core {
   /** Time of this turn, ms, in [0]. A cell, because passing a number between functions would allocate. */
   readonly clock = new Float64Array(1);
   /** Connections that ran out of memory: the owner closes them at the end of the turn. */
-  readonly lost = objectArray<Connection>();
+  readonly outOfMemory = objectArray<Connection>();
   /** Endpoints' connections with data waiting for the connection window: the owner watches them. */
   readonly stalled = objectArray<Connection>();
   /** Endpoints' connections over an allowance: the owner opens no more streams on them. */
-  readonly excessive = objectArray<Connection>();
+  readonly overAllowance = objectArray<Connection>();
 
   constructor(
-    readonly slab: Buffers,
+    readonly slab: SlabBuffers,
     readonly memory: HeaderMemory,
     readonly sink: CongestionSink,
     /** The array of counters: those of H from a connection's `meter` on, those of H2_LIMITS from `limitsAt` on. */
@@ -49,8 +49,8 @@ export class Core {
     this.bytes = slab.bytes;
     this.streams = new Streams(maxStreams);
     this.output = new Output(slab, sink);
-    this.blocks = new Blocks(slab);
-    this.pending = new Chains(slab, this.blocks, maxStreams);
+    this.blocks = new BlockAllocator(slab);
+    this.pending = new BufferChains(slab, this.blocks, maxStreams);
     this.scratch = new ScratchBuffers(areasAt);
     this.heldTrailers = new SavedLists(slab, this.blocks, this.scratch, maxStreams);
     this.list = new FieldList(memory, this.scratch.decoded, SCRATCH_BUFFER_BYTES);
@@ -58,10 +58,10 @@ export class Core {
   }
 
   /** There was no buffer for something that must be sent: the connection is out of step with its peer and must be closed. */
-  starved(connection: Connection): void {
-    connection.going = GOING.FAILED;
-    connection.reading = READING.NOTHING;
-    this.lost.push(connection);
+  failOutOfMemory(connection: Connection): void {
+    connection.state = CONNECTION_STATE.FAILED;
+    connection.readState = READ_STATE.FAILED;
+    this.outOfMemory.push(connection);
   }
 }
 
@@ -100,9 +100,9 @@ export interface Http2Events {
   /** The peer will not process streams above `last`. */
   goaway(connection: Connection, last: number, code: number): void;
   /** The peer has read everything before the PING of `Sender.beginShutdown`. */
-  shutdownRead(connection: Connection): void;
+  shutdownAcknowledged(connection: Connection): void;
   /** `count` waiting bytes of the stream's data are on their way. */
-  moved(slot: number, count: number): void;
+  dataSent(slot: number, count: number): void;
   /** So is its END_STREAM. */
   flushed(slot: number): void;
 }

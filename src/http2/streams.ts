@@ -82,7 +82,7 @@ export class Streams {
   private readonly bucketNext: Int32Array;
   private readonly free: Int32Array;
   private freeCount = 0;
-  private fresh = 0;
+  private nextUnused = 0;
 
   constructor(readonly capacity: number) {
     this.id = new Int32Array(capacity);
@@ -128,17 +128,17 @@ export class Streams {
 
   /** Has `order` put the free slots among those that were ever used into another order; it returns how many they are. */
   reorder(order: (free: Int32Array, used: number, isFree: (slot: number) => boolean) => number): void {
-    const isFree = new Uint8Array(this.fresh);
+    const isFree = new Uint8Array(this.nextUnused);
     for (let i = 0; i < this.freeCount; i++) isFree[this.free[i]] = 1;
-    this.freeCount = order(this.free, this.fresh, (slot) => isFree[slot] === 1);
+    this.freeCount = order(this.free, this.nextUnused, (slot) => isFree[slot] === 1);
   }
 
   /** A slot not attached to a connection, or -1 if there is none. */
   allocate(): StreamSlot | -1 {
     let slot: number;
     if (this.freeCount > 0) slot = this.free[--this.freeCount];
-    else if (this.fresh < this.capacity) {
-      slot = this.fresh++;
+    else if (this.nextUnused < this.capacity) {
+      slot = this.nextUnused++;
       this.connection.push(null);
     } else return NONE;
     if (++this.used > this.peak) this.peak = this.used;

@@ -191,7 +191,7 @@ export class Slab {
   }
 
   /** Whether one peer may hold `count` buffers with incomplete data: one always, more only within its share. */
-  affords(count: number): boolean {
+  withinShare(count: number): boolean {
     return count <= 1 || count <= this.share;
   }
 

@@ -58,7 +58,7 @@ export class GrpcCallStreams extends GrpcStreams {
   }
 
   /** Some of the waiting data has been sent. If it was the last, there is room for more. */
-  override moved(slot: number): void {
+  override dataSent(slot: number): void {
     if (!this.pingPong) this.list(slot);
   }
 

@@ -130,7 +130,7 @@ export class Http2Requests {
         if (sender.data(slot, pieceAt[i], pieceLength[i], end && last) < 0) return false;
       } else {
         if (!core.pending.append(slot, pieceAt[i], pieceLength[i])) return false;
-        if (last) sender.waiting(slot, end);
+        if (last) sender.sendQueued(slot, end);
       }
     }
     return true;

@@ -164,7 +164,7 @@ export class LoadStreams implements Http2Events {
 
   /** End of a turn: output goes to the sockets. */
   turn(): void {
-    const { lost, excessive, stalled, output, blocks } = this.core;
+    const { outOfMemory: lost, overAllowance: excessive, stalled, output, blocks } = this.core;
     for (let on = lost.pop(); on !== undefined; on = lost.pop()) this.giveUp(on, ERROR.local);
     excessive.length = 0;
     stalled.length = 0;
@@ -237,8 +237,8 @@ export class LoadStreams implements Http2Events {
   // Only servers get requests.
   request(): void {}
   requestTooLarge(): void {}
-  shutdownRead(): void {}
-  moved(_slot: number): void {}
+  shutdownAcknowledged(): void {}
+  dataSent(_slot: number): void {}
   flushed(): void {}
 
   // Overridden by subclasses with other exchanges on streams.

@@ -31,7 +31,7 @@ export class Http2Driver implements ProtocolDriver {
     if (on !== undefined) {
       const { core, machine } = this.streams;
       core.clock[0] = reactor.now;
-      const other = on.settingsSeen || on.got > 0 ? undefined : otherProtocol(core.bytes, at, length);
+      const other = on.settingsSeen || on.partialBytes > 0 ? undefined : otherProtocol(core.bytes, at, length);
       if (other === undefined) machine.receive(on, at, at + length);
       else this.streams.giveUp(on, other);
       if (this.streams.gaveUp) this.context.tally.unexpected(core.bytes, at, length);

@@ -37,9 +37,9 @@ export class Pressure {
   }
 
   /** Whether `length` more bytes may wait for `reader`. More than one buffer is allowed only within its share. */
-  affords(reader: number, length: number): boolean {
+  withinShare(reader: number, length: number): boolean {
     const { slab, sockets } = this.context;
-    return length <= BUFFER_SIZE || slab.affords(sockets.pinned[reader] + (length >> BUFFER_SHIFT) + 1);
+    return length <= BUFFER_SIZE || slab.withinShare(sockets.pinned[reader] + (length >> BUFFER_SHIFT) + 1);
   }
 
   /** Pauses `source` until everything has been sent to `reader`, a socket; `drained` reports that. */

@@ -5,7 +5,7 @@ import { PERIOD_MS, RAPID_MS } from '../../src/http2/abuse.js';
 import { ROLE } from '../../src/http2/connection.js';
 import { H2_ERROR } from '../../src/http2/frame.js';
 import { H2_LIMITS, type Http2Limits, LIMIT } from '../../src/http2/limits.js';
-import { CRUMB_BYTES } from '../../src/http2/sender.js';
+import { WINDOW_FRAGMENT_BYTES } from '../../src/http2/sender.js';
 import { END_HEADERS, END_STREAM, frame, priorityFields, settingsPayload, u32 } from '../support/h2-frames.js';
 import { OK, POST, type Wire, World } from '../support/http2-machine.js';
 import { newMachineMemory } from '../support/http2-memory.js';
@@ -25,7 +25,7 @@ const times = (count: number, octets: Uint8Array): Buffer => Buffer.concat(Array
 /** A connection that has said no more than it had to, which is not counted. */
 function ready(world: World, role: number, limits: Partial<Http2Limits> = FEW): Wire {
   const wire = world.ready(role, limits);
-  wire.connection.controls = 0;
+  wire.connection.controlFrames = 0;
   return wire;
 }
 
@@ -287,8 +287,8 @@ test('a window is opened for what was sent, in pieces that are not smaller than 
 test('a peer that opens its window by crumbs is sent crumbs, which earn nothing', () => {
   for (const [size, most] of [
     [1, 14],
-    [CRUMB_BYTES, 14],
-    [CRUMB_BYTES + 1, 500],
+    [WINDOW_FRAGMENT_BYTES, 14],
+    [WINDOW_FRAGMENT_BYTES + 1, 500],
   ] as const) {
     const world = new World(memory);
     const wire = world.ready(ROLE.SERVER, FEW, frame('SETTINGS', 0, 0, settingsPayload({ INITIAL_WINDOW_SIZE: 0 })));
@@ -311,16 +311,16 @@ test('an endpoint is given no more streams, and is cut only when it goes on and 
   world.open(wire);
   const one = frame('PRIORITY', 0, 1, priorityFields());
   world.feed(wire, times(10, one));
-  assert.deepEqual([world.core.excessive.length, limited(world)], [0, []]);
+  assert.deepEqual([world.core.overAllowance.length, limited(world)], [0, []]);
   world.feed(wire, one);
-  assert.deepEqual(world.core.excessive.splice(0), [wire.connection]);
+  assert.deepEqual(world.core.overAllowance.splice(0), [wire.connection]);
   assert.equal(wire.failed, -1);
   assert.deepEqual(
     world.said(wire).filter(({ type }) => type === 'GOAWAY'),
     [],
   );
   world.feed(wire, times(29, one));
-  assert.deepEqual([world.core.excessive.length, wire.failed], [0, -1], 'it is told of once');
+  assert.deepEqual([world.core.overAllowance.length, wire.failed], [0, -1], 'it is told of once');
   world.feed(wire, one);
   assert.equal(wire.failed, H2_ERROR.ENHANCE_YOUR_CALM);
   assert.equal(world.values[world.core.limitsAt + LIMIT.CONTROLS], 2);
@@ -336,7 +336,7 @@ test('responses that break HTTP end their streams, however many there are', () =
     world.feed(wire, frame('HEADERS', END_HEADERS | END_STREAM, 2 * n + 1, broken));
   }
   assert.equal(world.happened.filter(({ what }) => what === 'stream failed').length, 300);
-  assert.deepEqual([wire.failed, world.core.excessive.length], [-1, 0]);
+  assert.deepEqual([wire.failed, world.core.overAllowance.length], [-1, 0]);
   world.endAll();
 });
 

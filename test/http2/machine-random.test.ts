@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { GOING, READING, ROLE } from '../../src/http2/connection.js';
+import { CONNECTION_STATE, READ_STATE, ROLE } from '../../src/http2/connection.js';
 import { STREAM } from '../../src/http2/streams.js';
 import { END_HEADERS, END_STREAM, frame, MAGIC, PADDED, padded, settingsPayload, u32 } from '../support/h2-frames.js';
 import { OK, POST, type Wire, World } from '../support/http2-machine.js';
@@ -130,12 +130,12 @@ function perform(world: World, wire: Wire, what: string, n: number): void {
   if (what === 'time') world.core.clock[0] += n * 100;
   if (wire.over) return;
   if (what === 'leave') {
-    if (n > 90) sender.leave(connection);
+    if (n > 90) sender.goaway(connection);
     else if (n > 80) sender.beginShutdown(connection);
     return;
   }
   if (what === 'open') {
-    if (connection.role === ROLE.CLIENT && connection.going === GOING.OPEN && connection.active < 20)
+    if (connection.role === ROLE.CLIENT && connection.state === CONNECTION_STATE.OPEN && connection.active < 20)
       world.open(wire, POST, n % 4 === 0);
     return;
   }
@@ -190,8 +190,8 @@ function play(role: number, script: readonly Step[], cuts: readonly number[], sl
     } else if (step.act !== undefined) perform(world, wire, step.act.what, step.act.n);
     world.check(wire);
     held = Math.max(held, free - memory.slab.free);
-    const { reading, going } = wire.connection;
-    assert.equal(reading === READING.NOTHING, going === GOING.FAILED || wire.over);
+    const { readState: reading, state: going } = wire.connection;
+    assert.equal(reading === READ_STATE.FAILED, going === CONNECTION_STATE.FAILED || wire.over);
   }
   assert.ok(held < CEILING, `${held} buffers were held`);
   if (wire.failed >= 0) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { READING, ROLE } from '../../src/http2/connection.js';
+import { READ_STATE, ROLE } from '../../src/http2/connection.js';
 import { H2_ERROR } from '../../src/http2/frame.js';
 import { H2_LIMITS, LIMIT, MAX_BLOCK_BYTES } from '../../src/http2/limits.js';
 import {
@@ -222,7 +222,7 @@ test('unknown frames, PRIORITY, and frames of streams that we have reset are pas
 
 test('after our last GOAWAY new streams are ignored with all their frames, and the others go on', () => {
   const { world, wire } = served(head(1));
-  world.machine.sender.leave(wire.connection);
+  world.machine.sender.goaway(wire.connection);
   world.happened.length = 0;
   const trailers = frame('HEADERS', END_HEADERS | END_STREAM, 3, encodeBlock([['x-sum', '1']]));
   const data = frame('DATA', 0, 3, Buffer.alloc(100));
@@ -353,7 +353,7 @@ test('a connection dropped in the middle of anything gives its buffers back', ()
   for (let cut = 1; cut < octets.length; cut++) {
     const { world, wire } = served(octets.subarray(0, cut));
     world.end(wire);
-    assert.equal(wire.connection.reading, READING.NOTHING);
+    assert.equal(wire.connection.readState, READ_STATE.FAILED);
     world.endAll();
   }
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { GOING, ROLE } from '../../src/http2/connection.js';
+import { CONNECTION_STATE, ROLE } from '../../src/http2/connection.js';
 import { H } from '../../src/http2/counters.js';
 import { H2_ERROR } from '../../src/http2/frame.js';
 import { MAX_BLOCK_BYTES } from '../../src/http2/limits.js';
@@ -351,13 +351,13 @@ test('leaving: a warning that still takes streams, then the last stream; an erro
     world.said(wire).map(({ type, payload }) => `${type} ${payload.toString('hex')}`),
     ['GOAWAY 7fffffff00000000', 'PING 0200000000000000'],
   );
-  sender.leave(wire.connection);
-  sender.leave(wire.connection);
+  sender.goaway(wire.connection);
+  sender.goaway(wire.connection);
   assert.deepEqual(
     world.said(wire).map(({ payload }) => payload.toString('hex')),
     ['0000000000000000'],
   );
-  assert.equal(wire.connection.going, GOING.LEAVING);
+  assert.equal(wire.connection.state, CONNECTION_STATE.DRAINING);
   world.endAll();
 });
 
@@ -370,8 +370,8 @@ test('where there is no memory to answer in, the connection is given up, and not
   const last = held.pop() ?? -1;
   small.slab.bytes.set(frame('PING', 0, 0, Buffer.alloc(8)), small.slab.dataStart(last));
   world.machine.receive(wire.connection, small.slab.dataStart(last), small.slab.dataStart(last) + 17);
-  assert.equal(wire.connection.going, GOING.FAILED);
-  assert.equal(world.core.lost.length, 1);
+  assert.equal(wire.connection.state, CONNECTION_STATE.FAILED);
+  assert.equal(world.core.outOfMemory.length, 1);
   for (const bid of [...held, last]) small.slab.release(bid);
   world.commit();
   assert.ok(wire.over);

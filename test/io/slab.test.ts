@@ -71,12 +71,12 @@ test('a buffer has one holder at a time, whatever is taken, received, shared, re
 test('one buffer may be held with what is not whole whatever is free, and more only within a share that falls', () => {
   const slab = new Slab(fakeMemory(1024), 0);
   let most = slab.share;
-  assert.ok(slab.affords(most) && !slab.affords(most + 1));
+  assert.ok(slab.withinShare(most) && !slab.withinShare(most + 1));
   while (slab.take() >= 0) {
     assert.ok(slab.share <= most, 'the less is free, the less one may hold');
     most = slab.share;
-    assert.ok(slab.affords(1));
-    assert.equal(slab.affords(17), most >= 17);
+    assert.ok(slab.withinShare(1));
+    assert.equal(slab.withinShare(17), most >= 17);
   }
   assert.equal(most, 0);
 });

@@ -1,5 +1,5 @@
 // What of an HTTP/2 connection is counted twice, and must come out the same: streams, held octets, who waits, windows.
-import { type Connection, READING } from '../../src/http2/connection.js';
+import { type Connection, READ_STATE } from '../../src/http2/connection.js';
 import type { Core } from '../../src/http2/shared-state.js';
 import { STREAM } from '../../src/http2/streams.js';
 
@@ -27,7 +27,7 @@ export function checkBooks({ streams, pending }: Core, c: Connection): void {
   if (ring !== blocked) throw new Error(`${blocked} streams wait, ${ring} in the ring`);
   if (c.sendWindow > 0 && !c.congested && ring > 0) throw new Error('streams wait, and all windows are open');
   // Every octet of the connection's window is the peer's, given back, kept back, or still to come in the frame being read.
-  const frame = c.reading === READING.DATA || c.reading === READING.PAD_LENGTH ? unread(c) : 0;
+  const frame = c.readState === READ_STATE.DATA || c.readState === READ_STATE.PAD_LENGTH ? unread(c) : 0;
   const window = Math.max(c.limits.connectionWindow, 65_535);
   const sum = c.recvWindow + c.recvCredit + c.deferred + frame;
   if (sum !== window) throw new Error(`${window - sum} octets of the connection's window are lost`);
@@ -35,5 +35,5 @@ export function checkBooks({ streams, pending }: Core, c: Connection): void {
 
 /** Octets still to come in the frame of DATA that is being read. */
 function unread(c: Connection): number {
-  return c.reading === READING.PAD_LENGTH ? c.length : c.left;
+  return c.readState === READ_STATE.PAD_LENGTH ? c.length : c.remaining;
 }

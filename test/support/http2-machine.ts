@@ -1,7 +1,7 @@
 // The HTTP/2 machine without sockets: a slab over plain memory, a sink that collects octets by connection, events as records, a
 // clock that tests set. `World` owns what of HTTP/2 lives as long as a worker, and checks that nothing of it is lost.
 import type { FieldList } from '../../src/hpack/field-list.js';
-import { Connection, READING, ROLE } from '../../src/http2/connection.js';
+import { Connection, READ_STATE, ROLE } from '../../src/http2/connection.js';
 import { H } from '../../src/http2/counters.js';
 import type { Http2Limits } from '../../src/http2/limits.js';
 import { Http2Machine } from '../../src/http2/machine.js';
@@ -75,7 +75,7 @@ export class World implements Http2Events {
     memory.world = this;
     this.core = memory.core;
     this.core.clock[0] = 0;
-    this.core.excessive.length = 0;
+    this.core.overAllowance.length = 0;
     this.values = this.core.values;
     this.values.fill(0);
     this.slabFree = memory.slab.free;
@@ -145,7 +145,7 @@ export class World implements Http2Events {
   /** End of a turn: what was written goes to the sockets. */
   commit(): void {
     this.core.output.commit();
-    for (const connection of this.core.lost.splice(0)) this.end(this.wires[connection.socket]);
+    for (const connection of this.core.outOfMemory.splice(0)) this.end(this.wires[connection.socket]);
   }
 
   finishSends(wire: Wire): void {
@@ -248,8 +248,8 @@ export class World implements Http2Events {
   check(wire: Wire): void {
     const { connection: c } = wire;
     if (wire.over) {
-      if (c.reading !== READING.NOTHING) throw new Error('a connection that is over still reads');
-      if (c.carry !== -1 || c.blockBuffer !== -1 || c.outBuffer !== -1) throw new Error('it holds buffers');
+      if (c.readState !== READ_STATE.FAILED) throw new Error('a connection that is over still reads');
+      if (c.partialBuffer !== -1 || c.blockBuffer !== -1 || c.outBuffer !== -1) throw new Error('it holds buffers');
       return;
     }
     checkBooks(this.core, c);
@@ -326,11 +326,11 @@ export class World implements Http2Events {
     this.behaviour.goaway?.(connection, last, code);
   }
 
-  shutdownRead(): void {
+  shutdownAcknowledged(): void {
     this.happened.push({ what: 'warned', id: 0 });
   }
 
-  moved(slot: number, count: number): void {
+  dataSent(slot: number, count: number): void {
     this.behaviour.moved?.(slot, count);
   }
 

@@ -41,8 +41,8 @@ class Reader implements Http2Events {
   connectionFailed = surprised;
   goaway = surprised;
   settings(): void {}
-  shutdownRead(): void {}
-  moved(): void {}
+  shutdownAcknowledged(): void {}
+  dataSent(): void {}
   flushed(): void {}
 }
 

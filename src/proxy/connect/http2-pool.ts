@@ -1,6 +1,6 @@
 // HTTP/2 connections to endpoints: as few as possible, each with as many streams as it may have. Another one is dialled when they are full,
 // and old ones are replaced. Requests are queued for a connection being established.
-import { type Connection, GOING } from '../../http2/connection.js';
+import { CONNECTION_STATE, type Connection } from '../../http2/connection.js';
 import { MAX_STREAM_ID } from '../../http2/frame.js';
 import { Paged } from '../../io/paged.js';
 import { E } from '../../metrics/layout.js';
@@ -38,7 +38,12 @@ export class Http2Pool {
 
   /** How many streams a connection could take now. */
   open(connection: Connection): number {
-    if (!connection.settingsSeen || connection.going !== GOING.OPEN || connection.congested || connection.overBuffered)
+    if (
+      !connection.settingsSeen ||
+      connection.state !== CONNECTION_STATE.OPEN ||
+      connection.congested ||
+      connection.overBuffered
+    )
       return 0;
     if (connection.nextId >= MAX_STREAM_ID - 2) return 0;
     return this.capacity(connection) - connection.active;
@@ -101,7 +106,8 @@ export class Http2Pool {
     const { services, endpoints } = this.context;
     const list = this.connections.get(endpoint);
     const service = endpoints.service[endpoint];
-    for (let i = 0; i < list.length; i++) if (!list[i].settingsSeen && list[i].going === GOING.OPEN) return 0;
+    for (let i = 0; i < list.length; i++)
+      if (!list[i].settingsSeen && list[i].state === CONNECTION_STATE.OPEN) return 0;
     if (service >= 0 && this.taking(endpoint) >= services.http2Connections[service]) return 0;
     return Math.min(0, this.dial(endpoint));
   }
@@ -130,14 +136,14 @@ export class Http2Pool {
     let before = 0;
     for (const other of this.connections.get(endpoint)) {
       if (other === connection) break;
-      if (other.going === GOING.OPEN && other.active === 0) before++;
+      if (other.state === CONNECTION_STATE.OPEN && other.active === 0) before++;
     }
     return before < services.poolSpares[service];
   }
 
   /** Whether a connection to `endpoint` is being established. */
   dialing(endpoint: number): boolean {
-    return this.connections.get(endpoint).some((other) => !other.settingsSeen && other.going === GOING.OPEN);
+    return this.connections.get(endpoint).some((other) => !other.settingsSeen && other.state === CONNECTION_STATE.OPEN);
   }
 
   /** Keeps up the number of spare connections, dialled ahead of need, after each change. */
@@ -147,7 +153,7 @@ export class Http2Pool {
     if (service < 0 || draining || services.poolSpares[service] === 0) return;
     let idle = 0;
     const list = this.connections.get(endpoint);
-    for (const connection of list) if (connection.going === GOING.OPEN && connection.active === 0) idle++;
+    for (const connection of list) if (connection.state === CONNECTION_STATE.OPEN && connection.active === 0) idle++;
     if (idle < services.poolSpares[service]) this.ensure(endpoint);
   }
 
@@ -169,7 +175,7 @@ export class Http2Pool {
     let capacity = 0;
     const list = this.connections.get(endpoint);
     for (let i = 0; i < list.length; i++) {
-      if (list[i].settingsSeen && list[i].going === GOING.OPEN) capacity += this.capacity(list[i]);
+      if (list[i].settingsSeen && list[i].state === CONNECTION_STATE.OPEN) capacity += this.capacity(list[i]);
     }
     values[base + E.H2_CONNECTIONS] += list.length - this.shownConnections[endpoint];
     values[base + E.H2_STREAM_CAPACITY] += capacity - this.shownCapacity[endpoint];
@@ -183,7 +189,7 @@ export class Http2Pool {
     let crowded = 0;
     const list = this.connections.get(endpoint);
     for (let i = 0; i < list.length; i++) {
-      if (list[i].going !== GOING.OPEN) continue;
+      if (list[i].state !== CONNECTION_STATE.OPEN) continue;
       if (list[i].overBuffered) crowded++;
       else count++;
     }

@@ -1,8 +1,9 @@
 // Pauses sources whose readers are slow: sockets of exchanges whose other leg is a stream, or whose request waits. Between two sockets
 // http1/bodies.ts does this; between two streams their windows do.
-import type { Chains } from '../../http2/chains.js';
+
+import { BLOCK_BYTES } from '../../http2/block-allocator.js';
+import type { BufferChains } from '../../http2/buffer-chains.js';
 import type { Core } from '../../http2/shared-state.js';
-import { BLOCK_BYTES } from '../../http2/small-buffers.js';
 import { SOCKET } from '../../io/sockets.js';
 import type { Context } from '../context.js';
 import type { Http1Sockets } from '../http1/sockets.js';
@@ -18,7 +19,7 @@ export class Backpressure {
   ) {}
 
   /** Pauses a client's socket while too much of its data waits in `chain` of `waits`. */
-  holdClient(x: ExchangeSlot, waits: Chains, chain: number): void {
+  holdClient(x: ExchangeSlot, waits: BufferChains, chain: number): void {
     const { pressure, limits } = this.context;
     const costs = waits.pinned[chain] * BLOCK_BYTES;
     if (costs > 0 && costs > pressure.bytes(limits.maxBufferedBytes)) this.stopClient(x);
@@ -37,7 +38,7 @@ export class Backpressure {
   }
 
   /** Resumes it once little waits. */
-  resumeClient(x: ExchangeSlot, waits: Chains, chain: number): void {
+  resumeClient(x: ExchangeSlot, waits: BufferChains, chain: number): void {
     const { pressure, limits } = this.context;
     const costs = waits.pinned[chain] * BLOCK_BYTES;
     if (costs <= pressure.bytes(limits.maxBufferedBytes) >> 1) this.startClient(x);

@@ -403,7 +403,7 @@ export class Legs {
       return LEASE.NO_WEBSOCKETS;
     const { size } = this.core.list;
     if (size > connection.peerHeaderBytes) return LEASE.TOO_LARGE;
-    if (size > BUFFER_SIZE && !this.context.pressure.affords(connection.socket, size)) return LEASE.MEMORY;
+    if (size > BUFFER_SIZE && !this.context.pressure.withinShare(connection.socket, size)) return LEASE.MEMORY;
     return this.streams.open(x, connection) ? LEASE.OK : LEASE.MEMORY;
   }
 

@@ -6,10 +6,10 @@ import { restoreList, saveList, saveTemplate } from '../../hpack/memory/saved-li
 import type { Template } from '../../hpack/memory/template.js';
 import { objectArray } from '../../http/object-array.js';
 import { SCRATCH_BUFFER_BYTES } from '../../http/scratch-buffers.js';
-import { Chains } from '../../http2/chains.js';
+import { BLOCK_BYTES } from '../../http2/block-allocator.js';
+import { BufferChains } from '../../http2/buffer-chains.js';
 import { SavedLists } from '../../http2/saved-lists.js';
 import type { Core } from '../../http2/shared-state.js';
-import { BLOCK_BYTES } from '../../http2/small-buffers.js';
 import { LIMITS } from '../../metrics/layout.js';
 import { VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
@@ -48,11 +48,11 @@ export class ReplayBuffers {
   /** 1: the kept request is complete. */
   readonly whole: Uint8Array;
   /** Bytes of the body. */
-  readonly body: Chains;
+  readonly body: BufferChains;
   /** Buffer of the head; -1: it is in a block; LARGE. */
   private readonly buffer: Int32Array;
   /** Heads larger than a buffer. */
-  private readonly large: Chains;
+  private readonly large: BufferChains;
   /** By client's stream: the target of FORM.TEMPLATE. */
   private readonly templates = objectArray<Template | null>();
   /** Total bytes of all heads. */
@@ -71,8 +71,8 @@ export class ReplayBuffers {
     this.length = new Int32Array(n);
     this.whole = new Uint8Array(n);
     this.buffer = new Int32Array(n);
-    this.body = new Chains(core.slab, core.blocks, n);
-    this.large = new Chains(core.slab, core.blocks, n);
+    this.body = new BufferChains(core.slab, core.blocks, n);
+    this.large = new BufferChains(core.slab, core.blocks, n);
     this.trailers = new SavedLists(core.slab, core.blocks, core.scratch, n);
   }
 
@@ -280,7 +280,7 @@ export class ReplayBuffers {
   keepLarge(x: ExchangeSlot, form: number, at: number, end: number): boolean {
     const length = end - at;
     // `h2-replay` does not apply here: before it is first sent it may have no other place. See `settle`.
-    if (!this.core.slab.affords((length >> BUFFER_SHIFT) + 1)) return false;
+    if (!this.core.slab.withinShare((length >> BUFFER_SHIFT) + 1)) return false;
     if (!this.large.copy(x, at, length)) {
       this.large.clear(x);
       return false;

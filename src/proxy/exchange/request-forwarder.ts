@@ -132,7 +132,7 @@ export class RequestForwarder implements RequestSink {
           return;
         }
         const connection = streams.connection[slot];
-        if (connection !== null && !this.context.pressure.affords(connection.socket, list.size)) {
+        if (connection !== null && !this.context.pressure.withinShare(connection.socket, list.size)) {
           sent = false;
           break;
         }

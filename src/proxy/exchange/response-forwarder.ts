@@ -278,7 +278,7 @@ export class ResponseForwarder implements ResponseSink {
     const client = core.streams.connection[exchanges.clientStream(x)];
     if (client === null) return 0;
     if (size <= client.peerHeaderBytes)
-      return size <= BUFFER_SIZE || context.pressure.affords(client.socket, size) ? 0 : NO_BUFFER;
+      return size <= BUFFER_SIZE || context.pressure.withinShare(client.socket, size) ? 0 : NO_BUFFER;
     context.limited(LIMIT_PEER_HEADER_BYTES);
     return FIELDS_TOO_LARGE;
   }

@@ -45,7 +45,7 @@ export class LargeInput {
     http1.scanned[socket] = inbox.bytes[socket];
     if (inbox.bytes[socket] > most) return GATHER.TOO_LARGE;
     http1.large[socket] = 1;
-    return slab.affords(inbox.count(socket)) ? GATHER.MORE : GATHER.MEMORY;
+    return slab.withinShare(inbox.count(socket)) ? GATHER.MORE : GATHER.MEMORY;
   }
 
   /** Length up to and including the blank line, 0 if there is none. The first `searched` bytes have been searched. */

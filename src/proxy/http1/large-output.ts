@@ -26,7 +26,7 @@ export class LargeOutput {
   hold(from: number, to: number): boolean {
     const { slab, bytes } = this.context;
     this.drop();
-    if (!slab.affords(Math.ceil((to - from) / BUFFER_CAPACITY))) return false;
+    if (!slab.withinShare(Math.ceil((to - from) / BUFFER_CAPACITY))) return false;
     for (let at = from; at < to; at += BUFFER_CAPACITY) {
       const buffer = slab.take();
       if (buffer < 0) {

@@ -8,7 +8,7 @@ import { MESSAGE_ERROR } from '../../http1/errors.js';
 import { FRAMING } from '../../http1/head.js';
 import { parseRequest } from '../../http1/head-parser.js';
 import { writeRequest } from '../../http1/write.js';
-import { NO_PIECE } from '../../http2/chains.js';
+import { NO_PIECE } from '../../http2/buffer-chains.js';
 import type { Core } from '../../http2/shared-state.js';
 import { NO_ROOM } from '../../translate/fields.js';
 import { RequestBridge, requestFraming } from '../../translate/request.js';

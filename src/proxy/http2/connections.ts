@@ -3,9 +3,9 @@
 
 import { HEALTH_SIGNAL } from '../../balance/health-signals.js';
 import { objectArray } from '../../http/object-array.js';
-import { Connection, GOING, ROLE } from '../../http2/connection.js';
+import { CONNECTION_STATE, Connection, ROLE } from '../../http2/connection.js';
 import { H } from '../../http2/counters.js';
-import { H2_ERROR, isComplaint } from '../../http2/frame.js';
+import { H2_ERROR, isErrorCode } from '../../http2/frame.js';
 import type { Http2Machine } from '../../http2/machine.js';
 import type { Core } from '../../http2/shared-state.js';
 import { STREAM } from '../../http2/streams.js';
@@ -125,7 +125,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
       return;
     }
     sockets.dropQueue(socket);
-    connection.going = Math.max(connection.going, GOING.LEAVING);
+    connection.state = Math.max(connection.state, CONNECTION_STATE.DRAINING);
     this.pool.gauge(connections.endpoint[socket]);
     sockets.resume(socket);
   }
@@ -149,7 +149,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
 
   /** Once per loop turn: passes what was written to the sockets. */
   turn(): void {
-    const { lost, excessive, stalled, output } = this.core;
+    const { outOfMemory: lost, overAllowance: excessive, stalled, output } = this.core;
     while (lost.length > 0) {
       const connection = lost.pop();
       if (connection !== undefined && this.bySocket[connection.socket] === connection)
@@ -207,7 +207,8 @@ export class Http2Connections implements Caller, ConnectionEvents {
       }
     }
     // Queued requests wait for another dial if there is one; otherwise they go elsewhere.
-    if (!this.pool.of(endpoint).some((other) => other.going === GOING.OPEN)) this.pending.failover(endpoint, why);
+    if (!this.pool.of(endpoint).some((other) => other.state === CONNECTION_STATE.OPEN))
+      this.pending.failover(endpoint, why);
   }
 
   /** Whether the endpoint has shown that it does not speak HTTP/2: by HTTP/1 bytes, or in its TLS handshake. */
@@ -253,8 +254,8 @@ export class Http2Connections implements Caller, ConnectionEvents {
   /** The peer has read everything before the PING of `Sender.beginShutdown`. */
   shutdownRead(connection: Connection): void {
     // The second step of leaving: everything the client sent before it saw the first has arrived.
-    if (connection.role === ROLE.SERVER && connection.going === GOING.SHUTTING_DOWN) {
-      this.machine.sender.leave(connection);
+    if (connection.role === ROLE.SERVER && connection.state === CONNECTION_STATE.SHUTTING_DOWN) {
+      this.machine.sender.goaway(connection);
       this.closeIfDrained(connection);
     }
   }
@@ -263,13 +264,13 @@ export class Http2Connections implements Caller, ConnectionEvents {
   goaway(connection: Connection, last: number, code: number): void {
     if (connection.role === ROLE.SERVER) {
       // The client opens no more streams; it is gone when the current ones end.
-      this.machine.sender.leave(connection);
+      this.machine.sender.goaway(connection);
       this.closeIfDrained(connection);
       return;
     }
     const { streams } = this.core;
-    connection.going = Math.max(connection.going, GOING.LEAVING);
-    if (isComplaint(code)) connection.complained = true;
+    connection.state = Math.max(connection.state, CONNECTION_STATE.DRAINING);
+    if (isErrorCode(code)) connection.errorReceived = true;
     // Streams above `last` were not and will not be processed (RFC 9113 section 6.8).
     for (let slot = streams.first(connection); slot !== NONE; ) {
       if (streams.id[slot] <= last) {
@@ -308,7 +309,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
   retire(connection: Connection): void {
     if (connection.role === ROLE.SERVER) this.machine.sender.beginShutdown(connection);
     else {
-      this.machine.sender.leave(connection);
+      this.machine.sender.goaway(connection);
       this.pool.gauge(this.context.connections.endpoint[connection.socket]);
       this.closeIfDrained(connection);
     }
@@ -320,7 +321,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
    */
   retireStalled(connection: Connection): void {
     const { streams } = this.core;
-    this.machine.sender.leave(connection);
+    this.machine.sender.goaway(connection);
     for (let slot = streams.first(connection); slot !== NONE; ) {
       const next = streams.after(connection, slot);
       const waits = (streams.state[slot] & STREAM.BLOCKED) !== 0;
@@ -336,19 +337,19 @@ export class Http2Connections implements Caller, ConnectionEvents {
    * An endpoint's connection gets no more streams. It gets a GOAWAY when its streams are over; until then violations may still cut it off.
    */
   private drain(connection: Connection): void {
-    if (connection.going !== GOING.OPEN) return;
-    connection.going = GOING.LEAVING;
+    if (connection.state !== CONNECTION_STATE.OPEN) return;
+    connection.state = CONNECTION_STATE.DRAINING;
     this.pending.capacityChanged(this.context.connections.endpoint[connection.socket]);
     this.closeIfDrained(connection);
   }
 
   /** Closes a connection that accepts no new streams and has none left. */
   closeIfDrained(connection: Connection): void {
-    if (connection.going !== GOING.LEAVING || connection.active > 0) return;
+    if (connection.state !== CONNECTION_STATE.DRAINING || connection.active > 0) return;
     const { connections } = this.context;
     const { socket } = connection;
     if (connections.closed(socket) || this.bySocket[socket] !== connection) return;
-    if (connection.excessive) this.machine.sender.frames.goaway(connection, 0, H2_ERROR.ENHANCE_YOUR_CALM);
+    if (connection.overAllowance) this.machine.sender.frames.goaway(connection, 0, H2_ERROR.ENHANCE_YOUR_CALM);
     this.core.output.flush(connection);
     this.release(connection, CLOSE.OK);
     connections.closeWhenSent(socket, this.context.leaves(socket) ? CLOSE.DRAIN : CLOSE.OK);
@@ -409,7 +410,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
   /** The peer has ended the connection. An endpoint that owed responses has failed: once, however many there were. */
   private reportReset(socket: SocketSlot): void {
     const connection = this.bySocket[socket];
-    if (connection === undefined || connection.role === ROLE.SERVER || connection.complained) return;
+    if (connection === undefined || connection.role === ROLE.SERVER || connection.errorReceived) return;
     const { streams } = this.core;
     const { exchanges } = this;
     const { balancer, connections, reactor } = this.context;
@@ -428,7 +429,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     const { connections, metrics, values } = this.context;
     if (this.bySocket[socket] !== connection) return;
     this.bySocket[socket] = undefined;
-    connection.going = GOING.FAILED;
+    connection.state = CONNECTION_STATE.FAILED;
     const endpoint = connections.endpoint[socket];
     if (connection.role === ROLE.CLIENT) this.pool.remove(endpoint, connection);
     for (let slot = streams.first(connection); slot !== NONE; slot = streams.first(connection)) {

@@ -6,10 +6,10 @@ import { CONNECT_PROTOCOL as MESSAGE_PROTOCOL } from '../../http/facts.js';
 import { METHOD } from '../../http/methods.js';
 import { ORIGIN } from '../../http/orig-proto.js';
 import { MESSAGE_ERROR, UPSTREAM } from '../../http1/errors.js';
-import type { Chains } from '../../http2/chains.js';
-import { NO_PIECE } from '../../http2/chains.js';
+import type { BufferChains } from '../../http2/buffer-chains.js';
+import { NO_PIECE } from '../../http2/buffer-chains.js';
 import { type Connection, ROLE } from '../../http2/connection.js';
-import { H2_ERROR, isComplaint } from '../../http2/frame.js';
+import { H2_ERROR, isErrorCode } from '../../http2/frame.js';
 import type { Http2Machine } from '../../http2/machine.js';
 import type { Core, Http2Events } from '../../http2/shared-state.js';
 import { STREAM } from '../../http2/streams.js';
@@ -103,7 +103,7 @@ export class Http2Streams implements Http2Events {
     const { facts } = this.core.list;
     const x = this.begin(connection, slot, facts.method, facts.grpc);
     this.exchanges.requestComplete[x] = end ? 1 : 0;
-    if (connection.blockStarved) this.reports.events.outOfMemory(x);
+    if (connection.blockOutOfMemory) this.reports.events.outOfMemory(x);
     else this.reports.events.reject(x, MESSAGE_ERROR.HEADER_TOO_LARGE);
   }
 
@@ -114,7 +114,7 @@ export class Http2Streams implements Http2Events {
       // Already answered: nobody waits for them.
       if (this.exchanges.kind[x] === LEG.NONE) return;
       this.exchanges.requestComplete[x] = 1;
-      if (connection.blockStarved) control.outOfMemory(x);
+      if (connection.blockOutOfMemory) control.outOfMemory(x);
       else control.reject(x, MESSAGE_ERROR.TRAILER_TOO_LARGE);
       return;
     }
@@ -122,7 +122,7 @@ export class Http2Streams implements Http2Events {
     if (x < 0) return;
     this.part(x as ExchangeSlot);
     this.connections.reuse(connection);
-    if (connection.blockStarved) control.outOfMemory(x as ExchangeSlot);
+    if (connection.blockOutOfMemory) control.outOfMemory(x as ExchangeSlot);
     else control.malformed(x as ExchangeSlot, MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
   }
 
@@ -188,7 +188,7 @@ export class Http2Streams implements Http2Events {
         x,
         REPLY_REASON.UPSTREAM_RESET,
         seen,
-        isComplaint(code) ? HEALTH_SIGNAL.NONE : HEALTH_SIGNAL.RESET,
+        isErrorCode(code) ? HEALTH_SIGNAL.NONE : HEALTH_SIGNAL.RESET,
       );
     }
   }
@@ -216,11 +216,11 @@ export class Http2Streams implements Http2Events {
     this.connections.goaway(connection, last, code);
   }
 
-  shutdownRead(connection: Connection): void {
+  shutdownAcknowledged(connection: Connection): void {
     this.connections.shutdownRead(connection);
   }
 
-  moved(slot: number, count: number): void {
+  dataSent(slot: number, count: number): void {
     const connection = this.core.streams.connection[slot];
     if (connection === null) return;
     if (connection.role === ROLE.SERVER) {
@@ -273,13 +273,13 @@ export class Http2Streams implements Http2Events {
   }
 
   /** Sends a kept body, and its end if it is `whole`, through the queue, which leaves it unchanged. False if the slab is exhausted. */
-  sendKept(x: ExchangeSlot, body: Chains, whole: boolean): boolean {
+  sendKept(x: ExchangeSlot, body: BufferChains, whole: boolean): boolean {
     const { core, exchanges } = this;
     const slot = exchanges.endpointStream(x);
     for (let piece = body.start(x); piece !== NO_PIECE; piece = body.following(piece)) {
       if (!core.pending.append(slot, body.pieceAt(piece), body.pieceLength(piece))) return false;
     }
-    if (!body.empty(x)) this.machine.sender.waiting(slot, whole);
+    if (!body.empty(x)) this.machine.sender.sendQueued(slot, whole);
     return true;
   }
 

@@ -3,7 +3,7 @@
 
 import { HEALTH_SIGNAL } from '../../balance/health-signals.js';
 import { VERDICT } from '../../detect/matcher.js';
-import { type Connection, GOING, READING, ROLE } from '../../http2/connection.js';
+import { CONNECTION_STATE, type Connection, READ_STATE, ROLE } from '../../http2/connection.js';
 import { H2_ERROR } from '../../http2/frame.js';
 import type { Http2Machine } from '../../http2/machine.js';
 import type { Core } from '../../http2/shared-state.js';
@@ -129,7 +129,7 @@ export class ConnectionTimers {
   fired(connection: Connection): void {
     this.core.clock[0] = this.context.reactor.now;
     connection.timerAt = 0;
-    this.machine.sender.repay(connection, 0);
+    this.machine.sender.returnCredit(connection, 0);
     if (connection.role === ROLE.SERVER ? this.client(connection) : this.endpoint(connection)) return;
     if (this.keepAlive(connection)) return;
     this.walk(connection);
@@ -142,7 +142,7 @@ export class ConnectionTimers {
     const { connections, reactor } = context;
     const { limits, socket } = connection;
     const { now } = reactor;
-    if (connection.reading === READING.PREFACE || !connection.settingsSeen) {
+    if (connection.readState === READ_STATE.PREFACE || !connection.settingsSeen) {
       if (now < connection.since + limits.headerTimeoutMs) return false;
       context.limited(LIMIT.HEADER_TIME);
       this.owner.closed(socket as SocketSlot, CLOSE.TIMEOUT);
@@ -153,10 +153,10 @@ export class ConnectionTimers {
       machine.sender.fail(connection, H2_ERROR.ENHANCE_YOUR_CALM);
       return true;
     }
-    if (connection.going === GOING.SHUTTING_DOWN && now >= connection.pingSentAt + SHUTDOWN_TIMEOUT_MS) {
-      machine.sender.leave(connection);
+    if (connection.state === CONNECTION_STATE.SHUTTING_DOWN && now >= connection.pingSentAt + SHUTDOWN_TIMEOUT_MS) {
+      machine.sender.goaway(connection);
     }
-    if (connection.going === GOING.OPEN) {
+    if (connection.state === CONNECTION_STATE.OPEN) {
       if (limits.maxAgeMs > 0 && now >= connection.since + limits.maxAgeMs) {
         context.limited(LIMIT.AGE);
         machine.sender.beginShutdown(connection);
@@ -182,7 +182,7 @@ export class ConnectionTimers {
   private endpoint(connection: Connection): boolean {
     const { reactor } = this.context;
     const { socket } = connection;
-    if (connection.going === GOING.OPEN) {
+    if (connection.state === CONNECTION_STATE.OPEN) {
       const idle = connection.active === 0 && reactor.now >= connection.idleSince + this.idleMs(connection);
       if (idle && !this.pool.isSpare(connection)) this.owner.retire(connection);
       else if (reactor.now >= this.pool.expires(connection)) this.owner.retire(connection);
@@ -204,7 +204,7 @@ export class ConnectionTimers {
     const heard = context.connections.active[socket];
     if (connection.pingPending) {
       const asked = Math.max(heard, connection.pingSentAt);
-      if (now < asked + limits.keepAliveTimeoutMs || connection.going === GOING.SHUTTING_DOWN) return false;
+      if (now < asked + limits.keepAliveTimeoutMs || connection.state === CONNECTION_STATE.SHUTTING_DOWN) return false;
       context.limited(LIMIT.KEEPALIVE);
       this.owner.closed(socket as SocketSlot, CLOSE.TIMEOUT);
       return true;
@@ -265,7 +265,8 @@ export class ConnectionTimers {
   /** When to leave an endpoint's connection because its window stays shut while data waits, ms; Infinity for never. */
   private windowDeadline(connection: Connection): number {
     const { windowTimeoutMs } = connection.limits;
-    if (windowTimeoutMs === 0 || connection.stalledSince === 0 || connection.going !== GOING.OPEN) return NEVER;
+    if (windowTimeoutMs === 0 || connection.stalledSince === 0 || connection.state !== CONNECTION_STATE.OPEN)
+      return NEVER;
     return connection.emptySince + windowTimeoutMs;
   }
 
@@ -290,12 +291,13 @@ export class ConnectionTimers {
     const heard = context.connections.active[socket];
     let at = NEVER;
     if (connection.role === ROLE.SERVER) {
-      if (connection.reading === READING.PREFACE || !connection.settingsSeen)
+      if (connection.readState === READ_STATE.PREFACE || !connection.settingsSeen)
         return connection.since + limits.headerTimeoutMs;
       if (connection.partial) at = connection.blockSince + limits.headerTimeoutMs;
-      if (connection.going === GOING.SHUTTING_DOWN) at = Math.min(at, connection.pingSentAt + SHUTDOWN_TIMEOUT_MS);
+      if (connection.state === CONNECTION_STATE.SHUTTING_DOWN)
+        at = Math.min(at, connection.pingSentAt + SHUTDOWN_TIMEOUT_MS);
       if (connection.active === 0) at = Math.min(at, heard + limits.idleTimeoutMs);
-      if (connection.going === GOING.OPEN && context.leaves(socket))
+      if (connection.state === CONNECTION_STATE.OPEN && context.leaves(socket))
         at = Math.min(at, connection.since + DRAIN_IDLE_MS);
       if (limits.maxAgeMs > 0) {
         const age = connection.since + limits.maxAgeMs;

@@ -2,7 +2,7 @@
 // DATA of one stream that of another. Each direction ends separately. A tunnel between two sockets is an opaque relay. The exchange that
 // opened it has already been accounted for.
 import { HEALTH_SIGNAL } from '../../balance/health-signals.js';
-import { NO_PIECE } from '../../http2/chains.js';
+import { NO_PIECE } from '../../http2/buffer-chains.js';
 import { H2_ERROR } from '../../http2/frame.js';
 import type { Core } from '../../http2/shared-state.js';
 import { SOCKET } from '../../io/sockets.js';

@@ -4,8 +4,8 @@ import { FieldList } from '../../../src/hpack/field-list.js';
 import { HeaderMemory } from '../../../src/hpack/memory/header-memory.js';
 import { METHOD } from '../../../src/http/methods.js';
 import { SCRATCH_BUFFERS_BYTES, ScratchBuffers } from '../../../src/http/scratch-buffers.js';
+import { BLOCK_BYTES, BlockAllocator } from '../../../src/http2/block-allocator.js';
 import type { Core } from '../../../src/http2/shared-state.js';
-import { BLOCK_BYTES, Blocks } from '../../../src/http2/small-buffers.js';
 import { BUFFER_CAPACITY, Slab } from '../../../src/io/slab.js';
 import { LIMITS } from '../../../src/metrics/layout.js';
 import { VERSION } from '../../../src/proxy/connect/protocols.js';
@@ -35,7 +35,7 @@ const FIELDS: Fields = [
 class World {
   readonly limits: string[] = [];
   readonly slab: Slab;
-  readonly blocks: Blocks;
+  readonly blocks: BlockAllocator;
   readonly list: FieldList;
   readonly exchanges = new Exchanges(4, 4);
   readonly replay: ReplayBuffers;
@@ -52,7 +52,7 @@ class World {
     this.memory = new HeaderMemory(slab.bytes, slab.fixed(HEADER_MEMORY), HEADER_MEMORY);
     this.text = slab.fixed(TEXT);
     this.list = new FieldList(this.memory);
-    this.blocks = new Blocks(slab);
+    this.blocks = new BlockAllocator(slab);
     const context = {
       slab,
       limits: { http2: this.http2 },

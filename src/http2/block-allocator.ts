@@ -7,7 +7,7 @@ const PER_BUFFER = 16;
 const NONE = -1;
 
 /** What this needs of the slab. */
-export interface Buffers {
+export interface SlabBuffers {
   readonly bytes: Uint8Array;
   readonly buffers: number;
   take(): number;
@@ -20,12 +20,12 @@ export interface Buffers {
   bufferStart(bid: number): number;
   readonly bufferBytes: number;
   /** Whether one peer may hold this many buffers. */
-  affords(count: number): boolean;
+  withinShare(count: number): boolean;
   /** Buffers that a slow peer may hold now; 0: memory is short. */
   readonly share: number;
 }
 
-export class Blocks {
+export class BlockAllocator {
   /** Blocks in use. */
   used = 0;
   /** Buffers with a free block, as a linked list; `freeMask[bid]` says which blocks. */
@@ -34,7 +34,7 @@ export class Blocks {
   private readonly prev: Int32Array;
   private readonly freeMask: Uint16Array;
 
-  constructor(private readonly slab: Buffers) {
+  constructor(private readonly slab: SlabBuffers) {
     this.next = new Int32Array(slab.buffers);
     this.prev = new Int32Array(slab.buffers);
     // In a buffer that is not ours all blocks count as free, so none can be released.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { BLOCK_BYTES, Blocks } from '../../src/http2/small-buffers.js';
+import { BLOCK_BYTES, BlockAllocator } from '../../src/http2/block-allocator.js';
 import { BUFFER_SIZE, Slab } from '../../src/io/slab.js';
 import { fakeMemory } from '../io/slab-support.js';
 import { runs } from '../support/runs.js';
@@ -10,7 +10,7 @@ const PER_BUFFER = BUFFER_SIZE / BLOCK_BYTES;
 
 test('blocks are cut from one buffer until it is used up, and none is given out twice', () => {
   const slab = new Slab(fakeMemory(16), 0);
-  const blocks = new Blocks(slab);
+  const blocks = new BlockAllocator(slab);
   const free = slab.free;
   const taken = Array.from({ length: PER_BUFFER }, () => blocks.take());
   assert.equal(new Set(taken).size, PER_BUFFER);
@@ -22,7 +22,7 @@ test('blocks are cut from one buffer until it is used up, and none is given out 
 });
 
 test('a block released twice throws', () => {
-  const blocks = new Blocks(new Slab(fakeMemory(16), 0));
+  const blocks = new BlockAllocator(new Slab(fakeMemory(16), 0));
   const [first, second] = [blocks.take(), blocks.take()];
   blocks.release(first);
   assert.throws(() => blocks.release(first), /released twice/);
@@ -33,7 +33,7 @@ test('a block released twice throws', () => {
 
 test('a block of a buffer that went back to the slab cannot be released again', () => {
   const slab = new Slab(fakeMemory(16), 0);
-  const blocks = new Blocks(slab);
+  const blocks = new BlockAllocator(slab);
   const taken = Array.from({ length: PER_BUFFER + 1 }, () => blocks.take());
   for (const at of taken) blocks.release(at);
   // Only one buffer is kept: the other is the slab's.
@@ -42,7 +42,7 @@ test('a block of a buffer that went back to the slab cannot be released again', 
 
 test('when the slab is out there is no block, and there is one again when one is released', () => {
   const slab = new Slab(fakeMemory(8), 0);
-  const blocks = new Blocks(slab);
+  const blocks = new BlockAllocator(slab);
   const taken: number[] = [];
   for (let at = blocks.take(); at >= 0; at = blocks.take()) taken.push(at);
   assert.equal(slab.free, 0);
@@ -55,7 +55,7 @@ test('whatever the order of takes and releases, no more buffers are held than ne
   fc.assert(
     fc.property(fc.array(fc.integer({ min: -1000, max: 1000 }), { maxLength: 300 }), (steps) => {
       const slab = new Slab(fakeMemory(32), 0);
-      const blocks = new Blocks(slab);
+      const blocks = new BlockAllocator(slab);
       const free = slab.free;
       const held: number[] = [];
       for (const step of steps) {

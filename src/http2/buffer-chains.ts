@@ -1,6 +1,6 @@
 // Waiting bytes, one chain per stream. Large pieces stay where they were received; small ones are gathered in blocks, so that a peer that
 // sends a byte at a time can't hold a buffer with each. The memory that a chain holds is counted separately from its bytes.
-import { BLOCK_BYTES, type Blocks, type Buffers } from './small-buffers.js';
+import { BLOCK_BYTES, type BlockAllocator, type SlabBuffers } from './block-allocator.js';
 
 /** Smaller pieces are copied; for larger ones keeping the buffer is cheaper. */
 const COPY_BYTES = 2048;
@@ -10,7 +10,7 @@ const NONE = NO_PIECE;
 /** In place of a buffer: the piece is in a block. */
 const BLOCK = -1;
 
-export class Chains {
+export class BufferChains {
   /** Bytes by chain. */
   readonly bytes: Int32Array;
   /** Memory that a chain holds, in blocks: 1 for a block, a whole buffer for pieces in one. */
@@ -32,8 +32,8 @@ export class Chains {
   private free = NONE;
 
   constructor(
-    private readonly slab: Buffers,
-    private readonly blocks: Blocks,
+    private readonly slab: SlabBuffers,
+    private readonly blocks: BlockAllocator,
     chains: number,
   ) {
     this.bytes = new Int32Array(chains);

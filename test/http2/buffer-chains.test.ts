@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Chains } from '../../src/http2/chains.js';
-import { BLOCK_BYTES, Blocks } from '../../src/http2/small-buffers.js';
+import { BLOCK_BYTES, BlockAllocator } from '../../src/http2/block-allocator.js';
+import { BufferChains } from '../../src/http2/buffer-chains.js';
 import { Slab } from '../../src/io/slab.js';
 import { fakeMemory } from '../io/slab-support.js';
 import { runs } from '../support/runs.js';
@@ -11,14 +11,14 @@ const CHAINS = 4;
 
 class Fixture {
   readonly slab: Slab;
-  readonly blocks: Blocks;
-  readonly chains: Chains;
+  readonly blocks: BlockAllocator;
+  readonly chains: BufferChains;
   readonly free: number;
 
   constructor(buffers = 64) {
     this.slab = new Slab(fakeMemory(buffers), 0);
-    this.blocks = new Blocks(this.slab);
-    this.chains = new Chains(this.slab, this.blocks, CHAINS);
+    this.blocks = new BlockAllocator(this.slab);
+    this.chains = new BufferChains(this.slab, this.blocks, CHAINS);
     this.free = this.slab.free;
   }
 
