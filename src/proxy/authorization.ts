@@ -36,7 +36,7 @@ interface Listener {
 }
 
 /** What a tunnel's request asked for, so that it can be checked again when the rules change. */
-export interface Wanted {
+export interface TunnelRequest {
   /** The `epoch` at that time. */
   readonly epoch: number;
   readonly bytes: Uint8Array;
@@ -47,7 +47,7 @@ export class Authorization {
   /** Whether any listener has rules. */
   active = false;
   /** What the requests of tunnels asked for, by exchange. */
-  readonly wanted = new Map<number, Wanted>();
+  readonly tunnelRequests = new Map<number, TunnelRequest>();
   /** Number of rule changes so far. */
   epoch = 0;
   private readonly listeners: (Listener | undefined)[] = new Array<Listener | undefined>(MAX_LISTENERS).fill(undefined);
@@ -99,16 +99,16 @@ export class Authorization {
     // The opaque transport header may name another port.
     const port = listener.mesh ? ANY_PORT : this.portOf(client, listener);
     const code = listener.rules.forAnybody(port, this.addressOf(client, listener));
-    return code === DEPENDS || this.judge(listener, code, client, -1, R.TCP_DENIED);
+    return code === DEPENDS || this.record(listener, code, client, -1, R.TCP_DENIED);
   }
 
   /** Whether bytes that are relayed unread may go from `client` to `service`; recorded. */
   permitsBytes(client: number, service: number): boolean {
     const listener = this.listenerOf(client);
     if (listener === undefined) return true;
-    this.look(client, listener);
+    this.evaluate(client, listener);
     const code = this.bytes[client];
-    return this.judge(
+    return this.record(
       listener,
       code,
       client,
@@ -121,7 +121,7 @@ export class Authorization {
   wouldPermitBytes(client: number): boolean {
     const listener = this.listenerOf(client);
     if (listener === undefined) return true;
-    this.look(client, listener);
+    this.evaluate(client, listener);
     return decisionOf(this.bytes[client]) !== DECISION.DENY;
   }
 
@@ -129,7 +129,7 @@ export class Authorization {
   dependsOnRequest(client: number): boolean {
     const listener = this.listenerOf(client);
     if (listener === undefined) return false;
-    this.look(client, listener);
+    this.evaluate(client, listener);
     return this.requests[client] === DEPENDS;
   }
 
@@ -137,7 +137,7 @@ export class Authorization {
   codeOf(client: number, bytes: Uint8Array, asked: Asked): number {
     const listener = this.listenerOf(client);
     if (listener === undefined) return NO_RULE;
-    this.look(client, listener);
+    this.evaluate(client, listener);
     if (this.requests[client] !== DEPENDS) return this.requests[client];
     return listener.rules.forRequest(this.low[client], this.high[client], this.fallback[client], bytes, asked);
   }
@@ -146,7 +146,7 @@ export class Authorization {
   judgeRequest(client: number, service: number, code: number): boolean {
     const listener = this.listenerOf(client);
     if (listener === undefined) return true;
-    return this.judge(
+    return this.record(
       listener,
       code,
       client,
@@ -166,7 +166,7 @@ export class Authorization {
   codeOfBytes(client: number): number {
     const listener = this.listenerOf(client);
     if (listener === undefined) return NO_RULE;
-    this.look(client, listener);
+    this.evaluate(client, listener);
     return this.bytes[client];
   }
 
@@ -177,7 +177,7 @@ export class Authorization {
 
   /** The exchange is not, or no longer, a tunnel. */
   forget(exchange: number): void {
-    if (this.wanted.size > 0) this.wanted.delete(exchange);
+    if (this.tunnelRequests.size > 0) this.tunnelRequests.delete(exchange);
   }
 
   /** Name of the rule for a code; '' if none has decided. */
@@ -201,7 +201,7 @@ export class Authorization {
   }
 
   /** Makes the decision for the connection of `client`, unless it is cached. */
-  private look(client: number, listener: Listener): void {
+  private evaluate(client: number, listener: Listener): void {
     const { connections, peers } = this.context;
     const identity = peers.identity[client];
     const destination = connections.destination[client];
@@ -219,7 +219,7 @@ export class Authorization {
     this.bytes[client] = rules.forBytes();
   }
 
-  private judge({ base, names }: Listener, code: number, client: number, service: number, field: number): boolean {
+  private record({ base, names }: Listener, code: number, client: number, service: number, field: number): boolean {
     const { values, refusals } = this.context;
     const rule = ruleOf(code);
     values[base[rule] + field]++;

@@ -28,7 +28,7 @@ import { Protocols } from './connect/protocols.js';
 import { EndpointTable } from './endpoint-table.js';
 import { HealthChanges } from './health-changes.js';
 import { MESH_FIELDS_BYTES, MeshFields } from './mesh-fields.js';
-import { Pressure } from './pressure.js';
+import { OutputLimits } from './output-limits.js';
 import { Refusals } from './refusals.js';
 import { ServiceTable } from './service-table.js';
 import type { EndpointSnapshot, PassthroughSnapshot, ServiceSettings, Snapshot, WorkerTask } from './snapshot.js';
@@ -66,7 +66,7 @@ export class Context {
   readonly splicer: Splicer;
   readonly inbox: Inbox;
   readonly connections: Connections;
-  readonly pressure: Pressure;
+  readonly outputLimits: OutputLimits;
   /** Refusals, for the log. */
   readonly refusals: Refusals;
   readonly accessLog: AccessLog;
@@ -112,7 +112,7 @@ export class Context {
   /** All listeners drain: answer `Connection: close` and close idle connections. */
   draining = false;
   /** Per listener: 1 if it drains before the others. */
-  readonly departing = new Uint8Array(MAX_LISTENERS);
+  readonly drainingListeners = new Uint8Array(MAX_LISTENERS);
   /** Limit on the clients of all workers together; and whether it is reached, so that idle clients have to make room. */
   maxClients = Number.POSITIVE_INFINITY;
   atCapacity = false;
@@ -173,7 +173,7 @@ export class Context {
     const { transport } = reactor;
     this.peers = transport instanceof TlsTransport ? transport.peers : new TlsPeers(this.sockets.capacity);
     this.connections = new Connections(this);
-    this.pressure = new Pressure(this);
+    this.outputLimits = new OutputLimits(this);
     this.refusals = new Refusals(this);
     this.authorization = new Authorization(this);
     this.accessLog = new AccessLog(this.values, (ms, run) => reactor.later(ms, run));
@@ -204,7 +204,7 @@ export class Context {
   }
 
   /** The client's address and where it connected: members of an access log record. */
-  who(client: number): string {
+  describeClient(client: number): string {
     const { connections } = this;
     const listener = client < 0 ? -1 : connections.listener[client];
     const name = listener < 0 ? '' : (this.listenerNames[listener] ?? '');
@@ -214,12 +214,12 @@ export class Context {
   }
 
   /** Whether a connection should close at the next opportunity: all listeners drain, or the client's does. */
-  leaves(client: number): boolean {
-    return this.draining || this.departing[this.connections.listener[client]] === 1;
+  isDraining(client: number): boolean {
+    return this.draining || this.drainingListeners[this.connections.listener[client]] === 1;
   }
 
   /** Whether a half-closed client may still wait for its response. */
-  waitsForHalfClosed(client: number): boolean {
+  allowsHalfClose(client: number): boolean {
     return this.halfClose[this.connections.listener[client]] === 1;
   }
 
@@ -232,12 +232,12 @@ export class Context {
   }
 
   /** Whether the peer of `socket` has presented a certificate. */
-  isPeer(socket: number): boolean {
+  hasIdentity(socket: number): boolean {
     return this.peers.identity[socket] !== NOBODY;
   }
 
   /** Whether `endpoint` is dialled as part of the mesh: with our identity, expecting its own. */
-  ofMesh(endpoint: number): boolean {
+  isMeshEndpoint(endpoint: number): boolean {
     const service = this.endpoints.service[endpoint];
     return this.endpoints.identity.get(endpoint) !== '' && service >= 0 && this.services.tls[service] === 0;
   }
@@ -309,8 +309,8 @@ export class Context {
         table.family[slot] = host.includes(':') ? 6 : 4;
         table.addressAt[slot] = this.addresses + slot * SOCKADDR_BYTES;
         table.addressLength[slot] = this.native.sockaddr(host, port, this.bytes, table.addressAt[slot]);
-      } else if (table.isAnother(slot, identity, proxy)) renamed.add(slot);
-      table.is(slot, identity, proxy, port);
+      } else if (table.identityChanged(slot, identity, proxy)) renamed.add(slot);
+      table.setIdentity(slot, identity, proxy, port);
       if (proxy.port > 0) {
         table.proxyAt[slot] = this.proxies + slot * SOCKADDR_BYTES;
         this.native.sockaddr(host, proxy.port, this.bytes, table.proxyAt[slot]);

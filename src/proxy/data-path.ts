@@ -44,11 +44,11 @@ import { BodyRelay } from './http1/bodies.js';
 import { Http1Clients } from './http1/clients.js';
 import { Http1Endpoints } from './http1/endpoints.js';
 import { LargeInput } from './http1/large-input.js';
-import { PieceWriter } from './http1/piece-writer.js';
 import { RequestReader } from './http1/request-reader.js';
 import { RequestWriter } from './http1/request-writer.js';
 import { ResponseWriter } from './http1/response-writer.js';
 import { Http1Sockets } from './http1/sockets.js';
+import { StreamBodyWriter } from './http1/stream-body-writer.js';
 import { congestionSink } from './http2/congestion.js';
 import { Http2Connections } from './http2/connections.js';
 import { RequestFields } from './http2/request-fields.js';
@@ -76,19 +76,19 @@ export interface DataPath {
   readonly http1: Http1Sockets;
   readonly clients: Http1Clients;
   readonly endpoints: Http1Endpoints;
-  readonly pieces: PieceWriter;
+  readonly bodyWriter: StreamBodyWriter;
   readonly http2: Http2Connections;
   readonly streams: Http2Streams;
   readonly tunnels: Tunnels;
   readonly stats: ExchangeStats;
-  readonly control: Lifecycle;
+  readonly lifecycle: Lifecycle;
   readonly permissions: Permissions;
   readonly taps: Taps;
   readonly traces: Spans;
 }
 
 /** The foundation for both versions of HTTP and the relay. */
-function makeGround(context: Context) {
+function makeShared(context: Context) {
   const { sockets, slab, values } = context;
   const memory = new HeaderMemory(slab.bytes, slab.fixed(HEADER_MEMORY_BYTES), HEADER_MEMORY_BYTES);
   const core = new Core(
@@ -116,23 +116,23 @@ function makeGround(context: Context) {
     reports: new Reports(),
   };
 }
-type Ground = ReturnType<typeof makeGround>;
+type Shared = ReturnType<typeof makeShared>;
 
-function makeHttp1({ context, core, exchanges, replay, dialer, idle, reports }: Ground) {
+function makeHttp1({ context, core, exchanges, replay, dialer, idle, reports }: Shared) {
   const http1 = new Http1Sockets(context.sockets.capacity, context.limits.http1.maxHeaderBytes);
-  const pieces = new PieceWriter(context, core);
-  const bodies = new BodyRelay(context, http1, pieces.large, exchanges);
+  const bodyWriter = new StreamBodyWriter(context, core);
+  const bodies = new BodyRelay(context, http1, bodyWriter.large, exchanges);
   const input = new LargeInput(context, core, http1);
-  const requests = new RequestWriter(context, core, exchanges, replay, http1, pieces);
-  const responses = new ResponseWriter(context, core, exchanges, http1, bodies, pieces);
+  const requests = new RequestWriter(context, core, exchanges, replay, http1, bodyWriter);
+  const responses = new ResponseWriter(context, core, exchanges, http1, bodies, bodyWriter);
   const reader = new RequestReader(context, exchanges, http1, requests, input, reports);
   const clients = new Http1Clients(context, exchanges, http1, reader, bodies, reports);
   const endpoints = new Http1Endpoints(context, exchanges, http1, bodies, dialer, idle, input, reports);
-  return { http1, bodies, pieces, requests, responses, clients, endpoints };
+  return { http1, bodies, bodyWriter, requests, responses, clients, endpoints };
 }
 type Http1 = ReturnType<typeof makeHttp1>;
 
-function makeHttp2({ context, core, exchanges, replay, dialer, reports }: Ground, { http1, clients }: Http1) {
+function makeHttp2({ context, core, exchanges, replay, dialer, reports }: Shared, { http1, clients }: Http1) {
   const streams = new Http2Streams(context, core, exchanges, replay, reports);
   const machine = new Http2Machine(core, streams);
   streams.machine = machine;
@@ -145,7 +145,7 @@ function makeHttp2({ context, core, exchanges, replay, dialer, reports }: Ground
 }
 
 export function makeDataPath(context: Context): DataPath {
-  const ground = makeGround(context);
+  const ground = makeShared(context);
   const { core, exchanges, replay, dialer, proxyHeaderWriter, opaque, reports } = ground;
   const one = makeHttp1(ground);
   const two = makeHttp2(ground, one);
@@ -203,7 +203,7 @@ export function makeDataPath(context: Context): DataPath {
     streams: two.streams,
     tunnels,
     stats,
-    control,
+    lifecycle: control,
     permissions,
     taps,
     traces,

@@ -5,7 +5,7 @@ import { Paged } from '../io/paged.js';
 import { ENDPOINT_SLOTS, MAX_ENDPOINTS } from './capacity.js';
 
 /** SNI can carry only DNS names. */
-function nameToAskFor(identity: string): string {
+function sniOf(identity: string): string {
   const name = identity === '' ? '' : parseWorkloadName(identity);
   return typeof name === 'string' ? '' : (serverNameOf(name) ?? '');
 }
@@ -27,7 +27,7 @@ export class EndpointTable {
   /** The SNI to send, if it differs from the identity. */
   readonly serverName = new Paged<string>(ENDPOINT_SLOTS, '');
   /** 1: the mesh proxy in front of it carries HTTP/1 over HTTP/2. */
-  readonly carries = new Uint8Array(ENDPOINT_SLOTS);
+  readonly origProto = new Uint8Array(ENDPOINT_SLOTS);
   /** Port of that proxy, for all connections, with the opaque transport; 0: connect to the endpoint's own port. */
   readonly proxyPort = new Uint16Array(ENDPOINT_SLOTS);
   /** Port of the endpoint itself. */
@@ -41,17 +41,17 @@ export class EndpointTable {
   }
 
   /** Whether this identity or proxy makes it a different endpoint than before. */
-  isAnother(slot: number, identity: string, { port, http2 }: PeerProxy): boolean {
+  identityChanged(slot: number, identity: string, { port, http2 }: PeerProxy): boolean {
     return (
-      this.identity.get(slot) !== identity || this.proxyPort[slot] !== port || (this.carries[slot] === 1) !== http2
+      this.identity.get(slot) !== identity || this.proxyPort[slot] !== port || (this.origProto[slot] === 1) !== http2
     );
   }
 
   /** Sets its identity, proxy and port. */
-  is(slot: number, identity: string, proxy: PeerProxy, port: number): void {
+  setIdentity(slot: number, identity: string, proxy: PeerProxy, port: number): void {
     this.identity.set(slot, identity);
-    this.serverName.set(slot, nameToAskFor(identity));
-    this.carries[slot] = proxy.http2 ? 1 : 0;
+    this.serverName.set(slot, sniOf(identity));
+    this.origProto[slot] = proxy.http2 ? 1 : 0;
     this.proxyPort[slot] = proxy.port;
     this.port[slot] = port;
   }

@@ -4,14 +4,14 @@ import { L } from '../metrics/layout.js';
 import { SOCKET_KIND } from './connect/connections.js';
 import type { Context } from './context.js';
 import type { SocketSlot } from './slots.js';
-import type { Handled, Owner } from './socket-owner.js';
+import type { SocketOwner, SocketOwnerParts } from './socket-owner.js';
 import { ownersOf } from './socket-owners.js';
 
 export class SocketEvents implements Handlers {
   private readonly context: Context;
-  private readonly owners: readonly Owner[];
+  private readonly owners: readonly SocketOwner[];
 
-  constructor(private readonly to: Handled) {
+  constructor(private readonly to: SocketOwnerParts) {
     this.context = to.context;
     this.owners = ownersOf(to);
   }
@@ -108,8 +108,8 @@ export class SocketEvents implements Handlers {
   }
 
   turn(): void {
-    this.to.pieces.turn();
+    this.to.bodyWriter.turn();
     this.to.http2.turn();
-    this.to.turned();
+    this.to.turnEnded();
   }
 }

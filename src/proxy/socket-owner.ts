@@ -12,15 +12,15 @@ import type { Context } from './context.js';
 import type { ExchangeEvents } from './exchange/reports.js';
 import type { Http1Clients } from './http1/clients.js';
 import type { Http1Endpoints } from './http1/endpoints.js';
-import type { PieceWriter } from './http1/piece-writer.js';
 import type { Http1Sockets } from './http1/sockets.js';
+import type { StreamBodyWriter } from './http1/stream-body-writer.js';
 import type { Http2Connections } from './http2/connections.js';
 import type { OpaqueRelay } from './relay/opaque.js';
 import type { Tunnels } from './relay/tunnel.js';
 import type { SocketSlot } from './slots.js';
 
 /** The parts that own sockets. */
-export interface Handled {
+export interface SocketOwnerParts {
   readonly context: Context;
   readonly acceptor: Acceptor;
   readonly router: Router;
@@ -34,22 +34,22 @@ export interface Handled {
   readonly endpoints: Http1Endpoints;
   readonly http1: Http1Sockets;
   readonly http2: Http2Connections;
-  readonly pieces: PieceWriter;
+  readonly bodyWriter: StreamBodyWriter;
   readonly opaque: OpaqueRelay;
   readonly tunnels: Tunnels;
-  readonly control: ExchangeEvents;
+  readonly lifecycle: ExchangeEvents;
   /** A loop turn has ended. */
-  turned(): void;
+  turnEnded(): void;
 }
 
 /**
  * Owns the sockets of one kind. Method names are those of `Handlers`. The defaults suit a socket that nobody waits for: its data is
  * discarded, its end closes it, and there is nothing to continue.
  */
-export class Owner {
+export class SocketOwner {
   protected readonly context: Context;
 
-  constructor(protected readonly to: Handled) {
+  constructor(protected readonly to: SocketOwnerParts) {
     this.context = to.context;
   }
 

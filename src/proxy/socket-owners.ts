@@ -1,15 +1,15 @@
 // The owner for each SOCKET_KIND: what events mean for each kind, in one place.
 import { CLOSE, closeOf, SOCKET_KIND, type SocketKind } from './connect/connections.js';
 import type { SocketSlot } from './slots.js';
-import { type Handled, Owner } from './socket-owner.js';
+import { SocketOwner, type SocketOwnerParts } from './socket-owner.js';
 
-class Free extends Owner {
+class Free extends SocketOwner {
   override timer(socket: SocketSlot): void {
     this.context.connections.close(socket, CLOSE.OK);
   }
 }
 
-class ProxyHeader extends Owner {
+class ProxyHeader extends SocketOwner {
   override data(socket: SocketSlot, bid: number, at: number, length: number): void {
     this.to.proxyHeaders.data(socket, bid, at, length);
   }
@@ -23,13 +23,13 @@ class ProxyHeader extends Owner {
   }
 }
 
-class Route extends Owner {
+class Route extends SocketOwner {
   override timer(socket: SocketSlot): void {
     this.to.router.timer(socket);
   }
 }
 
-class SecuringClient extends Owner {
+class SecuringClient extends SocketOwner {
   override ready(socket: SocketSlot): void {
     this.to.clientHandshakes.ready(socket);
   }
@@ -43,7 +43,7 @@ class SecuringClient extends Owner {
   }
 }
 
-class TransportHeader extends Owner {
+class TransportHeader extends SocketOwner {
   override data(socket: SocketSlot, bid: number, at: number, length: number): void {
     this.to.transportHeaders.data(socket, bid, at, length);
   }
@@ -57,7 +57,7 @@ class TransportHeader extends Owner {
   }
 }
 
-class Detect extends Owner {
+class Detect extends SocketOwner {
   override ready(socket: SocketSlot): void {
     this.to.detector.couldSpeak(socket);
   }
@@ -80,7 +80,7 @@ class Detect extends Owner {
 }
 
 /** It has no deadline of its own; its client has. */
-class Race extends Owner {
+class Race extends SocketOwner {
   override data(socket: SocketSlot, bid: number, at: number, length: number): void {
     this.to.races.data(socket, bid, at, length);
   }
@@ -94,7 +94,7 @@ class Race extends Owner {
   }
 }
 
-class Http1Client extends Owner {
+class Http1Client extends SocketOwner {
   override data(socket: SocketSlot, bid: number, at: number, length: number): void {
     this.to.clients.data(socket, bid, at, length);
   }
@@ -128,8 +128,8 @@ class Http1Client extends Owner {
   }
 
   override timer(socket: SocketSlot): void {
-    const { clients, control } = this.to;
-    if (clients.between(socket)) clients.timer(socket);
+    const { clients, lifecycle: control } = this.to;
+    if (clients.isBetweenRequests(socket)) clients.timer(socket);
     else {
       clients.watch(socket);
       control.timer(clients.exchange(socket));
@@ -137,7 +137,7 @@ class Http1Client extends Owner {
   }
 }
 
-class Http1Endpoint extends Owner {
+class Http1Endpoint extends SocketOwner {
   override data(socket: SocketSlot, bid: number, at: number, length: number): void {
     this.to.endpoints.data(socket, bid, at, length);
   }
@@ -175,7 +175,7 @@ class Http1Endpoint extends Owner {
   }
 }
 
-class Linger extends Owner {
+class Linger extends SocketOwner {
   override data(socket: SocketSlot, bid: number, _at: number, length: number): void {
     this.to.clients.lingerData(socket, bid, length);
   }
@@ -189,7 +189,7 @@ class Linger extends Owner {
   }
 }
 
-class Http2Peer extends Owner {
+class Http2Peer extends SocketOwner {
   override data(socket: SocketSlot, bid: number, at: number, length: number): void {
     this.to.http2.data(socket, bid, at, length);
   }
@@ -224,7 +224,7 @@ class Http2Endpoint extends Http2Peer {
 }
 
 /** A connection being established. The only data it may receive is an HTTP/2 endpoint's SETTINGS. */
-class Dialling extends Owner {
+class Dialling extends SocketOwner {
   override data(socket: SocketSlot, bid: number, at: number, length: number): void {
     this.to.http2.data(socket, bid, at, length);
   }
@@ -242,7 +242,7 @@ class Dialling extends Owner {
   }
 }
 
-class Opaque extends Owner {
+class Opaque extends SocketOwner {
   override data(socket: SocketSlot, bid: number, at: number, length: number): void {
     this.to.opaque.data(socket, bid, at, length);
   }
@@ -252,7 +252,7 @@ class Opaque extends Owner {
   }
 
   override failed(socket: SocketSlot, errno: number): void {
-    this.to.opaque.broke(socket, errno);
+    this.to.opaque.socketFailed(socket, errno);
   }
 
   override sendFailed(socket: SocketSlot, errno: number): void {
@@ -280,7 +280,7 @@ class Opaque extends Owner {
   }
 }
 
-class Tunnel extends Owner {
+class Tunnel extends SocketOwner {
   override data(socket: SocketSlot, bid: number, at: number, length: number): void {
     this.to.tunnels.data(socket, bid, at, length);
   }
@@ -298,13 +298,13 @@ class Tunnel extends Owner {
   }
 
   override timer(socket: SocketSlot): void {
-    if (this.context.connections.listener[socket] >= 0) this.to.control.timer(this.to.clients.exchange(socket));
+    if (this.context.connections.listener[socket] >= 0) this.to.lifecycle.timer(this.to.clients.exchange(socket));
   }
 }
 
 /** The owners, by SOCKET_KIND. */
-export function ownersOf(to: Handled): readonly Owner[] {
-  const owners: Readonly<Record<SocketKind, Owner>> = {
+export function ownersOf(to: SocketOwnerParts): readonly SocketOwner[] {
+  const owners: Readonly<Record<SocketKind, SocketOwner>> = {
     [SOCKET_KIND.FREE]: new Free(to),
     [SOCKET_KIND.DETECT]: new Detect(to),
     [SOCKET_KIND.RACE]: new Race(to),

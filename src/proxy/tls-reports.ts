@@ -38,7 +38,7 @@ const GROUPS: Readonly<Record<string, number>> = {
   secp521r1: TLS_GROUPS.indexOf('P-521'),
 };
 
-export class TlsNews implements TlsReports {
+export class TlsStats implements TlsReports {
   constructor(private readonly context: Context) {}
 
   established(slot: number, server: boolean, peer: TlsPeer, ms: number): void {
@@ -77,7 +77,7 @@ export class TlsNews implements TlsReports {
 }
 
 /** Chooses the TLS profile of a connection. */
-export class TlsWays implements TlsTargets {
+export class ProxyTlsTargets implements TlsTargets {
   constructor(
     private readonly context: Context,
     private readonly dialer: { purposeOf(socket: number): number },
@@ -105,7 +105,7 @@ export class TlsWays implements TlsTargets {
   offer(slot: number): number {
     const { endpoints, services, connections } = this.context;
     const endpoint = connections.endpoint[slot];
-    if (this.context.ofMesh(endpoint)) return endpoints.proxyPort[endpoint] > 0 ? OFFER.TRANSPORT : OFFER.NONE;
+    if (this.context.isMeshEndpoint(endpoint)) return endpoints.proxyPort[endpoint] > 0 ? OFFER.TRANSPORT : OFFER.NONE;
     switch (this.dialer.purposeOf(slot)) {
       case PURPOSE.HTTP1:
         return OFFER.HTTP1;

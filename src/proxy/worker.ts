@@ -19,8 +19,8 @@ import { DeadPeers } from './connect/dead-peers.js';
 import { CONTEXT_BYTES, Context } from './context.js';
 import { type DataPath, makeDataPath } from './data-path.js';
 import { STATE } from './exchange/exchange.js';
-import { forgettingOf, GiveBack } from './give-back.js';
 import { completionsToAwait } from './http2/coalesce.js';
+import { MemoryTrim, trimmableOf } from './memory-trim.js';
 import { Sampling } from './sampling.js';
 import type { ExchangeSlot, SocketSlot } from './slots.js';
 import {
@@ -33,7 +33,7 @@ import {
   type WorkerTask,
 } from './snapshot.js';
 import { SocketEvents } from './socket-events.js';
-import { TlsNews, TlsWays } from './tls-reports.js';
+import { ProxyTlsTargets, TlsStats } from './tls-reports.js';
 import { unreachable } from './unreachable.js';
 
 /** Interval for updating decaying latencies in the metrics, ms. */
@@ -48,7 +48,7 @@ export class Worker {
   private readonly passthrough: Passthrough;
   private readonly router: Router;
   private readonly proxyHeaders: ProxyHeaders;
-  private readonly tlsNews: TlsNews;
+  private readonly tlsStats: TlsStats;
   private readonly acceptor: Acceptor;
   private readonly events: SocketEvents;
   private readonly deadPeers: DeadPeers;
@@ -57,7 +57,7 @@ export class Worker {
   private stopping = false;
   private resolve: (() => void) | undefined;
   private readonly sampling = new Sampling();
-  private readonly returns: GiveBack;
+  private readonly memoryTrim: MemoryTrim;
   private readonly turnHistogram = workerHistogram(LOOP_TURN_US);
 
   constructor(
@@ -95,7 +95,7 @@ export class Worker {
     this.path.clientHandshakes.opened = (client) => this.router.open(client);
     this.path.clientHandshakes.inside = (client) => this.path.detector.couldSpeak(client);
     this.proxyHeaders = new ProxyHeaders(this.context, (client) => this.path.clientHandshakes.open(client));
-    this.tlsNews = new TlsNews(this.context);
+    this.tlsStats = new TlsStats(this.context);
     this.connectTls();
     this.acceptor = new Acceptor(
       this.context,
@@ -126,22 +126,22 @@ export class Worker {
       endpoints: path.endpoints,
       http1: path.http1,
       http2: path.http2,
-      pieces: path.pieces,
+      bodyWriter: path.bodyWriter,
       opaque: path.opaque,
       tunnels: path.tunnels,
-      control: path.control,
-      turned: () => this.turned(),
+      lifecycle: path.lifecycle,
+      turnEnded: () => this.turned(),
     });
     this.deadPeers = new DeadPeers(this.context, (slot, errno) => this.events.failed(slot, errno));
-    const forgetting = forgettingOf(this.context, this.path, this.deadPeers, native);
-    this.returns = new GiveBack(this.reactor, this.path.core.streams, native, forgetting);
+    const forgetting = trimmableOf(this.context, this.path, this.deadPeers, native);
+    this.memoryTrim = new MemoryTrim(this.reactor, this.path.core.streams, native, forgetting);
   }
 
   private connectTls(): void {
     const { tls } = this.context;
     if (tls === undefined) return;
-    tls.reports = this.tlsNews;
-    tls.targets = new TlsWays(this.context, this.path.dialer);
+    tls.reports = this.tlsStats;
+    tls.targets = new ProxyTlsTargets(this.context, this.path.dialer);
     tls.blocks = this.path.core.blocks;
   }
 
@@ -187,7 +187,7 @@ export class Worker {
   }
 
   /** Total number of events so far; a small integer that wraps around. */
-  private get happened(): number {
+  private get eventCount(): number {
     return (this.reactor.completions + this.reactor.fired) | 0;
   }
 
@@ -195,7 +195,7 @@ export class Worker {
   private turned(): void {
     const { reactor, sampling } = this;
     this.coalesce();
-    if (sampling.due(reactor.ms, this.happened)) this.sample();
+    if (sampling.due(reactor.ms, this.eventCount)) this.sample();
     reactor.wakeMs = sampling.at;
     if (this.stopping) this.finishIfDone();
   }
@@ -289,15 +289,15 @@ export class Worker {
       if (sockets.kind[slot] !== SOCKET_KIND.OPAQUE || connections.listener[slot] < 0 || connections.closed(slot))
         continue;
       const x = exchanges.ofSocket(slot as SocketSlot);
-      if (authorization.wanted.has(x)) {
-        if (permissions.lost(x)) tunnels.forbid(x);
+      if (authorization.tunnelRequests.has(x)) {
+        if (permissions.lost(x)) tunnels.deny(x);
       } else if (!authorization.wouldPermitBytes(slot)) {
         authorization.terminated(slot, authorization.codeOfBytes(slot));
-        opaque.forbid(slot);
+        opaque.deny(slot);
       }
     }
     for (let x = 0 as ExchangeSlot; x < exchanges.capacity; x++)
-      if (exchanges.state[x] === STATE.TUNNEL && permissions.lost(x)) tunnels.forbid(x);
+      if (exchanges.state[x] === STATE.TUNNEL && permissions.lost(x)) tunnels.deny(x);
   }
 
   /** Endpoints whose TLS has changed are dialled anew. */
@@ -334,7 +334,7 @@ export class Worker {
   private drain({ phase, listeners }: DrainMessage): void {
     const { sockets, connections } = this.context;
     if (listeners !== null) {
-      for (const listener of listeners) this.context.departing[listener] = 1;
+      for (const listener of listeners) this.context.drainingListeners[listener] = 1;
       if (phase !== 'hold') this.acceptor.drainListeners(listeners);
     } else {
       this.context.draining = true;
@@ -420,7 +420,7 @@ export class Worker {
     const { values, slab, splicer, sockets, reactor } = this.context;
     const now = reactor.clock();
     const lag = Math.max(0, reactor.since(this.sampling.at) * 1000);
-    const latest = Math.min(this.router.sweep(), this.deadPeers.check(now), this.giveBack(now));
+    const latest = Math.min(this.router.sweep(), this.deadPeers.check(now), this.trimMemory(now));
     values[W.LOOP_TURNS] = reactor.turns;
     values[W.COMPLETIONS] = reactor.completions;
     values[W.SLAB_BUFFERS] = slab.buffers;
@@ -428,10 +428,10 @@ export class Worker {
     values[W.SLAB_PARKS] = sockets.parks;
     values[W.SLAB_DISCARDED] = slab.discarded;
     values[W.SLAB_QUEUED] = sockets.payload.pinnedTotal + this.path.core.pending.pinnedBuffers;
-    values[W.SLAB_SHARE] = this.context.pressure.mark;
+    values[W.SLAB_SHARE] = this.context.outputLimits.maxBuffers;
     values[W.PIPES_OPEN] = splicer.open;
     values[W.SOCKETS_OPEN] = sockets.open;
-    if (this.context.tls !== undefined) this.tlsNews.sample(this.context.tls);
+    if (this.context.tls !== undefined) this.tlsStats.sample(this.context.tls);
     values[W.CPU_US] = this.native.threadCpu();
     values[W.LOOP_LAG_MAX_US] = lag;
     this.context.metrics.record(this.turnHistogram, lag);
@@ -444,13 +444,13 @@ export class Worker {
     if (names.length > 0) this.send({ kind: 'serverNames', names });
     const decaying = this.context.balancer.recent.count > 0 ? now + DECAY_MS : Number.POSITIVE_INFINITY;
     const ms = reactor.clockMs();
-    this.sampling.taken(ms, this.happened, ms + Math.ceil(Math.min(latest, decaying) - now));
+    this.sampling.taken(ms, this.eventCount, ms + Math.ceil(Math.min(latest, decaying) - now));
   }
 
   /** Gives the memory of a burst back. Returns when there may be more of it. */
-  private giveBack(now: number): number {
+  private trimMemory(now: number): number {
     const { slabIdleMs } = this.context.limits;
-    return slabIdleMs === 0 ? Number.POSITIVE_INFINITY : this.returns.look(now, slabIdleMs, this.happened);
+    return slabIdleMs === 0 ? Number.POSITIVE_INFINITY : this.memoryTrim.check(now, slabIdleMs, this.eventCount);
   }
 
   private send(message: FromWorker): void {

@@ -84,12 +84,12 @@ export class ClientHandshakes {
   }
 
   timer(client: SocketSlot): void {
-    if (this.context.leaves(client)) this.context.connections.close(client, CLOSE.DRAIN);
+    if (this.context.isDraining(client)) this.context.connections.close(client, CLOSE.DRAIN);
   }
 
   private wait(client: SocketSlot): void {
     this.context.sockets.kind[client] = SOCKET_KIND.TLS_HANDSHAKE;
-    if (this.context.leaves(client)) this.reconsider(client);
+    if (this.context.isDraining(client)) this.reconsider(client);
   }
 
   /** Inserts TLS between the client and everything else. It starts with the bytes already received. */

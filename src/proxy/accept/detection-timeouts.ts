@@ -95,7 +95,7 @@ export class DetectionTimeouts {
     const closing = this.closeReason[client] !== NO_CLOSE && inbox.empty(client);
     if (race >= 0 && (closing || (!this.races.begun(client) && this.waits(client))))
       deadline = Math.min(deadline, this.since[client] + race);
-    if (inbox.empty(client) && this.context.leaves(client))
+    if (inbox.empty(client) && this.context.isDraining(client))
       deadline = Math.min(deadline, connections.opened[client] + DRAIN_SILENT_MS);
     return Math.ceil(deadline);
   }

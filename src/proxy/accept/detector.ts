@@ -154,7 +154,7 @@ export class Detector implements Racer {
       return;
     }
     const silent = inbox.empty(client);
-    if (silent && this.context.leaves(client) && now >= connections.opened[client] + DRAIN_SILENT_MS) {
+    if (silent && this.context.isDraining(client) && now >= connections.opened[client] + DRAIN_SILENT_MS) {
       this.left(client, CLOSE.DRAIN);
       return;
     }
@@ -346,7 +346,11 @@ export class Detector implements Racer {
     const { connections, sockets } = this.context;
     this.verdicts.judged(client, connections.listener[client], VERDICT.OPAQUE, REASON.LEARNED);
     sockets.kind[client] = SOCKET_KIND.OPAQUE;
-    this.opaque.unserved(client, this.context.serviceFor(client, VERDICT.OPAQUE), reason === CLOSE.NO_ENDPOINT);
+    this.opaque.endpointUnavailable(
+      client,
+      this.context.serviceFor(client, VERDICT.OPAQUE),
+      reason === CLOSE.NO_ENDPOINT,
+    );
     if (reason === CLOSE.OK) connections.close(client, reason);
     else connections.abort(client, reason);
   }
@@ -384,7 +388,7 @@ export class Detector implements Racer {
     let upstream = raced;
     if (
       raced >= 0 &&
-      (endpoints.service[connections.endpoint[raced]] !== service || (plain && this.opaque.wraps(raced)))
+      (endpoints.service[connections.endpoint[raced]] !== service || (plain && this.opaque.encrypts(raced)))
     ) {
       connections.close(raced, CLOSE.OK);
       upstream = NONE;

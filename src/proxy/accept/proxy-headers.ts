@@ -87,7 +87,7 @@ export class ProxyHeaders {
     const { reactor, connections, inbox, wheel } = this.context;
     const due = this.deadline(client);
     const opened = connections.opened[client];
-    const leaving = inbox.empty(client) && this.context.leaves(client);
+    const leaving = inbox.empty(client) && this.context.isDraining(client);
     if (reactor.now >= due) {
       this.context.limited(LIMIT_TIME);
       this.context.values[W.PROXY_REFUSED]++;

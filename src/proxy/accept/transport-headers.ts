@@ -37,7 +37,7 @@ export class TransportHeaders {
   /** The client has negotiated the opaque transport in its handshake. */
   open(client: SocketSlot): void {
     const { sockets, wheel, reactor, inbox } = this.context;
-    if (!this.context.isPeer(client)) {
+    if (!this.context.hasIdentity(client)) {
       this.context.values[W.TRANSPORT_REFUSED]++;
       this.refuse(client, CLOSE.REFUSED, REFUSED.TRANSPORT_STRANGER);
       return;
@@ -68,7 +68,7 @@ export class TransportHeaders {
       this.context.limited(LIMIT_TIME);
       this.context.values[W.TRANSPORT_REFUSED]++;
       this.refuse(client, CLOSE.TIMEOUT, REFUSED.TRANSPORT_LATE);
-    } else if (inbox.empty(client) && this.context.leaves(client)) connections.close(client, CLOSE.DRAIN);
+    } else if (inbox.empty(client) && this.context.isDraining(client)) connections.close(client, CLOSE.DRAIN);
     else wheel.schedule(client, this.deadline(client));
   }
 

@@ -25,7 +25,7 @@ export interface ConnectionTaps {
 export class ConnectionLog implements ClientLog {
   constructor(
     private readonly context: Context,
-    private readonly opaque: { readonly service: Int32Array; readonly why: Uint8Array },
+    private readonly opaque: { readonly service: Int32Array; readonly failure: Uint8Array },
     private readonly requests: TunnelRecords,
     private readonly taps: ConnectionTaps,
   ) {}
@@ -63,13 +63,13 @@ export class ConnectionLog implements ClientLog {
     const { connections, endpoints, services } = context;
     const endpoint = connections.relayedTo[client];
     const address = endpoint < 0 ? '' : endpoints.address.get(endpoint);
-    const known = protocol === 'opaque' ? (RESPONSE_REASONS[this.opaque.why[client]] ?? '') : '';
+    const known = protocol === 'opaque' ? (RESPONSE_REASONS[this.opaque.failure[client]] ?? '') : '';
     const why = known !== '' && UNSERVED.includes(reason) ? `,"reason":"${known}"` : '';
     const name = service < 0 ? '' : services.name.get(service);
     const rule = context.authorization.active && protocol === 'opaque' ? context.authorization.ruleOfBytes(client) : '';
     const decided = rule === '' ? '' : `,"rule":${quoted(rule, MAX_NAME)}`;
     return (
-      `"message":"connection",${context.who(client)},"service":${quoted(name, MAX_NAME)},"clientProtocol":"${protocol}",` +
+      `"message":"connection",${context.describeClient(client)},"service":${quoted(name, MAX_NAME)},"clientProtocol":"${protocol}",` +
       `"closed":"${CLOSE_REASONS[reason]}"${why}${decided},"endpoint":"${address}","received":${connections.read[client]},` +
       `"sent":${connections.written[client]},"durationMs":${(context.reactor.now - connections.opened[client]).toFixed(3)}`
     );

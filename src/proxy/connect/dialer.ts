@@ -110,9 +110,9 @@ export class Dialer {
     const { endpoints, services, connections, balancer } = context;
     const service = endpoints.service[endpoint];
     if (service < 0) return DIAL.FAILED;
-    const bare = plain && context.ofMesh(endpoint);
+    const bare = plain && context.isMeshEndpoint(endpoint);
     // Never in plain text.
-    if (!bare && (context.meshClient === 0 || context.tls === undefined) && context.ofMesh(endpoint))
+    if (!bare && (context.meshClient === 0 || context.tls === undefined) && context.isMeshEndpoint(endpoint))
       return DIAL.NO_IDENTITY;
     if (this.atLimit(endpoint, service, purpose)) return DIAL.LIMIT;
     if (!balancer.mayDial(endpoint, context.reactor.ms)) {
@@ -141,7 +141,7 @@ export class Dialer {
     balancer.opened(endpoint);
     balancer.dials.begun(endpoint, context.reactor.ms);
     // A connection to the endpoint's proxy begins with a header that names its destination.
-    const headed = !bare && endpoints.proxyPort[endpoint] > 0 && context.ofMesh(endpoint);
+    const headed = !bare && endpoints.proxyPort[endpoint] > 0 && context.isMeshEndpoint(endpoint);
     this.transportHeader[socket] = headed ? 1 : 0;
     const at = headed ? endpoints.proxyAt[endpoint] : endpoints.addressAt[endpoint];
     context.sockets.connect(socket, at, endpoints.addressLength[endpoint]);
@@ -275,7 +275,7 @@ export class Dialer {
   /** Whether HTTP/2 was offered to an endpoint that is otherwise unknown, and not agreed on. */
   private declinedHttp2(socket: SocketSlot): boolean {
     const { tls, sockets, connections, services, endpoints } = this.context;
-    if (tls === undefined || sockets.layer[socket] === 0 || this.context.ofMesh(connections.endpoint[socket]))
+    if (tls === undefined || sockets.layer[socket] === 0 || this.context.isMeshEndpoint(connections.endpoint[socket]))
       return false;
     const service = endpoints.service[connections.endpoint[socket]];
     return service >= 0 && services.protocol[service] === SERVICE_PROTOCOL.AUTO && tls.withoutHttp2(socket);

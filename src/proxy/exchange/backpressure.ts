@@ -20,14 +20,14 @@ export class Backpressure {
 
   /** Pauses a client's socket while too much of its data waits in `chain` of `waits`. */
   holdClient(x: ExchangeSlot, waits: BufferChains, chain: number): void {
-    const { pressure, limits } = this.context;
+    const { outputLimits: pressure, limits } = this.context;
     const costs = waits.pinned[chain] * BLOCK_BYTES;
     if (costs > 0 && costs > pressure.bytes(limits.maxBufferedBytes)) this.stopClient(x);
   }
 
   /** Pauses it: the socket it sends to is full. */
   stopClient(x: ExchangeSlot): void {
-    const { pressure, sockets } = this.context;
+    const { outputLimits: pressure, sockets } = this.context;
     const { throttled } = this.http1;
     const client = this.exchanges.clientSocket(x);
     if (throttled[client] === 1) return;
@@ -39,7 +39,7 @@ export class Backpressure {
 
   /** Resumes it once little waits. */
   resumeClient(x: ExchangeSlot, waits: BufferChains, chain: number): void {
-    const { pressure, limits } = this.context;
+    const { outputLimits: pressure, limits } = this.context;
     const costs = waits.pinned[chain] * BLOCK_BYTES;
     if (costs <= pressure.bytes(limits.maxBufferedBytes) >> 1) this.startClient(x);
   }
@@ -56,7 +56,7 @@ export class Backpressure {
   /** Pauses an endpoint's socket: its client's stream may have no more waiting than an HTTP/2 stream may have in flight. */
   holdEndpoint(x: ExchangeSlot, socket: SocketSlot): void {
     const { core, context } = this;
-    const { sockets, limits, pressure } = context;
+    const { sockets, limits, outputLimits: pressure } = context;
     const waits = core.pending.pinned[this.exchanges.clientStream(x)] * BLOCK_BYTES;
     if (waits === 0 || (sockets.flags[socket] & SOCKET.PAUSED) !== 0) return;
     if (waits < pressure.bytes(limits.http2.streamWindow)) return;
@@ -66,7 +66,7 @@ export class Backpressure {
 
   /** Resumes it once little waits. */
   resumeEndpoint(x: ExchangeSlot, socket: SocketSlot): void {
-    const { sockets, limits, pressure } = this.context;
+    const { sockets, limits, outputLimits: pressure } = this.context;
     if ((sockets.flags[socket] & SOCKET.PAUSED) === 0) return;
     const waits = this.core.pending.pinned[this.exchanges.clientStream(x)] * BLOCK_BYTES;
     if (waits <= pressure.bytes(limits.http2.streamWindow) >> 1) sockets.resumeSlowly(socket);

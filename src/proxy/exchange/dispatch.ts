@@ -7,7 +7,7 @@ import { LIMITS, S } from '../../metrics/layout.js';
 import { DIAL } from '../connect/dialer.js';
 import { SERVICE_PROTOCOL, VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
-import { NO_BUFFER } from '../http1/piece-writer.js';
+import { NO_BUFFER } from '../http1/stream-body-writer.js';
 import type { ExchangeSlot } from '../slots.js';
 import { type Exchanges, MAX_ATTEMPTS, STATE } from './exchange.js';
 import type { ExchangeStats } from './exchange-stats.js';
@@ -131,7 +131,7 @@ export class Dispatcher {
     if (exchanges.asksForTunnel(x)) wanted = VERSION.HTTP1;
     const { protocols, services } = this.context;
     const service = exchanges.service[x];
-    if (this.context.endpoints.carries[endpoint] === 1 && this.usesOrigProto(x, endpoint)) {
+    if (this.context.endpoints.origProto[endpoint] === 1 && this.usesOrigProto(x, endpoint)) {
       exchanges.origProto[x] = exchanges.isStream(x) ? 0 : 1;
       return VERSION.HTTP2;
     }

@@ -178,7 +178,7 @@ export class Legs {
     const { http1, endpoints } = this;
     const socket = exchanges.kind[x] === LEG.HTTP1 ? exchanges.endpointSocket(x) : NONE;
     if (socket === NONE) this.connections.pool.dequeue(x);
-    else endpoints.part(x, socket as SocketSlot);
+    else endpoints.detach(x, socket as SocketSlot);
     if (!exchanges.isStream(x)) {
       // The reader that the client was paused for will not report any more; a next slow reader pauses it again.
       const client = exchanges.clientSocket(x);
@@ -289,7 +289,7 @@ export class Legs {
   /** Whether any byte of the response has arrived from an endpoint that speaks HTTP/1. */
   responseBegun(x: ExchangeSlot): boolean {
     const { exchanges } = this;
-    return exchanges.kind[x] === LEG.HTTP1 && this.http1.heard[exchanges.endpointSocket(x)] === 1;
+    return exchanges.kind[x] === LEG.HTTP1 && this.http1.responseBegun[exchanges.endpointSocket(x)] === 1;
   }
 
   /** Closes the idle connections of an endpoint that turned out to be different. */
@@ -355,7 +355,7 @@ export class Legs {
       return;
     }
     const client = exchanges.clientSocket(x);
-    this.http1.keep[client] = 0;
+    this.http1.keepAlive[client] = 0;
     exchanges.state[x] = STATE.LOCAL_REPLY;
     // With chunks or a length the missing end is visible; a body that ends with the connection needs a reset.
     if (reason === CLOSE.TIMEOUT || this.http1.framingOut[client] === FRAMING.CLOSE)
@@ -382,7 +382,7 @@ export class Legs {
       return;
     }
     const client = exchanges.clientSocket(x);
-    if (this.http1.keep[client] === 1) this.clients.next(client);
+    if (this.http1.keepAlive[client] === 1) this.clients.next(client);
     else this.clients.linger(client, reason);
   }
 
@@ -403,7 +403,7 @@ export class Legs {
       return LEASE.NO_WEBSOCKETS;
     const { size } = this.core.list;
     if (size > connection.peerHeaderBytes) return LEASE.TOO_LARGE;
-    if (size > BUFFER_SIZE && !this.context.pressure.withinShare(connection.socket, size)) return LEASE.MEMORY;
+    if (size > BUFFER_SIZE && !this.context.outputLimits.withinShare(connection.socket, size)) return LEASE.MEMORY;
     return this.streams.open(x, connection) ? LEASE.OK : LEASE.MEMORY;
   }
 

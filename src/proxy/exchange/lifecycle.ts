@@ -289,7 +289,7 @@ export class Lifecycle implements ExchangeEvents {
         stats.succeeded(x, true);
         stats.ended(x, OUTCOME.COMPLETE, 0);
         tunnels.open(x);
-        if (this.context.authorization.active && this.permissions.lost(x)) tunnels.forbid(x);
+        if (this.context.authorization.active && this.permissions.lost(x)) tunnels.deny(x);
         break;
       case ACTION.TUNNEL_FLUSHED:
         tunnels.flushed(x);
@@ -298,7 +298,7 @@ export class Lifecycle implements ExchangeEvents {
         tunnels.broken(x, this.endings.outcome.code, this.endings.outcome.reason);
         break;
       case ACTION.TUNNEL_CLIENT_GONE:
-        tunnels.left(x, this.endings.outcome.reason);
+        tunnels.clientGone(x, this.endings.outcome.reason);
         break;
       case ACTION.END:
         legs.next(x);

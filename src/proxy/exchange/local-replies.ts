@@ -106,10 +106,10 @@ export class LocalReplies {
     else {
       const client = this.exchanges.clientSocket(x);
       const stays = this.keepsAlive(x, client, status, why);
-      if (!stays) this.http1.keep[client] = 0;
+      if (!stays) this.http1.keepAlive[client] = 0;
       const headOnly = this.exchanges.method[x] === METHOD.HEAD && this.http1.request[client] !== REQUEST.HEAD;
       if (!this.writer.own(client, status, why, detail, headOnly, !stays)) {
-        this.http1.keep[client] = 0;
+        this.http1.keepAlive[client] = 0;
         reason = REPLY_REASON.MEMORY;
         sent = 503;
       }
@@ -131,9 +131,9 @@ export class LocalReplies {
   /** Whether the client's connection survives the answer: its request was complete and valid, and the failure is upstream. */
   private keepsAlive(x: ExchangeSlot, client: number, status: number, why: number): boolean {
     const { http1, exchanges, context } = this;
-    if (http1.keep[client] === 0 || http1.request[client] !== REQUEST.COMPLETE || http1.beginning === client)
+    if (http1.keepAlive[client] === 0 || http1.request[client] !== REQUEST.COMPLETE || http1.beginning === client)
       return false;
-    if (status < BAD_GATEWAY || why === REPLY_REASON.MEMORY || exchanges.asksForTunnel(x) || context.leaves(client))
+    if (status < BAD_GATEWAY || why === REPLY_REASON.MEMORY || exchanges.asksForTunnel(x) || context.isDraining(client))
       return false;
     return (context.sockets.flags[client] & SOCKET.EOF) === 0;
   }

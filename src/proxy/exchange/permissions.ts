@@ -43,7 +43,7 @@ export class Permissions {
   codeOfTunnel(x: ExchangeSlot): number {
     const { authorization } = this.context;
     const client = this.exchanges.client(x, this.core);
-    const wanted = authorization.wanted.get(x);
+    const wanted = authorization.tunnelRequests.get(x);
     if (wanted !== undefined) return authorization.codeOf(client, wanted.bytes, wanted.asked);
     // For a tunnel opened without rules nothing more is known.
     return authorization.codeOfBytes(client);
@@ -52,7 +52,7 @@ export class Permissions {
   /** Whether the rules have changed since the tunnel was opened, and now forbid it. */
   lost(x: ExchangeSlot): boolean {
     const { authorization } = this.context;
-    if ((authorization.wanted.get(x)?.epoch ?? 0) === authorization.epoch) return false;
+    if ((authorization.tunnelRequests.get(x)?.epoch ?? 0) === authorization.epoch) return false;
     return decisionOf(Math.max(0, this.codeOfTunnel(x))) === DECISION.DENY;
   }
 
@@ -95,6 +95,6 @@ export class Permissions {
       pathStart: asked.pathStart < 0 ? NONE : method,
       pathEnd: method + path,
     };
-    authorization.wanted.set(x, { epoch: authorization.epoch, bytes: copy, asked: replay });
+    authorization.tunnelRequests.set(x, { epoch: authorization.epoch, bytes: copy, asked: replay });
   }
 }

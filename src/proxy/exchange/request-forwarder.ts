@@ -8,9 +8,9 @@ import { LIMITS } from '../../metrics/layout.js';
 import { listTrailers } from '../../translate/trailers.js';
 import type { Context } from '../context.js';
 import type { BodyRelay } from '../http1/bodies.js';
-import type { PieceWriter } from '../http1/piece-writer.js';
 import type { ResponseWriter } from '../http1/response-writer.js';
 import { SENDING } from '../http1/sockets.js';
+import type { StreamBodyWriter } from '../http1/stream-body-writer.js';
 import type { ResponseFields } from '../http2/response-fields.js';
 import type { Tunnels } from '../relay/tunnel.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
@@ -27,7 +27,7 @@ const LIMIT_PEER_HEADER_BYTES = LIMITS.indexOf('h2-peer-header-bytes');
 /** What this needs besides the legs. */
 export interface ForwardingParts extends Parts {
   readonly bodies: BodyRelay;
-  readonly pieces: PieceWriter;
+  readonly bodyWriter: StreamBodyWriter;
   readonly responses: ResponseWriter;
   readonly responseFields: ResponseFields;
   readonly tunnels: Tunnels;
@@ -116,7 +116,7 @@ export class RequestForwarder implements RequestSink {
     switch (kind) {
       case LEG.HTTP1: {
         const socket = exchanges.endpointSocket(x);
-        if (this.ways.http1.sending[socket] === SENDING.AGREEING) {
+        if (this.ways.http1.sending[socket] === SENDING.AWAITING_TUNNEL) {
           replay.keepData(x, 0, 0, true);
           break;
         }
@@ -132,7 +132,7 @@ export class RequestForwarder implements RequestSink {
           return;
         }
         const connection = streams.connection[slot];
-        if (connection !== null && !this.context.pressure.withinShare(connection.socket, list.size)) {
+        if (connection !== null && !this.context.outputLimits.withinShare(connection.socket, list.size)) {
           sent = false;
           break;
         }
@@ -213,9 +213,9 @@ export class RequestForwarder implements RequestSink {
   private toHttp1(x: ExchangeSlot, at: number, length: number, end: boolean, isKept: boolean): boolean {
     const { exchanges, ways } = this;
     const socket = exchanges.endpointSocket(x);
-    if (ways.http1.sending[socket] === SENDING.AGREEING) return isKept;
+    if (ways.http1.sending[socket] === SENDING.AWAITING_TUNNEL) return isKept;
     if (!ways.requests.data(socket, at, length, end)) return false;
-    const fast = ways.pieces.keepsUp(socket);
+    const fast = ways.bodyWriter.belowLimit(socket);
     if (!exchanges.isStream(x)) {
       if (!fast) this.ways.backpressure.stopClient(x);
     } else if (fast) ways.streams.machine.frames.credit(exchanges.clientStream(x), length);

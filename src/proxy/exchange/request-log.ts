@@ -184,7 +184,7 @@ export class RequestLog {
       : exchanges.clientSocket(x);
     const service = exchanges.service[x];
     const name = service < 0 ? '' : context.services.name.get(service);
-    return `${context.who(socket)},"service":${quoted(name, MAX_NAME)}`;
+    return `${context.describeClient(socket)},"service":${quoted(name, MAX_NAME)}`;
   }
 
   private found(most: number): string {

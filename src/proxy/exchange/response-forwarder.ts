@@ -8,8 +8,8 @@ import { LIMITS } from '../../metrics/layout.js';
 import { listTrailers } from '../../translate/trailers.js';
 import { KNOWN, VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
-import { NO_BUFFER } from '../http1/piece-writer.js';
 import { RESPONSE } from '../http1/sockets.js';
+import { NO_BUFFER } from '../http1/stream-body-writer.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import { unreachable } from '../unreachable.js';
 import { type Exchanges, LEG, type LegKind, STATE } from './exchange.js';
@@ -163,7 +163,7 @@ export class ResponseForwarder implements ResponseSink {
         control.outOfMemory(x);
         return;
       }
-      if (!end && ways.pieces.keepsUp(client)) frames.credit(slot, length);
+      if (!end && ways.bodyWriter.belowLimit(client)) frames.credit(slot, length);
     }
     if (end) this.ended(x);
   }
@@ -278,7 +278,7 @@ export class ResponseForwarder implements ResponseSink {
     const client = core.streams.connection[exchanges.clientStream(x)];
     if (client === null) return 0;
     if (size <= client.peerHeaderBytes)
-      return size <= BUFFER_SIZE || context.pressure.withinShare(client.socket, size) ? 0 : NO_BUFFER;
+      return size <= BUFFER_SIZE || context.outputLimits.withinShare(client.socket, size) ? 0 : NO_BUFFER;
     context.limited(LIMIT_PEER_HEADER_BYTES);
     return FIELDS_TOO_LARGE;
   }

@@ -138,10 +138,10 @@ export class BodyRelay {
 
   private throttle(source: SocketSlot, destination: SocketSlot): void {
     const { throttled } = this.http1;
-    const { pressure } = this.context;
+    const { outputLimits: pressure } = this.context;
     if (throttled[source] === 1 || !pressure.full(destination)) return;
     throttled[source] = 1;
-    pressure.hold(source, destination);
+    pressure.pauseUntilDrained(source, destination);
     this.context.watchSoon(source);
   }
 

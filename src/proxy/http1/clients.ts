@@ -67,16 +67,16 @@ export class Http1Clients {
     if (http1.request[client] === REQUEST.COMPLETE) {
       // Like other proxies: most clients that half-close have left. If they may still be there (`halfClose`), they get this response and
       // those to earlier requests.
-      if (this.context.waitsForHalfClosed(client)) control.requestReceived(x);
+      if (this.context.allowsHalfClose(client)) control.requestReceived(x);
       else control.clientHalfClosed(x, CLOSE.OK);
       return;
     }
     if (!inbox.empty(client) && this.requests.waits(client)) {
       // It reads slowly: its requests are answered once it has read, unless it has left.
-      if (this.context.waitsForHalfClosed(client)) return;
+      if (this.context.allowsHalfClose(client)) return;
       inbox.clear(client);
     }
-    http1.keep[client] = 0;
+    http1.keepAlive[client] = 0;
     if (this.reports.requests.endEarly(x)) return;
     if (http1.request[client] === REQUEST.HEAD && inbox.empty(client)) {
       connections.closeWhenSent(client, CLOSE.OK);
@@ -94,12 +94,12 @@ export class Http1Clients {
   /** Watches for the close of a client that has an exchange and is not read; its timer fires soon after reading has stopped. */
   watch(client: SocketSlot): void {
     const { sockets } = this.context;
-    if (!sockets.receiving(client)) sockets.watch(client, !this.context.waitsForHalfClosed(client));
+    if (!sockets.receiving(client)) sockets.watch(client, !this.context.allowsHalfClose(client));
   }
 
   /** A watched client has closed, behind unread data. If it is being read, reading finds the close. */
   hungUp(client: SocketSlot, broken: boolean): void {
-    if (this.between(client) || this.context.sockets.receiving(client)) return;
+    if (this.isBetweenRequests(client) || this.context.sockets.receiving(client)) return;
     const { events: control, requests } = this.reports;
     const x = this.exchanges.ofSocket(client);
     if (requests.endEarly(x)) return;
@@ -120,7 +120,7 @@ export class Http1Clients {
 
   /** Everything queued has been sent. */
   drained(client: SocketSlot): void {
-    if (this.between(client) && !this.context.inbox.empty(client)) this.goOn(client);
+    if (this.isBetweenRequests(client) && !this.context.inbox.empty(client)) this.continueWithNext(client);
     else this.reports.responses.drained(this.exchanges.ofSocket(client));
   }
 
@@ -154,7 +154,7 @@ export class Http1Clients {
     const x = exchanges.ofSocket(client);
     const whole = http1.request[client] === REQUEST.COMPLETE;
     const ended = (sockets.flags[client] & SOCKET.EOF) !== 0;
-    if (http1.keep[client] === 1 && whole && !(ended && inbox.empty(client))) {
+    if (http1.keepAlive[client] === 1 && whole && !(ended && inbox.empty(client))) {
       http1.request[client] = REQUEST.HEAD;
       http1.headSince[client] = 0;
       http1.scanned[client] = 0;
@@ -162,7 +162,7 @@ export class Http1Clients {
       connections.active[client] = reactor.now;
       http1.resetFlow(client);
       if (!inbox.empty(client)) {
-        this.goOn(client);
+        this.continueWithNext(client);
       } else {
         this.armIdle(client);
         sockets.resume(client);
@@ -175,7 +175,7 @@ export class Http1Clients {
   }
 
   /** Continues with the next request in the inbox, if it is complete. */
-  private goOn(client: SocketSlot): void {
+  private continueWithNext(client: SocketSlot): void {
     const { sockets, connections } = this.context;
     this.requests.advance(client);
     if (this.requests.waits(client)) this.armIdle(client);
@@ -235,7 +235,7 @@ export class Http1Clients {
   timer(client: SocketSlot): void {
     const { reactor, connections, inbox, limits, wheel, atCapacity: crowded } = this.context;
     const { http1 } = limits;
-    const leaves = this.context.leaves(client);
+    const leaves = this.context.isDraining(client);
     let deadline: number;
     if (inbox.empty(client) || this.requests.waits(client)) {
       const idle =
@@ -265,14 +265,14 @@ export class Http1Clients {
   }
 
   /** Whether the client is between requests, or in the middle of a head. */
-  between(client: SocketSlot): boolean {
+  isBetweenRequests(client: SocketSlot): boolean {
     return this.http1.request[client] === REQUEST.HEAD;
   }
 
   /** After a change of configuration or the start of a drain: checks the deadline of an idle client again. */
   reconsider(client: SocketSlot): void {
     const { wheel, reactor, inbox } = this.context;
-    if (this.between(client) && inbox.empty(client)) wheel.pull(client, reactor.clock() + 1);
+    if (this.isBetweenRequests(client) && inbox.empty(client)) wheel.pull(client, reactor.clock() + 1);
   }
 
   /** Whether nothing more can come of the client's connection. */
@@ -284,7 +284,8 @@ export class Http1Clients {
   /** Arms the idle deadline; a later one is discovered when the timer fires. */
   private armIdle(client: SocketSlot): void {
     const { wheel, reactor, limits } = this.context;
-    const idle = this.context.leaves(client) || this.context.atCapacity ? DRAIN_IDLE_MS : limits.http1.idleTimeoutMs;
+    const idle =
+      this.context.isDraining(client) || this.context.atCapacity ? DRAIN_IDLE_MS : limits.http1.idleTimeoutMs;
     if (idle > 0) wheel.pull(client, reactor.now + idle);
   }
 }

@@ -31,7 +31,9 @@ export class Http1Endpoints implements Caller {
     input: LargeInput,
     private readonly reports: Reports,
   ) {
-    this.reader = new ResponseReader(context, exchanges, http1, input, reports, (socket, x) => this.done(socket, x));
+    this.reader = new ResponseReader(context, exchanges, http1, input, reports, (socket, x) =>
+      this.responseDone(socket, x),
+    );
     dialer.serve(PURPOSE.HTTP1, this);
   }
 
@@ -76,13 +78,13 @@ export class Http1Endpoints implements Caller {
    * The response is complete. An endpoint that answers early without an error, and keeps the connection, is still reading: it gets the rest
    * of the request (RFC 9112 section 9.3).
    */
-  done(socket: SocketSlot, x: ExchangeSlot): void {
+  responseDone(socket: SocketSlot, x: ExchangeSlot): void {
     const { exchanges, http1, context } = this;
     const taken = exchanges.requestComplete[x] === 1 && context.sockets.queued[socket] === 0;
     const readsOn = !taken && http1.reusable[socket] === 1;
     if (
       readsOn &&
-      (exchanges.isStream(x) ? exchanges.continuesUpload(x) : http1.readOn[exchanges.clientSocket(x)] === 1)
+      (exchanges.isStream(x) ? exchanges.continuesUpload(x) : http1.mayReadOn[exchanges.clientSocket(x)] === 1)
     ) {
       http1.response[socket] = RESPONSE.DONE;
       if (exchanges.requestComplete[x] === 1) context.sockets.notifyDrained(socket);
@@ -94,7 +96,7 @@ export class Http1Endpoints implements Caller {
   }
 
   /** Ends an exchange that was answered early and whose endpoint accepts no more of the request, if it is one. */
-  private giveUpEarly(socket: SocketSlot, x: ExchangeSlot): boolean {
+  private abandonUpload(socket: SocketSlot, x: ExchangeSlot): boolean {
     if (!this.answeredEarly(x)) return false;
     this.http1.reusable[socket] = 0;
     return this.endEarly(x);
@@ -126,7 +128,7 @@ export class Http1Endpoints implements Caller {
       inbox.empty(socket) &&
       sockets.queued[socket] === 0 &&
       (sockets.flags[socket] & (SOCKET.EOF | SOCKET.CLOSED)) === 0;
-    this.part(x, socket);
+    this.detach(x, socket);
     splicer.stop(socket);
     if (!reusable) {
       connections.close(socket, CLOSE.OK);
@@ -139,7 +141,7 @@ export class Http1Endpoints implements Caller {
   }
 
   /** Detaches the exchange from the connection; the caller decides about the connection. */
-  part(x: ExchangeSlot, socket: SocketSlot): void {
+  detach(x: ExchangeSlot, socket: SocketSlot): void {
     const { http1, exchanges, context } = this;
     http1.unlink(socket);
     exchanges.kind[x] = LEG.NONE;
@@ -151,7 +153,7 @@ export class Http1Endpoints implements Caller {
   /** The exchange ends early, and the connection with it. */
   drop(x: ExchangeSlot, socket: SocketSlot, reason: number): void {
     const { splicer, connections } = this.context;
-    this.part(x, socket);
+    this.detach(x, socket);
     splicer.stop(socket);
     connections.close(socket, reason);
   }
@@ -205,7 +207,7 @@ export class Http1Endpoints implements Caller {
     if (x >= 0 && this.answeredEarly(x as ExchangeSlot)) {
       // The endpoint sent more than its response; the extra bytes belong to no request.
       slab.release(bid);
-      this.giveUpEarly(socket, x as ExchangeSlot);
+      this.abandonUpload(socket, x as ExchangeSlot);
       return;
     }
     if (x < 0) {
@@ -237,7 +239,7 @@ export class Http1Endpoints implements Caller {
     }
     // A request that can be sent again need not wait for an unlikely response.
     if (this.stale(socket) && exchanges.state[x] === STATE.SENT && this.reports.events.retry(x as ExchangeSlot)) return;
-    if (this.giveUpEarly(socket, x as ExchangeSlot)) return;
+    if (this.abandonUpload(socket, x as ExchangeSlot)) return;
     sockets.dropQueue(socket);
     http1.reusable[socket] = 0;
     http1.sending[socket] = SENDING.REFUSED;
@@ -281,7 +283,7 @@ export class Http1Endpoints implements Caller {
       case PUMP.SLOW:
         return;
       case PUMP.DONE:
-        this.done(socket, x);
+        this.responseDone(socket, x);
         return;
       case PUMP.EOF:
         this.context.sockets.flags[socket] |= SOCKET.EOF;
@@ -302,7 +304,7 @@ export class Http1Endpoints implements Caller {
 
   /** Whether the connection may have been closed before the request reached it: it was pooled, and nothing has been received. */
   stale(socket: SocketSlot): boolean {
-    return this.http1.served[socket] > 0 && this.http1.heard[socket] === 0;
+    return this.http1.served[socket] > 0 && this.http1.responseBegun[socket] === 0;
   }
 
   /** The connection, or its direction towards us, has ended. */
@@ -315,7 +317,7 @@ export class Http1Endpoints implements Caller {
       connections.close(socket, reason);
       return;
     }
-    if (this.giveUpEarly(socket, x as ExchangeSlot)) return;
+    if (this.abandonUpload(socket, x as ExchangeSlot)) return;
     if (reason === CLOSE.OK && this.reader.ended(socket, x as ExchangeSlot)) return;
     const sending = (sockets.flags[socket] & SOCKET.SENDING) !== 0;
     if (sending && http1.response[socket] === RESPONSE.HEAD && this.stale(socket)) {

@@ -58,7 +58,7 @@ export class RequestReader {
 
   /** Whether the next request has to wait until the client has read more of its previous responses. */
   waits(client: SocketSlot): boolean {
-    const { sockets, pressure } = this.context;
+    const { sockets, outputLimits: pressure } = this.context;
     return sockets.queued[client] > 0 && this.http1.request[client] === REQUEST.HEAD && pressure.full(client);
   }
 
@@ -71,7 +71,7 @@ export class RequestReader {
       if (http1.request[client] === REQUEST.COMPLETE) break;
       if (this.waits(client)) {
         if (inbox.empty(client)) return;
-        this.context.pressure.hold(client, client);
+        this.context.outputLimits.pauseUntilDrained(client, client);
         break;
       }
       if (http1.large[client] === 1) {
@@ -280,10 +280,10 @@ export class RequestReader {
     if (exchanges.state[x] !== STATE.SENT && exchanges.state[x] !== STATE.PENDING) return NONE;
     // A small body went with the head. An empty one needs no end, unless it is chunked.
     const inlined = exchanges.kind[x] === LEG.HTTP1 && this.writer.inlined;
-    const pieces = hasBody && !inlined && (rest || exchanges.kind[x] === LEG.HTTP1 || !whole);
-    if (pieces && !this.reports.requests.piece(x, bid, result)) return NONE;
+    const bodyWriter = hasBody && !inlined && (rest || exchanges.kind[x] === LEG.HTTP1 || !whole);
+    if (bodyWriter && !this.reports.requests.piece(x, bid, result)) return NONE;
     // Nothing more is wanted from this client; an armed receive stays armed.
-    if (whole && http1.keep[client] === 0 && !sockets.receiving(client)) {
+    if (whole && http1.keepAlive[client] === 0 && !sockets.receiving(client)) {
       sockets.pause(client);
       this.context.watchSoon(client);
     }
@@ -297,13 +297,13 @@ export class RequestReader {
     const { limits } = this.context;
     const { head } = http1;
     http1.minor[client] = head.minor;
-    http1.expects[client] = head.expectContinue ? 1 : 0;
+    http1.expectsContinue[client] = head.expectContinue ? 1 : 0;
     http1.headSince[client] = 0;
     http1.scanned[client] = 0;
-    if (!head.keepAlive) http1.keep[client] = 0;
+    if (!head.keepAlive) http1.keepAlive[client] = 0;
     if (limits.http1.maxRequests > 0 && ++http1.requests[client] >= limits.http1.maxRequests) {
-      if (http1.keep[client] === 1) this.context.limited(LIMIT.REQUESTS);
-      http1.keep[client] = 0;
+      if (http1.keepAlive[client] === 1) this.context.limited(LIMIT.REQUESTS);
+      http1.keepAlive[client] = 0;
     }
   }
 

@@ -17,8 +17,8 @@ import type { Exchanges } from '../exchange/exchange.js';
 import { FORM, type ReplayBuffers } from '../exchange/replay-buffers.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import { LargeOutput } from './large-output.js';
-import { NO_BUFFER, type PieceWriter } from './piece-writer.js';
 import { type Http1Sockets, SENDING } from './sockets.js';
+import { NO_BUFFER, type StreamBodyWriter } from './stream-body-writer.js';
 
 const NONE = -1;
 const LARGE = -2;
@@ -44,7 +44,7 @@ export class RequestWriter {
     private readonly exchanges: Exchanges,
     private readonly replay: ReplayBuffers,
     private readonly http1: Http1Sockets,
-    private readonly pieces: PieceWriter,
+    private readonly bodyWriter: StreamBodyWriter,
   ) {
     this.bridge = new RequestBridge(core.memory);
     this.large = new LargeOutput(context, core);
@@ -101,7 +101,7 @@ export class RequestWriter {
       return to;
     }
     let sending: number = SENDING.PLAIN;
-    if (facts.method === METHOD.CONNECT) sending = SENDING.AGREEING;
+    if (facts.method === METHOD.CONNECT) sending = SENDING.AWAITING_TUNNEL;
     else if (end) sending = SENDING.DONE;
     else if (requestFraming(facts, end) === FRAMING.CHUNKED) sending = SENDING.CHUNKED;
     this.hold(buffer, from, to, sending);
@@ -147,34 +147,37 @@ export class RequestWriter {
 
   /** Sends the kept body after its head. False if the slab is exhausted. */
   sendKept(x: ExchangeSlot, socket: SocketSlot): boolean {
-    const { replay, pieces } = this;
+    const { replay, bodyWriter } = this;
     const { body } = replay;
     const whole = replay.whole[x] === 1;
     const sending = this.http1.sending[socket];
-    if (sending === SENDING.AGREEING) return true;
+    if (sending === SENDING.AWAITING_TUNNEL) return true;
     for (let piece = body.start(x); piece !== NO_PIECE; piece = body.following(piece)) {
       const end = whole && body.following(piece) === NO_PIECE;
       const at = body.pieceAt(piece);
       const length = body.pieceLength(piece);
       const sent =
-        sending === SENDING.CHUNKED ? pieces.chunk(socket, at, length, end, false) : pieces.put(socket, at, length);
+        sending === SENDING.CHUNKED
+          ? bodyWriter.chunk(socket, at, length, end, false)
+          : bodyWriter.put(socket, at, length);
       if (!sent) return false;
     }
-    if (sending === SENDING.CHUNKED && whole && body.empty(x) && !pieces.chunk(socket, 0, 0, true, false)) return false;
+    if (sending === SENDING.CHUNKED && whole && body.empty(x) && !bodyWriter.chunk(socket, 0, 0, true, false))
+      return false;
     if (whole) this.http1.sending[socket] = SENDING.DONE;
     return true;
   }
 
   /** A piece of the body that arrived as DATA. False if the slab is exhausted. */
   data(socket: SocketSlot, at: number, length: number, end: boolean): boolean {
-    const { pieces, http1 } = this;
+    const { bodyWriter, http1 } = this;
     switch (http1.sending[socket]) {
       case SENDING.CHUNKED:
         if (end) http1.sending[socket] = SENDING.DONE;
-        return pieces.chunk(socket, at, length, end, true);
+        return bodyWriter.chunk(socket, at, length, end, true);
       case SENDING.PLAIN:
         if (end) http1.sending[socket] = SENDING.DONE;
-        return pieces.put(socket, at, length);
+        return bodyWriter.put(socket, at, length);
       default:
         return true;
     }
@@ -186,7 +189,7 @@ export class RequestWriter {
     const sending = http1.sending[socket];
     if (sending === SENDING.REFUSED) return 0;
     http1.sending[socket] = SENDING.DONE;
-    return sending === SENDING.CHUNKED ? this.pieces.trailers(socket, list) : 0;
+    return sending === SENDING.CHUNKED ? this.bodyWriter.trailers(socket, list) : 0;
   }
 
   private hold(buffer: number, from: number, to: number, sending: number): void {

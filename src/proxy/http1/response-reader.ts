@@ -116,7 +116,7 @@ export class ResponseReader {
   /** Reads heads up to the final one. Returns how far bytes were used, -1 if the connection has no more to do with the exchange. */
   private heads(socket: SocketSlot, x: ExchangeSlot, bid: number, start: number, end: number): number {
     const { bytes, limits } = this.context;
-    const { heard, scanned, head } = this.http1;
+    const { responseBegun: heard, scanned, head } = this.http1;
     const { events: control } = this.reports;
     for (let at = start; at < end; ) {
       if (bytes[at] === 0 && heard[socket] === 0) {

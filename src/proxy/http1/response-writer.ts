@@ -13,8 +13,8 @@ import { type Exchanges, UPGRADE } from '../exchange/exchange.js';
 import { REPLY_REASON } from '../exchange/reply-reasons.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import type { BodyRelay } from './bodies.js';
-import { NO_BUFFER, type PieceWriter } from './piece-writer.js';
 import { type Http1Sockets, REQUEST } from './sockets.js';
+import { NO_BUFFER, type StreamBodyWriter } from './stream-body-writer.js';
 
 const NONE = -1;
 /** From this status on, the request is not wanted. */
@@ -44,7 +44,7 @@ export class ResponseWriter {
     private readonly exchanges: Exchanges,
     private readonly http1: Http1Sockets,
     private readonly bodies: BodyRelay,
-    private readonly pieces: PieceWriter,
+    private readonly bodyWriter: StreamBodyWriter,
   ) {
     this.bridge = new ResponseBridge(core.memory);
     const { slab, bytes } = context;
@@ -57,8 +57,8 @@ export class ResponseWriter {
 
   /** An interim response read as HTTP/1. False if the slab is exhausted. */
   interimHead(client: SocketSlot): boolean {
-    const { slab, bytes, sockets, pressure } = this.context;
-    if (this.http1.head.status === CONTINUE) this.http1.expects[client] = 0;
+    const { slab, bytes, sockets, outputLimits: pressure } = this.context;
+    if (this.http1.head.status === CONTINUE) this.http1.expectsContinue[client] = 0;
     // HTTP/1.0 has none (RFC 9110 section 15.2). There may be any number of them, so a client that does not read gets no more.
     if (this.http1.minor[client] !== 1 || pressure.full(client)) return true;
     const buffer = slab.take();
@@ -67,7 +67,7 @@ export class ResponseWriter {
     const to = writeResponse(bytes, this.http1.head, from, slab.dataEnd(buffer), FRAMING.NONE, NONE, CONNECTION.NONE);
     if (to < 0) {
       slab.release(buffer);
-      const { large } = this.pieces;
+      const { large } = this.bodyWriter;
       const end = writeResponse(bytes, this.http1.head, large.at, large.limit, FRAMING.NONE, NONE, CONNECTION.NONE);
       return end < 0 || large.send(client, end);
     }
@@ -93,7 +93,7 @@ export class ResponseWriter {
     if (framing === FRAMING.CHUNKED || framing === FRAMING.CLOSE)
       framing = http1.minor[client] === 1 ? FRAMING.CHUNKED : FRAMING.CLOSE;
     // An endpoint that answers early and keeps its connection is still reading, so the client's connection stays too (see
-    // `Http1Endpoints.done`).
+    // `Http1Endpoints.responseDone`).
     this.settle(client, framing, head.keepAlive && head.status < FIRST_ERROR);
     const connection = this.connection(client, tunnel, head.status === 101);
     const from = slab.dataStart(buffer);
@@ -131,7 +131,7 @@ export class ResponseWriter {
 
   /** A final head larger than a buffer; what follows it is sent separately. Returns as `finalHead`. */
   private largeHead(client: SocketSlot, connection: number): number {
-    const { large } = this.pieces;
+    const { large } = this.bodyWriter;
     const { head, framingOut } = this.http1;
     const framing = framingOut[client];
     const to = writeResponse(this.context.bytes, head, large.at, large.limit, framing, head.contentLength, connection);
@@ -144,7 +144,7 @@ export class ResponseWriter {
   /** An interim response in `core.list`. Returns 0, NO_BUFFER or -MESSAGE_ERROR. */
   interimList(x: ExchangeSlot): number {
     const client = this.exchanges.clientSocket(x);
-    if (this.http1.minor[client] !== 1 || this.context.pressure.full(client)) return 0;
+    if (this.http1.minor[client] !== 1 || this.context.outputLimits.full(client)) return 0;
     return this.write(client, FRAMING.NONE, NONE, CONNECTION.NONE, NO_KEY);
   }
 
@@ -167,13 +167,15 @@ export class ResponseWriter {
 
   /** A piece of a body that arrived as DATA, and its end. False if the slab is exhausted. */
   data(client: SocketSlot, at: number, length: number, end: boolean): boolean {
-    const { pieces } = this;
-    return this.http1.chunkedOut(client) ? pieces.chunk(client, at, length, end, true) : pieces.put(client, at, length);
+    const { bodyWriter } = this;
+    return this.http1.chunkedOut(client)
+      ? bodyWriter.chunk(client, at, length, end, true)
+      : bodyWriter.put(client, at, length);
   }
 
   /** Trailers in `core.list` end the body; an HTTP/1 client gets them if it gets chunks. Returns 0, NO_BUFFER or -MESSAGE_ERROR. */
   trailers(client: SocketSlot): number {
-    return this.http1.chunkedOut(client) ? this.pieces.trailers(client, this.core.list) : 0;
+    return this.http1.chunkedOut(client) ? this.bodyWriter.trailers(client, this.core.list) : 0;
   }
 
   /** The proxy's own answer. False if it had to become 503 `memory` because the slab is exhausted. */
@@ -203,10 +205,10 @@ export class ResponseWriter {
     const { sockets, inbox } = this.context;
     const { http1 } = this;
     const last = (sockets.flags[client] & SOCKET.EOF) !== 0 && inbox.empty(client);
-    const goesOn = readsOn && http1.expects[client] === 0;
-    http1.readOn[client] = goesOn ? 1 : 0;
+    const goesOn = readsOn && http1.expectsContinue[client] === 0;
+    http1.mayReadOn[client] = goesOn ? 1 : 0;
     const cut = http1.request[client] !== REQUEST.COMPLETE && !goesOn;
-    if (last || framing === FRAMING.CLOSE || cut || this.context.leaves(client)) http1.keep[client] = 0;
+    if (last || framing === FRAMING.CLOSE || cut || this.context.isDraining(client)) http1.keepAlive[client] = 0;
     this.context.connections.active[client] = this.context.reactor.now;
   }
 
@@ -214,26 +216,26 @@ export class ResponseWriter {
   private connection(client: SocketSlot, tunnel: boolean, switching: boolean): number {
     if (switching) return CONNECTION.UPGRADE;
     if (tunnel) return CONNECTION.NONE;
-    if (this.http1.keep[client] === 0) return CONNECTION.CLOSE;
+    if (this.http1.keepAlive[client] === 0) return CONNECTION.CLOSE;
     return this.http1.minor[client] === 0 ? CONNECTION.KEEP_ALIVE : CONNECTION.NONE;
   }
 
   /** Writes the head in `core.list`. Returns 0, NO_BUFFER or -MESSAGE_ERROR. */
   private write(client: SocketSlot, framing: number, length: number, connection: number, key: Uint8Array): number {
     const { list, bytes } = this.core;
-    const { pieces } = this;
-    const { large } = pieces;
+    const { bodyWriter } = this;
+    const { large } = bodyWriter;
     const keys = key.length > 0 ? key : bytes;
     if (list.size + HEAD_ROOM > BUFFER_CAPACITY) {
       const end = this.bridge.write(list, large.at, large.limit, framing, length, connection, keys, 0);
       if (end < 0) return end;
       return large.send(client, end) ? 0 : NO_BUFFER;
     }
-    const at = pieces.room(list.size + HEAD_ROOM);
+    const at = bodyWriter.room(list.size + HEAD_ROOM);
     if (at < 0) return NO_BUFFER;
-    const to = this.bridge.write(list, at, pieces.limit, framing, length, connection, keys, 0);
+    const to = this.bridge.write(list, at, bodyWriter.limit, framing, length, connection, keys, 0);
     if (to < 0) return to;
-    pieces.wrote(client, to);
+    bodyWriter.wrote(client, to);
     return 0;
   }
 }

@@ -29,7 +29,7 @@ export const SENDING = {
   PLAIN: 0,
   CHUNKED: 1,
   /** Kept until the endpoint has agreed to a tunnel. */
-  AGREEING: 2,
+  AWAITING_TUNNEL: 2,
   TUNNEL: 3,
   /** All of it is on its way. */
   DONE: 4,
@@ -60,7 +60,7 @@ export class Http1Sockets {
   /** Minor version of the request. */
   readonly minor: Uint8Array;
   /** The connection survives this exchange. */
-  readonly keep: Uint8Array;
+  readonly keepAlive: Uint8Array;
   /** When the first byte of the current head arrived, ms; 0 if none has. */
   readonly headSince: Float64Array;
   /** Number of requests on the connection. */
@@ -68,9 +68,9 @@ export class Http1Sockets {
   /** FRAMING of the response to the client. */
   readonly framingOut: Uint8Array;
   /** 1: the client waits for a 100 before it sends its body. Given another answer it may send its next request instead. */
-  readonly expects: Uint8Array;
+  readonly expectsContinue: Uint8Array;
   /** 1: the endpoint has answered early and is still reading. */
-  readonly readOn: Uint8Array;
+  readonly mayReadOn: Uint8Array;
 
   // Columns for endpoints.
   /** The exchange that the connection serves, plus 1; 0 for none. */
@@ -79,7 +79,7 @@ export class Http1Sockets {
   /** One of SENDING. */
   readonly sending: Uint8Array;
   /** Whether any byte of the response has arrived. */
-  readonly heard: Uint8Array;
+  readonly responseBegun: Uint8Array;
   /** One of ENDED. */
   readonly ended: Uint8Array;
   /** Requests served before this one; if more than 0 the connection may be stale. */
@@ -103,16 +103,16 @@ export class Http1Sockets {
     this.bodies = new BodyReader(slots, maxTrailerBytes);
     this.request = new Uint8Array(slots);
     this.minor = new Uint8Array(slots);
-    this.keep = new Uint8Array(slots);
+    this.keepAlive = new Uint8Array(slots);
     this.headSince = new Float64Array(slots);
     this.requests = new Int32Array(slots);
     this.framingOut = new Uint8Array(slots);
-    this.expects = new Uint8Array(slots);
-    this.readOn = new Uint8Array(slots);
+    this.expectsContinue = new Uint8Array(slots);
+    this.mayReadOn = new Uint8Array(slots);
     this.serving = new Int32Array(slots);
     this.response = new Uint8Array(slots);
     this.sending = new Uint8Array(slots);
-    this.heard = new Uint8Array(slots);
+    this.responseBegun = new Uint8Array(slots);
     this.ended = new Uint8Array(slots);
     this.served = new Int32Array(slots);
     this.sent = new Float64Array(slots);
@@ -128,16 +128,16 @@ export class Http1Sockets {
     return [
       this.request,
       this.minor,
-      this.keep,
+      this.keepAlive,
       this.headSince,
       this.requests,
       this.framingOut,
-      this.expects,
-      this.readOn,
+      this.expectsContinue,
+      this.mayReadOn,
       this.serving,
       this.response,
       this.sending,
-      this.heard,
+      this.responseBegun,
       this.ended,
       this.served,
       this.sent,
@@ -154,7 +154,7 @@ export class Http1Sockets {
   openClient(client: SocketSlot): void {
     this.request[client] = REQUEST.HEAD;
     this.requests[client] = 0;
-    this.keep[client] = 1;
+    this.keepAlive[client] = 1;
     this.headSince[client] = 0;
     this.scanned[client] = 0;
     this.large[client] = 0;
@@ -173,7 +173,7 @@ export class Http1Sockets {
     this.serving[endpoint] = x + 1;
     this.response[endpoint] = RESPONSE.HEAD;
     this.sending[endpoint] = SENDING.DONE;
-    this.heard[endpoint] = 0;
+    this.responseBegun[endpoint] = 0;
     this.ended[endpoint] = ENDED.NO;
     this.sent[endpoint] = 0;
     this.scanned[endpoint] = 0;

@@ -12,7 +12,7 @@ export function congestionSink(context: Context): CongestionSink {
   return {
     queue: (socket, at, length, bid) => {
       sockets.queue(socket, at, length, bid);
-      const hard = OUTPUT_FACTOR * context.pressure.mark;
+      const hard = OUTPUT_FACTOR * context.outputLimits.maxBuffers;
       if (sockets.pinned[socket] > hard && context.connections.listener[socket] >= 0) {
         sockets.pause(socket);
         sockets.notifyDrained(socket);
@@ -23,7 +23,7 @@ export function congestionSink(context: Context): CongestionSink {
     sending: (socket) => (sockets.flags[socket] & SOCKET.SENDING) !== 0,
     congested: (socket, unsent) => {
       const bytes = sockets.queued[socket] + unsent;
-      if (bytes <= context.limits.maxBufferedBytes && !context.pressure.full(socket)) return false;
+      if (bytes <= context.limits.maxBufferedBytes && !context.outputLimits.full(socket)) return false;
       values[W.BACKPRESSURE]++;
       sockets.notifyDrained(socket);
       return true;

@@ -224,7 +224,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     const socket = connection.socket as SocketSlot;
     if (connection.role === ROLE.SERVER) {
       // A connection that begins during a drain is told after a moment.
-      if (this.context.leaves(socket)) this.timers.start(connection);
+      if (this.context.isDraining(socket)) this.timers.start(connection);
     } else if (this.context.sockets.kind[socket] === SOCKET_KIND.DIALLING) this.dialer.complete(socket);
     else this.pending.capacityChanged(this.context.connections.endpoint[socket]);
   }
@@ -239,16 +239,16 @@ export class Http2Connections implements Caller, ConnectionEvents {
     }
   }
 
-  used(connection: Connection): void {
-    this.timers.used(connection);
+  endpointStreamOpened(connection: Connection): void {
+    this.timers.endpointStreamOpened(connection);
   }
 
-  asked(connection: Connection, service: number): void {
-    this.timers.exchange(connection, service);
+  clientStreamOpened(connection: Connection, service: number): void {
+    this.timers.clientStreamOpened(connection, service);
   }
 
-  discards(connection: Connection): void {
-    this.timers.discards(connection);
+  discardBegun(connection: Connection): void {
+    this.timers.discardBegun(connection);
   }
 
   /** The peer has read everything before the PING of `Sender.beginShutdown`. */
@@ -279,7 +279,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
       }
       const x = this.streams.exchange(slot) as ExchangeSlot;
       this.machine.sender.close(slot);
-      this.streams.part(x);
+      this.streams.detach(x);
       this.reports.events.refused(x, code);
       // Anything may have ended meanwhile: start over.
       slot = streams.first(connection);
@@ -352,7 +352,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     if (connection.overAllowance) this.machine.sender.frames.goaway(connection, 0, H2_ERROR.ENHANCE_YOUR_CALM);
     this.core.output.flush(connection);
     this.release(connection, CLOSE.OK);
-    connections.closeWhenSent(socket, this.context.leaves(socket) ? CLOSE.DRAIN : CLOSE.OK);
+    connections.closeWhenSent(socket, this.context.isDraining(socket) ? CLOSE.DRAIN : CLOSE.OK);
   }
 
   /** The endpoint was removed: its connections end with their streams, and waiting requests go elsewhere. */
@@ -442,7 +442,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
       const whole = (streams.state[slot] & STREAM.REMOTE_END) !== 0;
       // One that had served before may have ended before the request reached its endpoint.
       const stale = connection.opened > 1;
-      this.streams.part(x);
+      this.streams.detach(x);
       // An endpoint that has sent everything has not failed, though the client has not got all of it yet.
       if (whole && this.exchanges.state[x] !== STATE.TUNNEL && this.exchanges.respondedEarly[x] === 0) continue;
       if (reason === CLOSE.PROTOCOL)

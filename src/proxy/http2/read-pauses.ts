@@ -17,7 +17,7 @@ export class ReadPauses {
   /** After something was received on a connection. */
   check(connection: Connection): void {
     if (!connection.overBuffered || this.context.slab.share > 0) return;
-    const { sockets, pressure } = this.context;
+    const { sockets, outputLimits: pressure } = this.context;
     if ((sockets.flags[connection.socket] & SOCKET.PAUSED) !== 0) return;
     pressure.count();
     sockets.pause(connection.socket);

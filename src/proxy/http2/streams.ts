@@ -39,11 +39,11 @@ export interface ConnectionEvents {
   /** Closes the connection if nothing is left on it. */
   closeIfDrained(connection: Connection): void;
   /** An endpoint's connection has got a stream. */
-  used(connection: Connection): void;
+  endpointStreamOpened(connection: Connection): void;
   /** A client's connection has got a stream, for `service`. */
-  asked(connection: Connection, service: number): void;
+  clientStreamOpened(connection: Connection, service: number): void;
   /** One of its streams is answered while its request continues. */
-  discards(connection: Connection): void;
+  discardBegun(connection: Connection): void;
 }
 
 export class Http2Streams implements Http2Events {
@@ -89,14 +89,14 @@ export class Http2Streams implements Http2Events {
     if (meshFields.active) meshFields.inList(list, connection.socket);
     if (added.active) added.toListedRequest(list, connection.socket);
     // Only a peer with a certificate of the mesh is believed.
-    if (facts.origin !== ORIGIN.NONE && this.context.isPeer(connection.socket)) exchanges.origin[x] = facts.origin;
+    if (facts.origin !== ORIGIN.NONE && this.context.hasIdentity(connection.socket)) exchanges.origin[x] = facts.origin;
     exchanges.bodyless[x] = end ? 1 : 0;
     exchanges.requestComplete[x] = end ? 1 : 0;
     if (facts.protocol !== MESSAGE_PROTOCOL.NONE)
       exchanges.upgrade[x] = facts.protocol === MESSAGE_PROTOCOL.WEBSOCKET ? UPGRADE.WEBSOCKET : UPGRADE.OTHER;
     this.replay.keepFields(x, list, end);
     this.reports.events.request(x, this.context.connections.meter[connection.socket], error);
-    if (exchanges.kind[x] !== LEG.NONE) this.connections.asked(connection, exchanges.service[x]);
+    if (exchanges.kind[x] !== LEG.NONE) this.connections.clientStreamOpened(connection, exchanges.service[x]);
   }
 
   requestTooLarge(connection: Connection, slot: number, end: boolean): void {
@@ -120,7 +120,7 @@ export class Http2Streams implements Http2Events {
     }
     const x = this.exchange(slot);
     if (x < 0) return;
-    this.part(x as ExchangeSlot);
+    this.detach(x as ExchangeSlot);
     this.connections.reuse(connection);
     if (connection.blockOutOfMemory) control.outOfMemory(x as ExchangeSlot);
     else control.malformed(x as ExchangeSlot, MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
@@ -172,7 +172,7 @@ export class Http2Streams implements Http2Events {
     }
     const x = this.exchange(slot) as ExchangeSlot;
     const whole = (this.core.streams.state[slot] & STREAM.REMOTE_END) !== 0;
-    this.part(x);
+    this.detach(x);
     this.connections.reuse(connection);
     // RFC 9113 section 8.1: the response is complete, and no more of the request is wanted. `flushed` ends the exchange.
     if (whole && this.exchanges.state[x] !== STATE.TUNNEL) {
@@ -199,7 +199,7 @@ export class Http2Streams implements Http2Events {
       return;
     }
     const x = this.exchange(slot) as ExchangeSlot;
-    this.part(x);
+    this.detach(x);
     this.connections.reuse(connection);
     this.reports.events.failed(x, REPLY_REASON.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR, HEALTH_SIGNAL.NONE);
   }
@@ -260,7 +260,7 @@ export class Http2Streams implements Http2Events {
     exchanges.kind[x] = LEG.HTTP2;
     exchanges.id[x] = slot;
     this.machine.sender.openStream(slot, connection);
-    this.connections.used(connection);
+    this.connections.endpointStreamOpened(connection);
     context.values[context.endpoints.base[exchanges.endpoint[x]] + E.H2_STREAMS]++;
     streams.active[slot] = context.reactor.now;
     if (exchanges.method[x] === METHOD.HEAD) streams.state[slot] |= STREAM.BODILESS;
@@ -298,12 +298,12 @@ export class Http2Streams implements Http2Events {
       if ((streams.state[slot] & BOTH_ENDS) !== BOTH_ENDS) this.machine.sender.reset(slot, code);
       else this.machine.sender.close(slot);
     }
-    this.part(x);
+    this.detach(x);
     return open ? connection : null;
   }
 
   /** Detaches the exchange from a stream that has left its connection. */
-  part(x: ExchangeSlot): void {
+  detach(x: ExchangeSlot): void {
     const { exchanges, context, core } = this;
     const slot = exchanges.endpointStream(x);
     context.values[context.endpoints.base[exchanges.endpoint[x]] + E.H2_STREAMS]--;
@@ -353,7 +353,7 @@ export class Http2Streams implements Http2Events {
     this.discarded[slot] = 0;
     // Nobody waits for this data any more; the window is open again.
     this.machine.frames.credit(slot, streams.held[slot]);
-    this.connections.discards(connection);
+    this.connections.discardBegun(connection);
   }
 
   /** Whether the discarded rest of a client's request has stopped, or has been coming for too long. */

@@ -71,7 +71,7 @@ export class ConnectionTimers {
   }
 
   /** A stream has begun on a client's connection. */
-  exchange(connection: Connection, service: number): void {
+  clientStreamOpened(connection: Connection, service: number): void {
     const { context } = this;
     const { limits, services, reactor } = context;
     let wait = limits.http2.stallTimeoutMs;
@@ -86,14 +86,14 @@ export class ConnectionTimers {
   }
 
   /** A stream has begun on an endpoint's connection. */
-  used(connection: Connection): void {
+  endpointStreamOpened(connection: Connection): void {
     const { reactor } = this.context;
     const wait = connection.limits.stallTimeoutMs;
     if (connection.timerAt === 0 || connection.timerAt > reactor.now + wait) this.arm(connection, reactor.now + wait);
   }
 
   /** The rest of a request is being discarded. */
-  discards(connection: Connection): void {
+  discardBegun(connection: Connection): void {
     const { reactor } = this.context;
     connection.discardsUntil = reactor.now + DISCARD_SILENCES * connection.limits.discardTimeoutMs;
     this.arm(connection, reactor.now + connection.limits.discardTimeoutMs);
@@ -116,7 +116,7 @@ export class ConnectionTimers {
     const { context } = this;
     if (connection.role === ROLE.SERVER) {
       const known = connection.opened > 0 || context.reactor.clock() >= connection.since + DRAIN_IDLE_MS;
-      if (known && context.leaves(connection.socket)) this.machine.sender.beginShutdown(connection);
+      if (known && context.isDraining(connection.socket)) this.machine.sender.beginShutdown(connection);
     } else if (context.draining && connection.active === 0 && connection.settingsSeen) {
       this.owner.retire(connection);
       return;
@@ -160,7 +160,7 @@ export class ConnectionTimers {
       if (limits.maxAgeMs > 0 && now >= connection.since + limits.maxAgeMs) {
         context.limited(LIMIT.AGE);
         machine.sender.beginShutdown(connection);
-      } else if (now >= connection.since + DRAIN_IDLE_MS && context.leaves(socket)) {
+      } else if (now >= connection.since + DRAIN_IDLE_MS && context.isDraining(socket)) {
         machine.sender.beginShutdown(connection);
       } else if (connection.active === 0 && now >= connections.active[socket] + this.idleMs(connection)) {
         context.limited(LIMIT.IDLE_TIME);
@@ -237,7 +237,7 @@ export class ConnectionTimers {
         return true;
       }
       const x = this.streams.exchange(slot) as ExchangeSlot;
-      this.streams.part(x);
+      this.streams.detach(x);
       this.reports.events.failed(x, REPLY_REASON.BODY_TIMEOUT, H2_ERROR.INTERNAL_ERROR, HEALTH_SIGNAL.NONE);
       this.owner.reuse(connection);
       return true;
@@ -297,7 +297,7 @@ export class ConnectionTimers {
       if (connection.state === CONNECTION_STATE.SHUTTING_DOWN)
         at = Math.min(at, connection.pingSentAt + SHUTDOWN_TIMEOUT_MS);
       if (connection.active === 0) at = Math.min(at, heard + limits.idleTimeoutMs);
-      if (connection.state === CONNECTION_STATE.OPEN && context.leaves(socket))
+      if (connection.state === CONNECTION_STATE.OPEN && context.isDraining(socket))
         at = Math.min(at, connection.since + DRAIN_IDLE_MS);
       if (limits.maxAgeMs > 0) {
         const age = connection.since + limits.maxAgeMs;

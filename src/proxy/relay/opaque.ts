@@ -28,7 +28,7 @@ const LIMIT_IDLE = LIMITS.indexOf('opaque-idle');
 const LIMIT_LIFETIME = LIMITS.indexOf('opaque-lifetime');
 const LIMIT_HALF_CLOSE = LIMITS.indexOf('half-close');
 
-/** Value of `OpaqueRelay.why` if nothing kept the client from an endpoint. */
+/** Value of `OpaqueRelay.failure` if nothing kept the client from an endpoint. */
 export const SERVED = 255;
 
 export class OpaqueRelay implements Caller {
@@ -41,8 +41,8 @@ export class OpaqueRelay implements Caller {
   private readonly plain: Uint8Array;
   /** Service of a relayed client. */
   readonly service: Int32Array;
-  /** REPLY_REASON the client's last dial failed, or SERVED. */
-  readonly why: Uint8Array;
+  /** REPLY_REASON of the last failed dial for the client, or SERVED. */
+  readonly failure: Uint8Array;
   /** errno of a socket that can no longer be written, while what it sent before is still being read; else 0. */
   private readonly broken: Uint8Array;
 
@@ -59,13 +59,13 @@ export class OpaqueRelay implements Caller {
     this.plain = new Uint8Array(n);
     this.service = new Int32Array(n);
     this.broken = new Uint8Array(n);
-    this.why = new Uint8Array(n);
+    this.failure = new Uint8Array(n);
     dialer.serve(PURPOSE.OPAQUE, this);
   }
 
   /** Columns by socket of which the cells of free slots may become 0. */
   columns(): readonly ArrayBufferView[] {
-    return [this.flow, this.run, this.throttled, this.attempts, this.plain, this.service, this.broken, this.why];
+    return [this.flow, this.run, this.throttled, this.attempts, this.plain, this.service, this.broken, this.failure];
   }
 
   /**
@@ -84,11 +84,11 @@ export class OpaqueRelay implements Caller {
     this.reset(client);
     this.attempts[client] = 0;
     this.plain[client] = plain ? 1 : 0;
-    this.why[client] =
+    this.failure[client] =
       this.context.services.unresolved[service] === 1 ? REPLY_REASON.UNRESOLVED : REPLY_REASON.NO_ENDPOINT;
     wheel.cancel(client);
     if (upstream >= 0) {
-      this.why[client] = SERVED;
+      this.failure[client] = SERVED;
       this.join(client, upstream);
       this.scheduleIdle(client);
       return;
@@ -97,15 +97,15 @@ export class OpaqueRelay implements Caller {
   }
 
   /** Whether a connection to an endpoint is encrypted because of the endpoint's identity. */
-  wraps(upstream: number): boolean {
+  encrypts(upstream: number): boolean {
     const { sockets, connections, endpoints } = this.context;
     return sockets.layer[upstream] !== 0 && endpoints.identity.get(connections.endpoint[upstream]) !== '';
   }
 
   /** A silent client waited in vain for an endpoint of `service`; `unreached`: the endpoint that did not answer. */
-  unserved(client: number, service: number, unreached: boolean): void {
+  endpointUnavailable(client: number, service: number, unreached: boolean): void {
     this.service[client] = service;
-    this.why[client] = REPLY_REASON.CONNECT_FAILED;
+    this.failure[client] = REPLY_REASON.CONNECT_FAILED;
     if (!unreached) return;
     const { refusals, connections } = this.context;
     refusals.note(REPLY_REASON.CONNECT_FAILED, client, service, connections.relayedTo[client]);
@@ -127,7 +127,7 @@ export class OpaqueRelay implements Caller {
     sockets.kind[upstream] = SOCKET_KIND.OPAQUE;
     const client = sockets.peer[upstream];
     if (client < 0) return;
-    this.why[client] = SERVED;
+    this.failure[client] = SERVED;
     sockets.resume(upstream);
   }
 
@@ -138,7 +138,7 @@ export class OpaqueRelay implements Caller {
     if (client < 0) return;
     sockets.peer[client] = NONE;
     sockets.peer[upstream] = NONE;
-    this.why[client] = reason === CLOSE.TIMEOUT ? REPLY_REASON.CONNECT_TIMEOUT : REPLY_REASON.CONNECT_FAILED;
+    this.failure[client] = reason === CLOSE.TIMEOUT ? REPLY_REASON.CONNECT_TIMEOUT : REPLY_REASON.CONNECT_FAILED;
     this.dial(client, connections.endpoint[upstream], true);
     const next = sockets.peer[client];
     if (next < 0) return;
@@ -196,7 +196,7 @@ export class OpaqueRelay implements Caller {
       return;
     }
     if (this.broken[slot] !== 0) {
-      this.broke(slot, this.broken[slot]);
+      this.socketFailed(slot, this.broken[slot]);
       return;
     }
     if ((sockets.flags[peer] & SOCKET.EOF) !== 0 && !this.context.splicer.active(peer)) {
@@ -208,7 +208,7 @@ export class OpaqueRelay implements Caller {
   }
 
   /** The socket broke. Its peer learns this as it would without a proxy: by a RST after the preceding data. */
-  broke(slot: number, errno: number): void {
+  socketFailed(slot: number, errno: number): void {
     const { sockets, connections } = this.context;
     const peer = sockets.peer[slot];
     const reason =
@@ -232,7 +232,7 @@ export class OpaqueRelay implements Caller {
   sendFailed(slot: number, errno: number): void {
     const { sockets } = this.context;
     if (sockets.peer[slot] < 0 || (sockets.flags[slot] & SOCKET.EOF) !== 0) {
-      this.broke(slot, errno);
+      this.socketFailed(slot, errno);
       return;
     }
     this.broken[slot] = errno & 0xff;
@@ -295,7 +295,7 @@ export class OpaqueRelay implements Caller {
         if (peer >= 0) this.sendFailed(peer, splicer.errno);
         return;
       default:
-        this.broke(slot, splicer.errno);
+        this.socketFailed(slot, splicer.errno);
     }
   }
 
@@ -332,10 +332,10 @@ export class OpaqueRelay implements Caller {
   }
 
   /** The rules now forbid it: closes both sides. */
-  forbid(client: number): void {
+  deny(client: number): void {
     const { connections, sockets } = this.context;
     const peer = sockets.peer[client];
-    this.why[client] = REPLY_REASON.UNAUTHORIZED;
+    this.failure[client] = REPLY_REASON.UNAUTHORIZED;
     if (peer >= 0) {
       this.unlink(client, peer);
       connections.abort(peer, CLOSE.UNAUTHORIZED);
@@ -346,7 +346,7 @@ export class OpaqueRelay implements Caller {
   /** The client may not be relayed. */
   private refuse(client: number, upstream: number): void {
     const { connections } = this.context;
-    this.why[client] = REPLY_REASON.UNAUTHORIZED;
+    this.failure[client] = REPLY_REASON.UNAUTHORIZED;
     if (upstream >= 0) connections.close(upstream, CLOSE.OK);
     connections.abort(client, CLOSE.UNAUTHORIZED);
   }
@@ -375,7 +375,7 @@ export class OpaqueRelay implements Caller {
       }
       // The pick must be answered, or a breaker probe would be lost.
       balancer.connectAbandoned(endpoint);
-      this.why[client] = connectFailureReason(upstream, balancer.lastFailure(endpoint));
+      this.failure[client] = connectFailureReason(upstream, balancer.lastFailure(endpoint));
       connections.relayedTo[client] = endpoint;
       if (upstream === DIAL.LIMIT) why = CLOSE.LIMIT;
       else if (upstream === DIAL.FAILED || upstream === DIAL.FILES) why = CLOSE.ERROR;
@@ -388,7 +388,7 @@ export class OpaqueRelay implements Caller {
     }
     // The client sees what it would see of a dead endpoint without a proxy.
     sockets.peer[client] = NONE;
-    this.context.refusals.note(this.why[client], client, service, connections.relayedTo[client]);
+    this.context.refusals.note(this.failure[client], client, service, connections.relayedTo[client]);
     connections.abort(client, why);
   }
 
@@ -422,10 +422,10 @@ export class OpaqueRelay implements Caller {
 
   /** Pauses `slot` while too much waits for its peer. */
   private throttle(slot: number, peer: number): void {
-    const { pressure } = this.context;
+    const { outputLimits: pressure } = this.context;
     if (!pressure.full(peer)) return;
     this.throttled[slot] = 1;
-    pressure.hold(slot, peer);
+    pressure.pauseUntilDrained(slot, peer);
   }
 
   private unlink(slot: number, peer: number): void {

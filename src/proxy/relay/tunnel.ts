@@ -17,8 +17,8 @@ import type { ReplayBuffers } from '../exchange/replay-buffers.js';
 import type { Reports } from '../exchange/reports.js';
 import type { RequestLog } from '../exchange/request-log.js';
 import type { Http1Endpoints } from '../http1/endpoints.js';
-import type { PieceWriter } from '../http1/piece-writer.js';
 import { type Http1Sockets, SENDING } from '../http1/sockets.js';
+import type { StreamBodyWriter } from '../http1/stream-body-writer.js';
 import type { Http2Streams } from '../http2/streams.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import type { OpaqueRelay } from './opaque.js';
@@ -35,7 +35,7 @@ export interface TunnelParts {
   readonly http1: Http1Sockets;
   readonly endpoints: Http1Endpoints;
   readonly streams: Http2Streams;
-  readonly pieces: PieceWriter;
+  readonly bodyWriter: StreamBodyWriter;
   readonly backpressure: Backpressure;
   readonly opaque: OpaqueRelay;
   readonly reports: Reports;
@@ -51,7 +51,7 @@ export class Tunnels {
     const { exchanges, endpoints, opaque } = this.parts;
     const socket = exchanges.kind[x] === LEG.HTTP1 ? exchanges.endpointSocket(x) : NONE;
     if (!exchanges.isStream(x) && socket >= 0) {
-      endpoints.part(x, socket as SocketSlot);
+      endpoints.detach(x, socket as SocketSlot);
       exchanges.state[x] = STATE.LOCAL_REPLY;
       this.forget(x);
       if (this.parts.context.observed) this.parts.requestLog.tunnelBegun(exchanges.clientSocket(x));
@@ -66,63 +66,63 @@ export class Tunnels {
 
   /** Bytes from the client; `end`: the last ones. */
   fromClient(x: ExchangeSlot, at: number, length: number, end: boolean): void {
-    const { exchanges, core, streams, pieces, backpressure, context } = this.parts;
+    const { exchanges, core, streams, bodyWriter, backpressure, context } = this.parts;
     const { frames, sender } = streams.machine;
     core.clock[0] = context.reactor.now;
     if (exchanges.telemetry[x] !== 0) exchanges.received[x] += length;
     if (exchanges.kind[x] === LEG.HTTP1) {
       const socket = exchanges.endpointSocket(x);
-      if (!pieces.put(socket, at, length)) {
-        this.shed(x);
+      if (!bodyWriter.put(socket, at, length)) {
+        this.outOfMemory(x);
         return;
       }
       // The client's leg is a stream, because this is not a tunnel between two sockets.
-      if (pieces.keepsUp(socket)) frames.credit(exchanges.clientStream(x), length);
+      if (bodyWriter.belowLimit(socket)) frames.credit(exchanges.clientStream(x), length);
       if (end) context.sockets.shutdown(socket);
     } else {
       const slot = exchanges.endpointStream(x);
       const moved = sender.data(slot, at, length, end);
       if (moved < 0) {
-        this.shed(x);
+        this.outOfMemory(x);
         return;
       }
       if (exchanges.isStream(x)) frames.credit(exchanges.clientStream(x), moved);
       else backpressure.holdClient(x, core.pending, slot);
     }
-    if (end) this.halfEnded(x);
+    if (end) this.halfClosed(x);
   }
 
   /** Bytes from the endpoint; `end`: the last ones. */
   fromEndpoint(x: ExchangeSlot, at: number, length: number, end: boolean): void {
-    const { exchanges, core, streams, pieces, backpressure, context } = this.parts;
+    const { exchanges, core, streams, bodyWriter, backpressure, context } = this.parts;
     const { frames, sender } = streams.machine;
     core.clock[0] = context.reactor.now;
     if (exchanges.telemetry[x] !== 0) exchanges.sent[x] += length;
     if (!exchanges.isStream(x)) {
       const client = exchanges.clientSocket(x);
-      if (!pieces.put(client, at, length)) {
-        this.shed(x);
+      if (!bodyWriter.put(client, at, length)) {
+        this.outOfMemory(x);
         return;
       }
-      if (pieces.keepsUp(client)) frames.credit(exchanges.endpointStream(x), length);
+      if (bodyWriter.belowLimit(client)) frames.credit(exchanges.endpointStream(x), length);
       if (end) context.sockets.shutdown(client);
     } else {
       const moved = sender.data(exchanges.clientStream(x), at, length, end);
       if (moved < 0) {
-        this.shed(x);
+        this.outOfMemory(x);
         return;
       }
       if (exchanges.kind[x] === LEG.HTTP2) frames.credit(exchanges.endpointStream(x), moved);
       else if (!end) backpressure.holdEndpoint(x, exchanges.endpointSocket(x));
     }
-    if (end) this.halfEnded(x);
+    if (end) this.halfClosed(x);
   }
 
   /** Some data has been sent. The tunnel is over once both sides have finished. */
   flushed(x: ExchangeSlot): void {
     const { exchanges, context, legs } = this.parts;
     if (!legs.tunnelEnded(x)) return;
-    const socket = this.part(x, H2_ERROR.NO_ERROR, CLOSE.OK);
+    const socket = this.detach(x, H2_ERROR.NO_ERROR, CLOSE.OK);
     if (socket >= 0) context.connections.closeWhenSent(socket, CLOSE.OK);
     if (exchanges.isStream(x)) this.parts.streams.finish(x, H2_ERROR.NO_ERROR);
     else context.connections.closeWhenSent(exchanges.clientSocket(x), CLOSE.OK);
@@ -131,16 +131,16 @@ export class Tunnels {
   /** The endpoint's side broke: the client gets a reset after the preceding data. */
   broken(x: ExchangeSlot, code: number, reason: number): void {
     const { exchanges, context } = this.parts;
-    const socket = this.part(x, H2_ERROR.CANCEL, reason);
+    const socket = this.detach(x, H2_ERROR.CANCEL, reason);
     if (socket >= 0) context.connections.close(socket, reason);
     if (exchanges.isStream(x)) this.parts.streams.finish(x, code);
     else context.connections.abortWhenSent(exchanges.clientSocket(x), CLOSE.RESET);
   }
 
   /** The client has left: the endpoint gets the same. */
-  left(x: ExchangeSlot, reason: number): void {
+  clientGone(x: ExchangeSlot, reason: number): void {
     const { exchanges, context } = this.parts;
-    const socket = this.part(x, H2_ERROR.CANCEL, reason);
+    const socket = this.detach(x, H2_ERROR.CANCEL, reason);
     if (socket >= 0) context.connections.abortWhenSent(socket, reason);
     if (exchanges.isStream(x)) this.parts.streams.finish(x, H2_ERROR.CANCEL);
     else context.connections.close(exchanges.clientSocket(x), reason);
@@ -149,23 +149,23 @@ export class Tunnels {
   /** It has been silent, half closed or open for too long. */
   expired(x: ExchangeSlot): void {
     const { exchanges, context } = this.parts;
-    const socket = this.part(x, H2_ERROR.CANCEL, CLOSE.TIMEOUT);
+    const socket = this.detach(x, H2_ERROR.CANCEL, CLOSE.TIMEOUT);
     if (socket >= 0) context.connections.closeWhenSent(socket, CLOSE.TIMEOUT);
     if (exchanges.isStream(x)) this.parts.streams.finish(x, H2_ERROR.CANCEL);
     else context.connections.closeWhenSent(exchanges.clientSocket(x), CLOSE.TIMEOUT);
   }
 
   /** The rules now forbid it: closes both sides. */
-  forbid(x: ExchangeSlot): void {
+  deny(x: ExchangeSlot): void {
     const { exchanges, context, opaque, permissions } = this.parts;
     const client = exchanges.client(x, this.parts.core);
     context.authorization.terminated(client, permissions.codeOfTunnel(x));
     if (exchanges.state[x] !== STATE.TUNNEL) {
       // Between two sockets it is an opaque relay.
-      opaque.forbid(client);
+      opaque.deny(client);
       return;
     }
-    const socket = this.part(x, H2_ERROR.CANCEL, CLOSE.UNAUTHORIZED);
+    const socket = this.detach(x, H2_ERROR.CANCEL, CLOSE.UNAUTHORIZED);
     if (socket >= 0) context.connections.abort(socket, CLOSE.UNAUTHORIZED);
     if (exchanges.isStream(x)) this.parts.streams.finish(x, H2_ERROR.CANCEL);
     else context.connections.abort(client, CLOSE.UNAUTHORIZED);
@@ -209,7 +209,7 @@ export class Tunnels {
 
   /** The endpoint's socket becomes one side of a tunnel. */
   private openEndpoint(x: ExchangeSlot, socket: SocketSlot): void {
-    const { context, http1, replay, pieces, exchanges } = this.parts;
+    const { context, http1, replay, bodyWriter, exchanges } = this.parts;
     const { sockets, inbox, slab } = context;
     const { body } = replay;
     sockets.kind[socket] = SOCKET_KIND.TUNNEL;
@@ -217,8 +217,8 @@ export class Tunnels {
     http1.resetFlow(socket);
     for (let piece = body.start(x); piece !== NO_PIECE; piece = body.following(piece)) {
       const length = body.pieceLength(piece);
-      if (!pieces.put(socket, body.pieceAt(piece), length)) {
-        this.shed(x);
+      if (!bodyWriter.put(socket, body.pieceAt(piece), length)) {
+        this.outOfMemory(x);
         return;
       }
       this.parts.streams.machine.frames.credit(exchanges.clientStream(x), length);
@@ -254,26 +254,26 @@ export class Tunnels {
   }
 
   /** One side has finished. A half-closed tunnel may be silent for a shorter time. */
-  private halfEnded(x: ExchangeSlot): void {
+  private halfClosed(x: ExchangeSlot): void {
     const { exchanges, reports } = this.parts;
     this.flushed(x);
     if (exchanges.state[x] === STATE.TUNNEL && !exchanges.isStream(x)) reports.events.timer(x);
   }
 
   /** No memory for waiting data: ends both sides. */
-  private shed(x: ExchangeSlot): void {
+  private outOfMemory(x: ExchangeSlot): void {
     this.broken(x, H2_ERROR.ENHANCE_YOUR_CALM, CLOSE.LIMIT);
   }
 
   /** Detaches the endpoint's leg, which ends the exchange. Returns its socket, if it has one. */
-  private part(x: ExchangeSlot, code: number, reason: number): SocketSlot | -1 {
+  private detach(x: ExchangeSlot, code: number, reason: number): SocketSlot | -1 {
     const { exchanges, endpoints, streams, legs, context, requestLog } = this.parts;
     if (context.observed) requestLog.ended(x, OUTCOME.TUNNEL, exchanges.status[x], reason);
     const socket = exchanges.kind[x] === LEG.HTTP1 ? exchanges.endpointSocket(x) : NONE;
     exchanges.state[x] = STATE.LOCAL_REPLY;
     this.forget(x);
     context.authorization.forget(x);
-    if (socket >= 0) endpoints.part(x, socket as SocketSlot);
+    if (socket >= 0) endpoints.detach(x, socket as SocketSlot);
     else if (exchanges.kind[x] === LEG.HTTP2) legs.reuse(streams.leave(x, code));
     return socket as SocketSlot | -1;
   }

@@ -72,7 +72,7 @@ export class Client {
 export class OpaqueClient {
   answers = 0;
   private end: End | undefined;
-  private said = 0;
+  private sent = 0;
   private awaited = 0;
 
   constructor(
@@ -82,10 +82,10 @@ export class OpaqueClient {
   ) {}
 
   act(): void {
-    if (this.end === undefined || this.end.ended || this.said === REQUESTS) {
+    if (this.end === undefined || this.end.ended || this.sent === REQUESTS) {
       this.end?.close();
       this.end = this.kernel.connect(this.port);
-      this.said = 0;
+      this.sent = 0;
       this.awaited = 0;
     }
     const { end } = this;
@@ -94,7 +94,7 @@ export class OpaqueClient {
     end.input.drop(this.awaited);
     const bytes = this.traffic.opaque();
     this.awaited = bytes.length;
-    this.said++;
+    this.sent++;
     end.write(bytes);
   }
 }

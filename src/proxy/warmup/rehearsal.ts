@@ -37,30 +37,30 @@ import { Traffic } from './traffic.js';
 
 const PORT = { RELAY: 1, ONE: 2, TWO: 3, ECHO: 4, SAME: 5, ENTRY: 6 } as const;
 /** Listeners on the way of a request that keep its version, HTTP/2 and HTTP/1, where endpoints speak one version only, and both. */
-const KEEPING = { HTTP1: [0, 6], HTTP2: [6, 0], BOTH: [2, 2] } as const;
+const HOPS = { HTTP1: [0, 6], HTTP2: [6, 0], BOTH: [2, 2] } as const;
 /** How long the worker may take to end, ms. */
-const END_MS = 1000;
+const END_TIMEOUT_MS = 1000;
 const CLIENTS = 48;
 /** So many go the whole way in any case. */
-const WHOLE_WAY = 6;
+const FULL_ROUTE_CLIENTS = 6;
 /** Each acts once in so many turns: a worker's turns are many, with little to do in each. */
 const SLICES = 16;
 const OPAQUE_CLIENTS = 3;
 /** Requests after which objects have the shapes that they will keep, and V8 has seen what comes. */
-const SHAPED = 96;
+const SHAPED_REQUESTS = 96;
 /**
  * Requests between two waits for the compilers. V8 queues eight functions at most and forgets about others that have become hot; and what
  * was compiled should be in use soon, as it costs less.
  */
-const ROUND = 16;
+const ROUND_REQUESTS = 16;
 /** Looks at the compilers come so often, as they cost CPU time, and they are waited for so long, ms. */
 const POLL_MS = 4;
 const IDLE_TIMEOUT_MS = 100;
 /** Turns at the beginning in which nothing happens, and how long each seems to take: a worker has turns without traffic. */
-const RESTS = 32;
-const REST_US = 300_000;
+const IDLE_TURNS = 32;
+const IDLE_TURN_US = 300_000;
 /** Asking for the CPU time is dear: it is done once in so many turns. */
-const TURNS = 32;
+const CPU_CHECK_TURNS = 32;
 const LIMITS = { maxConnections: 256, slabBytes: 4 << 20, maxPipes: 0 };
 
 export interface Bounds {
@@ -87,10 +87,10 @@ export async function rehearse(
   bounds: Bounds,
   shaped: () => void = () => undefined,
 ): Promise<Rehearsed> {
-  const way = wayOf(real.snapshot.services);
-  const { act, clients, opaque, kernel } = company(native, bounds, way);
+  const route = routeOf(real.snapshot.services);
+  const { act, clients, opaque, kernel } = makePeers(native, bounds, route);
   const { port1, port2 } = new MessageChannel();
-  const task = taskOf(real, port2, snapshotOf(real.snapshot, settings, way, kernel));
+  const task = taskOf(real, port2, snapshotOf(real.snapshot, settings, route, kernel));
   native.makeColumns(1);
   const worker = new Worker(task, kernel.native);
   // The port holds the worker until it is closed.
@@ -104,12 +104,12 @@ export async function rehearse(
         over = act();
         return over || sum(clients) >= requests;
       });
-    until(SHAPED);
+    until(SHAPED_REQUESTS);
     // Up to here there are still columns to be made, by `shaped`: what compilers leave must not become columns.
     shaped();
     native.makeColumns(0);
     optimiseEarly(true);
-    for (let next = SHAPED + ROUND; !over; next += ROUND) {
+    for (let next = SHAPED_REQUESTS + ROUND_REQUESTS; !over; next += ROUND_REQUESTS) {
       until(next);
       await compiled();
     }
@@ -119,8 +119,8 @@ export async function rehearse(
     port1.postMessage({ kind: 'drain', phase: 'force', listeners: null } satisfies ToWorker);
     // The timer's promise would otherwise hold the close event, and with it the worker, until the timer fires.
     const late = new AbortController();
-    const patience = sleep(END_MS, undefined, { ref: false, signal: late.signal }).catch(() => undefined);
-    await Promise.race([Promise.all([closed, served]), patience]);
+    const timeout = sleep(END_TIMEOUT_MS, undefined, { ref: false, signal: late.signal }).catch(() => undefined);
+    await Promise.race([Promise.all([closed, served]), timeout]);
     late.abort();
     port1.close();
   }
@@ -129,7 +129,7 @@ export async function rehearse(
   return {
     requests: sum(clients),
     pieces: sum(opaque),
-    listeners: way.map((_, at) => requestsOf(at) + requestsOf(way.length + at)),
+    listeners: route.map((_, at) => requestsOf(at) + requestsOf(route.length + at)),
   };
 }
 
@@ -145,18 +145,18 @@ async function compiled(): Promise<void> {
   while (anyBusy(threads) && performance.now() < until);
 }
 
-type Way = readonly ('http1' | 'http2')[];
+type Route = readonly ('http1' | 'http2')[];
 
 /** The versions that the listeners on the way of a request send on, for endpoints of these services. */
-function wayOf(services: readonly ServiceSnapshot[]): Way {
+function routeOf(services: readonly ServiceSnapshot[]): Route {
   const only = (protocol: string): boolean =>
     services.length > 0 && services.every(({ config }) => config.protocol === protocol);
-  const [http2, http1] = only('http1') ? KEEPING.HTTP1 : only('http2') ? KEEPING.HTTP2 : KEEPING.BOTH;
+  const [http2, http1] = only('http1') ? HOPS.HTTP1 : only('http2') ? HOPS.HTTP2 : HOPS.BOTH;
   return [...Array<'http2'>(1 + http2).fill('http2'), ...Array<'http1'>(1 + http1).fill('http1')];
 }
 
 /** The worker's peers. Where endpoints speak HTTP/1 only, most clients do not go the way through HTTP/2. */
-function company(native: Native, bounds: Bounds, way: Way) {
+function makePeers(native: Native, bounds: Bounds, route: Route) {
   const traffic = new Traffic();
   const until = performance.now() + bounds.wallMs;
   const before = process.cpuUsage();
@@ -166,11 +166,11 @@ function company(native: Native, bounds: Bounds, way: Way) {
   };
   let skewUs = 0;
   const kernel = new Kernel(native, () => performance.now() * 1000 + skewUs);
-  const shortcut = way.includes('http2', 1) ? 0 : way.indexOf('http1') + 1;
+  const shortcut = route.includes('http2', 1) ? 0 : route.indexOf('http1') + 1;
   const clients = Array.from({ length: CLIENTS }, (_, at) => {
     const repeats = at % 3 === 0;
-    const first = PORT.ENTRY + (repeats ? way.length : 0);
-    return new Client(kernel, traffic, at < WHOLE_WAY ? first : first + shortcut, repeats);
+    const first = PORT.ENTRY + (repeats ? route.length : 0);
+    return new Client(kernel, traffic, at < FULL_ROUTE_CLIENTS ? first : first + shortcut, repeats);
   });
   const opaque = Array.from({ length: OPAQUE_CLIENTS }, () => new OpaqueClient(kernel, traffic, PORT.RELAY));
   const endpoints = [PORT.ONE, PORT.TWO].map((port) => new Endpoint(kernel, traffic, port, 'varied'));
@@ -178,15 +178,15 @@ function company(native: Native, bounds: Bounds, way: Way) {
   endpoints.push(new Endpoint(kernel, traffic, PORT.ECHO, 'echoed'));
   let turns = 0;
   const act = (): boolean => {
-    if (turns < RESTS) {
+    if (turns < IDLE_TURNS) {
       turns++;
-      skewUs += REST_US;
+      skewUs += IDLE_TURN_US;
       return false;
     }
     for (let at = turns % SLICES; at < clients.length; at += SLICES) clients[at].act();
     for (const each of opaque) each.act();
     for (const each of endpoints) each.act();
-    if (turns++ % TURNS !== 0) return false;
+    if (turns++ % CPU_CHECK_TURNS !== 0) return false;
     return sum(clients) >= bounds.requests || performance.now() > until || spent() > bounds.cpuMs;
   };
   return { kernel, clients, opaque, act };
@@ -210,8 +210,8 @@ function taskOf(real: WorkerTask, port: WorkerTask['port'], snapshot: Snapshot):
 
 const ENDPOINTS = 24;
 
-function snapshotOf(real: Snapshot, settings: ServiceSettings, way: Way, kernel: Kernel): Snapshot {
-  const both = [...way, ...way];
+function snapshotOf(real: Snapshot, settings: ServiceSettings, route: Route, kernel: Kernel): Snapshot {
+  const both = [...route, ...route];
   const service = (slot: number, protocol: ServiceSettings['protocol'], ...ports: number[]): ServiceSnapshot => ({
     slot,
     series: slot + 1,
@@ -235,7 +235,7 @@ function snapshotOf(real: Snapshot, settings: ServiceSettings, way: Way, kernel:
     ],
     services: [
       ...both.map((version, slot) => {
-        if (slot === way.length - 1) return service(slot, 'auto', PORT.ONE, PORT.TWO);
+        if (slot === route.length - 1) return service(slot, 'auto', PORT.ONE, PORT.TWO);
         if (slot === both.length - 1) return service(slot, 'auto', PORT.SAME);
         return service(slot, version, PORT.ENTRY + slot + 1);
       }),

@@ -22,7 +22,7 @@ export const REPEATED = {
 const KINDS = 40;
 
 /** Deterministic pseudo-random numbers. */
-export class Dice {
+export class Random {
   private state = 0x2545f491;
 
   /** Below `limit`. */
@@ -53,7 +53,7 @@ class Message {
   }
 
   /** Valid until the next call. */
-  next(dice: Dice): Uint8Array {
+  next(dice: Random): Uint8Array {
     const { bytes, digits } = this;
     for (let i = 0; i < digits.length; i++) bytes[digits[i]] = DIGITS[dice.below(16)];
     return bytes;
@@ -61,7 +61,7 @@ class Message {
 }
 
 export class Traffic {
-  private readonly dice = new Dice();
+  private readonly random = new Random();
   private readonly filling = new Uint8Array(MAX_BODY).fill(0x78);
   private readonly requests = Array.from({ length: KINDS }, (_, kind) => new Message(this.makeRequest(kind)));
   private readonly responses = Array.from({ length: KINDS }, (_, kind) => new Message(this.makeResponse('', kind)));
@@ -71,21 +71,21 @@ export class Traffic {
 
   /** An HTTP/1.1 request, unlike all others. */
   request(): Uint8Array {
-    return this.requests[this.asked++ % KINDS].next(this.dice);
+    return this.requests[this.asked++ % KINDS].next(this.random);
   }
 
   /** A response to a request that began with `method`, unlike all others. */
   response(method: string): Uint8Array {
-    return (method === 'HEAD' ? this.bare : this.responses)[this.answered++ % KINDS].next(this.dice);
+    return (method === 'HEAD' ? this.bare : this.responses)[this.answered++ % KINDS].next(this.random);
   }
 
   /** Bytes that are not HTTP. */
   opaque(): Uint8Array {
-    return this.filling.subarray(0, 32 + this.dice.below(1024));
+    return this.filling.subarray(0, 32 + this.random.below(1024));
   }
 
   private makeRequest(count: number): Buffer {
-    const { dice } = this;
+    const { random: dice } = this;
     const kind = count % 8;
     const method = kind < 5 ? 'GET' : kind < 7 ? 'POST' : 'HEAD';
     const lines = [
@@ -107,7 +107,7 @@ export class Traffic {
   }
 
   private makeResponse(method: string, count: number): Buffer {
-    const { dice } = this;
+    const { random: dice } = this;
     const status = STATUSES[count % STATUSES.length];
     const lines = [
       `HTTP/1.1 ${status}`,
@@ -126,12 +126,12 @@ export class Traffic {
   }
 
   private withBody(lines: string[]): Buffer {
-    const length = this.dice.below(4) === 0 ? this.dice.below(MAX_BODY) : this.dice.below(200);
+    const length = this.random.below(4) === 0 ? this.random.below(MAX_BODY) : this.random.below(200);
     return Buffer.concat([text([...lines, `Content-Length: ${length}`]), this.filling.subarray(0, length)]);
   }
 
   private chunked(lines: string[]): Buffer {
-    const length = 1 + this.dice.below(600);
+    const length = 1 + this.random.below(600);
     const chunk = Buffer.from(`${length.toString(16)}\r\n`);
     const end = Buffer.from('\r\n0\r\n\r\n');
     return Buffer.concat([

@@ -65,7 +65,7 @@ class World {
       observed: false,
       limits: { opaque: this.opaque },
       limited: (limit: number) => this.limits.push(LIMITS[limit]),
-      ofMesh: () => false,
+      isMeshEndpoint: () => false,
       metrics: { record: (_histogram: number, value: number) => calls.push(`record(${value})`) },
       native: recording(calls, 'native', { socket: () => this.fd, close: nothing }),
       wheel: recording(calls, 'wheel', { pull: nothing, schedule: nothing, cancel: nothing }),

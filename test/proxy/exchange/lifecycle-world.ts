@@ -1,5 +1,5 @@
-// A `Lifecycle` whose exchanges, accounts, kept requests, dispatcher and balancer are real. Legs, answers and tunnels are stand-ins that do
-// to the exchange what the real ones do, and write down what they were asked for.
+// A `Lifecycle` whose exchanges, statistics, replay buffers, dispatcher and balancer are real. Legs, answers and tunnels are stand-ins that
+// do to the exchange what the real ones do, and write down what they were asked for.
 
 import assert from 'node:assert/strict';
 import { Balancer, POLICY } from '../../../src/balance/balancer.js';
@@ -60,12 +60,12 @@ export interface Knobs {
   /** Whether requests are kept. */
   keeps: boolean;
   retries: boolean;
-  misunderstanding: boolean;
-  untouched: boolean;
+  wrongVersion: boolean;
+  unsent: boolean;
   clientEnded: boolean;
   /** Whether a tunnel ends when something was flushed. */
   tunnelEnded: boolean;
-  endpointHolds: boolean;
+  endpointStalls: boolean;
   overdue: number;
 }
 
@@ -77,11 +77,11 @@ const usual = (): Knobs => ({
   fits: true,
   keeps: true,
   retries: false,
-  misunderstanding: false,
-  untouched: false,
+  wrongVersion: false,
+  unsent: false,
   clientEnded: false,
   tunnelEnded: false,
-  endpointHolds: false,
+  endpointStalls: false,
   overdue: OVERDUE.NO,
 });
 
@@ -96,7 +96,7 @@ export class World {
   readonly values = this.metrics.values;
   readonly replay: ReplayBuffers;
   readonly stats: ExchangeStats;
-  readonly control: Lifecycle;
+  readonly lifecycle: Lifecycle;
   /** Answers in the proxy's own name, and limits that have fired. */
   answers = 0;
   limits = 0;
@@ -129,13 +129,13 @@ export class World {
       endpoints: {
         base: new Int32Array(8).map((_, slot) => endpointBase(slot)),
         series: new Int32Array(8).map((_, slot) => slot),
-        carries: new Uint8Array(8),
+        origProto: new Uint8Array(8),
       },
       protocols: {
         choose: () => knobs.version,
         learn: () => undefined,
         uncertain: () => true,
-        spoken: () => knobs.misunderstanding,
+        spoken: () => knobs.wrongVersion,
       },
       connections: {
         close: (_socket: number, reason: number) => calls.push(`connections.close(${CLOSE_REASONS[reason]})`),
@@ -148,13 +148,13 @@ export class World {
     this.replay = new ReplayBuffers(context, core, exchanges);
     this.stats = new ExchangeStats(context, exchanges, { begun: () => undefined, ended: () => undefined });
     const legs = this.legs();
-    this.control = new Lifecycle(
+    this.lifecycle = new Lifecycle(
       context,
       exchanges,
       this.replay,
       legs,
       this.stats,
-      new Endings(exchanges, this.replay, legs, this.stats, this.answersOf(), { forget: () => undefined }),
+      new Endings(exchanges, this.replay, legs, this.stats, this.localReplies(), { forget: () => undefined }),
       new Dispatcher(context, core, exchanges, legs, this.stats),
       new Retries(context, exchanges, this.replay, legs, this.stats),
       { arm: () => undefined, check: () => knobs.overdue, next: 0 } as unknown as Deadlines,
@@ -177,25 +177,25 @@ export class World {
 
   /** Brings the exchange to `state` by events. */
   reach(state: State): void {
-    const { control, x, knobs } = this;
+    const { lifecycle, x, knobs } = this;
     this.begin();
     if (state === 'FREE') return;
-    if (state === 'LOCAL_REPLY') control.replyLocally(x, 503, REPLY_REASON.NO_ENDPOINT);
+    if (state === 'LOCAL_REPLY') lifecycle.replyLocally(x, 503, REPLY_REASON.NO_ENDPOINT);
     else if (state === 'PENDING') {
       const { version } = knobs;
       knobs.lease = LEASE.PENDING;
       knobs.version = VERSION.HTTP2;
-      control.request(x, METER, 0);
+      lifecycle.request(x, METER, 0);
       knobs.lease = LEASE.OK;
       knobs.version = version;
     } else {
-      control.request(x, METER, 0);
+      lifecycle.request(x, METER, 0);
       if (state !== 'SENT') {
-        control.responded(x, 200);
-        control.responding(x);
+        lifecycle.responded(x, 200);
+        lifecycle.responding(x);
       }
-      if (state === 'FLUSHING') control.ended(x);
-      if (state === 'TUNNEL') control.upgraded(x, false);
+      if (state === 'FLUSHING') lifecycle.ended(x);
+      if (state === 'TUNNEL') lifecycle.upgraded(x, false);
     }
     assert.equal(this.state, state);
     this.calls.splice(0);
@@ -203,7 +203,7 @@ export class World {
 
   /** Reports `event` as legs do. */
   report(event: Event): void {
-    REPORTS[event](this.control, this.x);
+    REPORTS[event](this.lifecycle, this.x);
   }
 
   /** Each thing is counted once, and whoever is not under way holds nothing. */
@@ -259,13 +259,13 @@ export class World {
         if (source === SOURCE.FRESH && knobs.keeps) this.keep(x);
         return 0;
       },
-      unprepare: () => undefined,
+      discardPrepared: () => undefined,
       lease: (x: ExchangeSlot, _endpoint: number, version: number, fresh: boolean) => {
         note(`lease(${nameOf(VERSION, version)}${fresh ? ', fresh' : ''})`);
         return this.lease(x, version);
       },
-      leaveLine: (x: ExchangeSlot) => {
-        note('leaveLine()');
+      dequeue: (x: ExchangeSlot) => {
+        note('dequeue()');
         if (knobs.lease === LEASE.PENDING) return LEASE.PENDING;
         part(x);
         return this.lease(x, VERSION.HTTP2);
@@ -274,14 +274,14 @@ export class World {
         note(`send(${nameOf(SOURCE, source)})`);
         return knobs.sends;
       },
-      takeBack: (x: ExchangeSlot) => {
-        note('takeBack()');
+      detach: (x: ExchangeSlot) => {
+        note('detach()');
         const socket = exchanges.kind[x] === LEG.HTTP1 ? ENDPOINT_SOCKET : -1;
         part(x);
         return socket;
       },
-      leave: (x: ExchangeSlot, code: number, reason: number) => {
-        note(`leave(${nameOf(H2_ERROR, code)}, ${CLOSE_REASONS[reason]})`);
+      endEndpoint: (x: ExchangeSlot, code: number, reason: number) => {
+        note(`endEndpoint(${nameOf(H2_ERROR, code)}, ${CLOSE_REASONS[reason]})`);
         const connection = exchanges.kind[x] === LEG.HTTP2 ? ({} as Connection) : null;
         part(x);
         return connection;
@@ -290,28 +290,28 @@ export class World {
         if (connection !== null) note('reuse()');
       },
       dialling: () => knobs.dialling,
-      untouched: () => knobs.untouched,
+      unsent: () => knobs.unsent,
       sending: () => false,
-      heard: () => false,
+      responseBegun: () => false,
       uploaded: () => false,
       endEarly: () => false,
       closeIdle: () => note('closeIdle()'),
-      endpointHolds: () => knobs.endpointHolds,
+      endpointStalls: () => knobs.endpointStalls,
       clientEnded: () => knobs.clientEnded,
       next: (x: ExchangeSlot) => {
         note('next()');
         exchanges.state[x] = STATE.FREE;
       },
-      cut: (x: ExchangeSlot, code: number, reason: number) => {
-        note(`cut(${nameOf(H2_ERROR, code)}, ${CLOSE_REASONS[reason]})`);
+      abort: (x: ExchangeSlot, code: number, reason: number) => {
+        note(`abort(${nameOf(H2_ERROR, code)}, ${CLOSE_REASONS[reason]})`);
         end(x);
       },
       close: (x: ExchangeSlot, reason: number) => {
         note(`close(${CLOSE_REASONS[reason]})`);
         end(x);
       },
-      afterAnswer: (x: ExchangeSlot, reason: number) => {
-        note(`afterAnswer(${CLOSE_REASONS[reason]})`);
+      afterLocalReply: (x: ExchangeSlot, reason: number) => {
+        note(`afterLocalReply(${CLOSE_REASONS[reason]})`);
         exchanges.state[x] = STATE.LOCAL_REPLY;
       },
     } as unknown as Legs;
@@ -339,10 +339,10 @@ export class World {
     slab.release(buffer);
   }
 
-  private answersOf(): LocalReplies {
+  private localReplies(): LocalReplies {
     return {
       send: (_x: ExchangeSlot, status: number, why: number, _detail: unknown, code: number) => {
-        this.calls.push(`answers.send(${status}, ${RESPONSE_REASONS[why]}, ${nameOf(H2_ERROR, code)})`);
+        this.calls.push(`localReplies.send(${status}, ${RESPONSE_REASONS[why]}, ${nameOf(H2_ERROR, code)})`);
         if (this.exchanges.inFlight[this.x] === 1) this.answers++;
         return status;
       },
@@ -371,8 +371,8 @@ export class World {
         calls.push(`tunnels.broken(${nameOf(H2_ERROR, code)}, ${CLOSE_REASONS[reason]})`);
         end(x);
       },
-      left: (x: ExchangeSlot, reason: number) => {
-        calls.push(`tunnels.left(${CLOSE_REASONS[reason]})`);
+      clientGone: (x: ExchangeSlot, reason: number) => {
+        calls.push(`tunnels.clientGone(${CLOSE_REASONS[reason]})`);
         end(x);
       },
       expired: (x: ExchangeSlot) => {
@@ -384,21 +384,21 @@ export class World {
 }
 
 /** How legs report each event. */
-const REPORTS: Readonly<Record<Event, (control: Lifecycle, x: ExchangeSlot) => void>> = {
-  REQUEST: (control, x) => control.request(x, METER, 0),
-  READY: (control, x) => control.ready(x),
-  CONNECT_FAILED: (control, x) => control.connectFailed(x, REPLY_REASON.CONNECT_FAILED),
-  WRONG_VERSION: (control, x) => control.wrongVersion(x),
-  REFUSED: (control, x) => control.refused(x, H2_ERROR.REFUSED_STREAM),
-  CONNECTION_LOST: (control, x) => control.connectionLost(x, CLOSE.RESET, true, HEALTH_SIGNAL.RESET),
-  FAILED: (control, x) =>
-    control.failed(x, REPLY_REASON.UPSTREAM_PROTOCOL, H2_ERROR.PROTOCOL_ERROR, HEALTH_SIGNAL.NONE),
-  RESPONDED: (control, x) => control.responded(x, 200),
-  UPGRADED: (control, x) => control.upgraded(x, false),
-  ENDED: (control, x) => control.ended(x),
-  FLUSHED: (control, x) => control.flushed(x),
-  CLIENT_GONE: (control, x) => control.clientGone(x, CLOSE.RESET),
-  REPLY_LOCALLY: (control, x) => control.outOfMemory(x),
+const REPORTS: Readonly<Record<Event, (lifecycle: Lifecycle, x: ExchangeSlot) => void>> = {
+  REQUEST: (lifecycle, x) => lifecycle.request(x, METER, 0),
+  READY: (lifecycle, x) => lifecycle.ready(x),
+  CONNECT_FAILED: (lifecycle, x) => lifecycle.connectFailed(x, REPLY_REASON.CONNECT_FAILED),
+  WRONG_VERSION: (lifecycle, x) => lifecycle.wrongVersion(x),
+  REFUSED: (lifecycle, x) => lifecycle.refused(x, H2_ERROR.REFUSED_STREAM),
+  CONNECTION_LOST: (lifecycle, x) => lifecycle.connectionLost(x, CLOSE.RESET, true, HEALTH_SIGNAL.RESET),
+  FAILED: (lifecycle, x) =>
+    lifecycle.failed(x, REPLY_REASON.UPSTREAM_PROTOCOL, H2_ERROR.PROTOCOL_ERROR, HEALTH_SIGNAL.NONE),
+  RESPONDED: (lifecycle, x) => lifecycle.responded(x, 200),
+  UPGRADED: (lifecycle, x) => lifecycle.upgraded(x, false),
+  ENDED: (lifecycle, x) => lifecycle.ended(x),
+  FLUSHED: (lifecycle, x) => lifecycle.flushed(x),
+  CLIENT_GONE: (lifecycle, x) => lifecycle.clientGone(x, CLOSE.RESET),
+  REPLY_LOCALLY: (lifecycle, x) => lifecycle.outOfMemory(x),
 };
 
 /** The exchange of a client that speaks HTTP/1, and of one's stream. */

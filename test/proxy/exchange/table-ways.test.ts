@@ -28,7 +28,7 @@ function mayMove(world: World, move: Move): boolean {
 }
 
 function make(world: World, move: Move, method: number = METHOD.GET): void {
-  if (move === 'RESPONDING') world.control.responding(world.x);
+  if (move === 'RESPONDING') world.lifecycle.responding(world.x);
   else {
     if (move === 'REQUEST') world.begin(method);
     world.report(move);
@@ -48,8 +48,8 @@ const VARIANTS: readonly Partial<Knobs>[] = [
   { version: VERSION.HTTP2 },
   { version: VERSION.HTTP2, lease: LEASE.PENDING },
   { version: VERSION.HTTP2, lease: LEASE.PENDING, dialling: true, retries: true },
-  { retries: true, untouched: true, clientEnded: true },
-  { misunderstanding: true, retries: true },
+  { retries: true, unsent: true, clientEnded: true },
+  { wrongVersion: true, retries: true },
   { keeps: false, retries: true },
   { sends: false },
   { lease: LEASE.MEMORY },
@@ -108,8 +108,8 @@ describe('every way through the table', () => {
         sends: fc.integer({ min: 0, max: 9 }).map((n) => n > 0),
         keeps: fc.boolean(),
         retries: fc.boolean(),
-        misunderstanding: fc.boolean(),
-        untouched: fc.boolean(),
+        wrongVersion: fc.boolean(),
+        unsent: fc.boolean(),
         clientEnded: fc.boolean(),
         tunnelEnded: fc.boolean(),
       }),

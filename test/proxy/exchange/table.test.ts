@@ -27,32 +27,37 @@ const does = (then: State, ...calls: string[]): Outcome => ({ calls, then });
 const sent = (source: string, before: string[] = [], fresh = false, after: string[] = []): Outcome =>
   does('SENT', ...before, `legs.lease(HTTP1${fresh ? ', fresh' : ''})`, `legs.send(${source})`, ...after);
 /** The client has left. */
-const abandoned = does('LOCAL_REPLY', 'legs.leave(CANCEL, ok)', 'legs.close(reset)');
+const abandoned = does('LOCAL_REPLY', 'legs.endEndpoint(CANCEL, ok)', 'legs.close(reset)');
 /** There was no memory: the proxy answers. */
 const answered = does(
   'LOCAL_REPLY',
-  'legs.leave(CANCEL, ok)',
-  'answers.send(503, memory, ENHANCE_YOUR_CALM)',
-  'legs.afterAnswer(limit)',
+  'legs.endEndpoint(CANCEL, ok)',
+  'localReplies.send(503, memory, ENHANCE_YOUR_CALM)',
+  'legs.afterLocalReply(limit)',
 );
 const blamed = (leave: string, answer: string, close: string): Outcome =>
-  does('LOCAL_REPLY', `legs.leave(CANCEL, ${leave})`, `answers.send(${answer})`, `legs.afterAnswer(${close})`);
-const cut = (leave: string, code: string): Outcome =>
-  does('LOCAL_REPLY', `legs.leave(CANCEL, ${leave})`, `legs.cut(${code}, error)`);
+  does(
+    'LOCAL_REPLY',
+    `legs.endEndpoint(CANCEL, ${leave})`,
+    `localReplies.send(${answer})`,
+    `legs.afterLocalReply(${close})`,
+  );
+const aborted = (leave: string, code: string): Outcome =>
+  does('LOCAL_REPLY', `legs.endEndpoint(CANCEL, ${leave})`, `legs.abort(${code}, error)`);
 
 /** What each pair leads to for a client of HTTP/1, where there is no budget for retries. What is not named can't happen. */
 const EXPECTED: Readonly<Record<State, Partial<Record<Event, Outcome>>>> = {
   FREE: { REQUEST: sent('FRESH'), CLIENT_GONE: abandoned, REPLY_LOCALLY: answered, FLUSHED: nothing('FREE') },
   PENDING: {
-    READY: does('SENT', 'legs.leaveLine()', 'legs.send(KEPT)'),
-    CONNECT_FAILED: sent('KEPT', ['legs.takeBack()']),
-    WRONG_VERSION: sent('KEPT', ['legs.takeBack()'], true),
+    READY: does('SENT', 'legs.dequeue()', 'legs.send(REPLAY)'),
+    CONNECT_FAILED: sent('REPLAY', ['legs.detach()']),
+    WRONG_VERSION: sent('REPLAY', ['legs.detach()'], true),
     CLIENT_GONE: abandoned,
     REPLY_LOCALLY: answered,
   },
   SENT: {
-    CONNECT_FAILED: sent('QUEUED', ['legs.takeBack()']),
-    WRONG_VERSION: sent('KEPT', ['legs.takeBack()'], true, ['connections.close(protocol)', 'legs.closeIdle()']),
+    CONNECT_FAILED: sent('QUEUED', ['legs.detach()']),
+    WRONG_VERSION: sent('REPLAY', ['legs.detach()'], true, ['connections.close(protocol)', 'legs.closeIdle()']),
     REFUSED: blamed('error', '502, stream-refused, REFUSED_STREAM', 'error'),
     CONNECTION_LOST: blamed('reset', '502, upstream-reset, INTERNAL_ERROR', 'error'),
     FAILED: blamed('protocol', '502, upstream-protocol, PROTOCOL_ERROR', 'protocol'),
@@ -61,29 +66,29 @@ const EXPECTED: Readonly<Record<State, Partial<Record<Event, Outcome>>>> = {
     REPLY_LOCALLY: answered,
   },
   RESPONDING: {
-    REFUSED: cut('error', 'REFUSED_STREAM'),
-    CONNECTION_LOST: cut('reset', 'INTERNAL_ERROR'),
-    FAILED: cut('protocol', 'PROTOCOL_ERROR'),
+    REFUSED: aborted('error', 'REFUSED_STREAM'),
+    CONNECTION_LOST: aborted('reset', 'INTERNAL_ERROR'),
+    FAILED: aborted('protocol', 'PROTOCOL_ERROR'),
     UPGRADED: does('TUNNEL', 'tunnels.open()'),
     ENDED: nothing('FLUSHING'),
     FLUSHED: nothing('RESPONDING'),
     CLIENT_GONE: abandoned,
-    REPLY_LOCALLY: cut('limit', 'ENHANCE_YOUR_CALM'),
+    REPLY_LOCALLY: aborted('limit', 'ENHANCE_YOUR_CALM'),
   },
   FLUSHING: {
     REFUSED: nothing('FLUSHING'),
     CONNECTION_LOST: nothing('FLUSHING'),
     FAILED: nothing('FLUSHING'),
-    FLUSHED: does('FREE', 'legs.leave(NO_ERROR, ok)', 'legs.next()'),
+    FLUSHED: does('FREE', 'legs.endEndpoint(NO_ERROR, ok)', 'legs.next()'),
     CLIENT_GONE: abandoned,
-    REPLY_LOCALLY: cut('limit', 'ENHANCE_YOUR_CALM'),
+    REPLY_LOCALLY: aborted('limit', 'ENHANCE_YOUR_CALM'),
   },
   TUNNEL: {
     REFUSED: does('LOCAL_REPLY', 'tunnels.broken(REFUSED_STREAM, error)'),
     CONNECTION_LOST: does('LOCAL_REPLY', 'tunnels.broken(INTERNAL_ERROR, reset)'),
     FAILED: does('LOCAL_REPLY', 'tunnels.broken(PROTOCOL_ERROR, protocol)'),
     FLUSHED: does('TUNNEL', 'tunnels.flushed()'),
-    CLIENT_GONE: does('LOCAL_REPLY', 'tunnels.left(reset)'),
+    CLIENT_GONE: does('LOCAL_REPLY', 'tunnels.clientGone(reset)'),
     REPLY_LOCALLY: does('LOCAL_REPLY', 'tunnels.broken(ENHANCE_YOUR_CALM, limit)'),
   },
   LOCAL_REPLY: {
@@ -152,20 +157,20 @@ describe('a request that is sent again', () => {
     const world = at('SENT', { retries: true });
     const before = world.exchanges.endpoint[world.x];
     world.report('REFUSED');
-    assert.deepEqual(world.calls, ['legs.takeBack()', 'legs.lease(HTTP1)', 'legs.send(KEPT)', 'connections.close(ok)']);
+    assert.deepEqual(world.calls, ['legs.detach()', 'legs.lease(HTTP1)', 'legs.send(REPLAY)', 'connections.close(ok)']);
     assert.equal(world.state, 'SENT');
     assert.notEqual(world.exchanges.endpoint[world.x], before);
     world.check();
   });
 
   it('goes out on a new connection when its own was lost', () => {
-    for (const untouched of [false, true]) {
-      const world = at('SENT', { retries: true, untouched });
+    for (const unsent of [false, true]) {
+      const world = at('SENT', { retries: true, unsent });
       world.report('CONNECTION_LOST');
       assert.deepEqual(world.calls, [
-        'legs.takeBack()',
+        'legs.detach()',
         'legs.lease(HTTP1, fresh)',
-        `legs.send(${untouched ? 'QUEUED' : 'KEPT'})`,
+        `legs.send(${unsent ? 'QUEUED' : 'REPLAY'})`,
         'connections.close(reset)',
       ]);
       world.check();
@@ -173,7 +178,7 @@ describe('a request that is sent again', () => {
   });
 
   it('goes in the other version to an endpoint that closes without a word and is known to speak it', () => {
-    const world = at('SENT', { misunderstanding: true, version: VERSION.HTTP1 });
+    const world = at('SENT', { wrongVersion: true, version: VERSION.HTTP1 });
     const before = world.exchanges.endpoint[world.x];
     world.knobs.version = VERSION.HTTP2;
     world.report('CONNECTION_LOST');
@@ -188,17 +193,17 @@ describe('a request that is sent again', () => {
     world.declared.fill(SERVICE_PROTOCOL.HTTP1);
     world.report('WRONG_VERSION');
     assert.deepEqual(world.calls, [
-      'legs.leave(CANCEL, protocol)',
-      'answers.send(502, upstream-protocol, INTERNAL_ERROR)',
-      'legs.afterAnswer(protocol)',
+      'legs.endEndpoint(CANCEL, protocol)',
+      'localReplies.send(502, upstream-protocol, INTERNAL_ERROR)',
+      'legs.afterLocalReply(protocol)',
     ]);
     world.check();
   });
 
   it('does not go to and fro for ever where an endpoint understands neither version', () => {
     for (const [state, calls] of [
-      ['SENT', ['legs.leave(CANCEL, protocol)', 'answers.send(502, upstream-protocol, INTERNAL_ERROR)']],
-      ['PENDING', ['legs.leave(CANCEL, ok)', 'answers.send(502, upstream-protocol, INTERNAL_ERROR)']],
+      ['SENT', ['legs.endEndpoint(CANCEL, protocol)', 'localReplies.send(502, upstream-protocol, INTERNAL_ERROR)']],
+      ['PENDING', ['legs.endEndpoint(CANCEL, ok)', 'localReplies.send(502, upstream-protocol, INTERNAL_ERROR)']],
     ] as const) {
       const world = at(state);
       world.exchanges.attempts[world.x] = MAX_ATTEMPTS;
@@ -217,10 +222,10 @@ describe('a request that is sent again', () => {
     world.calls.splice(0);
     world.report('CONNECT_FAILED');
     assert.deepEqual(world.calls, [
-      'legs.takeBack()',
-      'legs.leave(CANCEL, ok)',
-      'answers.send(502, connect-failed, INTERNAL_ERROR)',
-      'legs.afterAnswer(ok)',
+      'legs.detach()',
+      'legs.endEndpoint(CANCEL, ok)',
+      'localReplies.send(502, connect-failed, INTERNAL_ERROR)',
+      'legs.afterLocalReply(ok)',
     ]);
     world.check();
   });
@@ -228,19 +233,19 @@ describe('a request that is sent again', () => {
   it('is answered with what became of it where nobody else can have what is left of it', () => {
     const world = at('SENT', { fits: false });
     world.report('CONNECT_FAILED');
-    assert.equal(world.calls.at(-2), 'answers.send(502, connect-failed, INTERNAL_ERROR)');
+    assert.equal(world.calls.at(-2), 'localReplies.send(502, connect-failed, INTERNAL_ERROR)');
     assert.equal(world.state, 'LOCAL_REPLY');
     world.check();
-    const lost = at('SENT', { fits: false, retries: true, untouched: true });
+    const lost = at('SENT', { fits: false, retries: true, unsent: true });
     lost.report('CONNECTION_LOST');
-    assert.ok(lost.calls.includes('answers.send(502, upstream-reset, INTERNAL_ERROR)'));
+    assert.ok(lost.calls.includes('localReplies.send(502, upstream-reset, INTERNAL_ERROR)'));
     lost.check();
   });
 
   it('is answered if there is no connection to be had', () => {
     const world = at('SENT', { lease: LEASE.MEMORY });
     world.report('CONNECT_FAILED');
-    assert.equal(world.calls.at(-2), 'answers.send(503, memory, NO_ERROR)');
+    assert.equal(world.calls.at(-2), 'localReplies.send(503, memory, NO_ERROR)');
     assert.equal(world.state, 'LOCAL_REPLY');
     world.check();
   });
@@ -266,7 +271,7 @@ describe('the end of an exchange', () => {
   it('comes at once when the client has all of the response', () => {
     const world = at('RESPONDING', { clientEnded: true });
     world.report('ENDED');
-    assert.deepEqual(world.calls, ['legs.leave(NO_ERROR, ok)', 'legs.next()']);
+    assert.deepEqual(world.calls, ['legs.endEndpoint(NO_ERROR, ok)', 'legs.next()']);
     assert.equal(world.state, 'FREE');
     world.check();
   });
@@ -285,24 +290,24 @@ describe('the end of an exchange', () => {
     const world = at('SENT');
     world.report('FAILED');
     world.reach('RESPONDING');
-    world.control.truncated(world.x);
-    assert.equal(world.calls[0], 'legs.leave(CANCEL, ok)');
+    world.lifecycle.truncated(world.x);
+    assert.equal(world.calls[0], 'legs.endEndpoint(CANCEL, ok)');
   });
 
   it('comes before its beginning where the request can not be served', () => {
     const misdirected = at('FREE');
     misdirected.exchanges.service[misdirected.x] = -1;
-    misdirected.control.request(misdirected.x, 0, 0);
-    assert.equal(misdirected.calls[1], 'answers.send(421, misdirected, NO_ERROR)');
+    misdirected.lifecycle.request(misdirected.x, 0, 0);
+    assert.equal(misdirected.calls[1], 'localReplies.send(421, misdirected, NO_ERROR)');
     const malformed = at('FREE');
-    malformed.control.request(malformed.x, 0, 1);
-    assert.equal(malformed.calls[1], 'answers.send(400, bad-request, INTERNAL_ERROR)');
+    malformed.lifecycle.request(malformed.x, 0, 1);
+    assert.equal(malformed.calls[1], 'localReplies.send(400, bad-request, INTERNAL_ERROR)');
     malformed.check();
   });
 
   it('of a tunnel whose endpoint has nothing to say is that of its client', () => {
     const world = at('RESPONDING');
-    world.control.upgraded(world.x, true);
+    world.lifecycle.upgraded(world.x, true);
     assert.deepEqual(world.calls, ['tunnels.open()', 'tunnels.fromEndpoint(0, true)']);
   });
 });
@@ -310,7 +315,7 @@ describe('the end of an exchange', () => {
 describe('an exchange that takes too long', () => {
   const overdue = (state: State, what: number, knobs: Partial<Knobs> = {}): World => {
     const world = at(state, { overdue: what, ...knobs });
-    assert.equal(world.control.expireIfDue(world.x), what !== OVERDUE.NO);
+    assert.equal(world.lifecycle.expireIfDue(world.x), what !== OVERDUE.NO);
     world.check();
     return world;
   };
@@ -321,34 +326,37 @@ describe('an exchange that takes too long', () => {
 
   it('is answered, and its endpoint blamed for what the endpoint did not do', () => {
     assert.deepEqual(overdue('PENDING', OVERDUE.PENDING).calls, [
-      'legs.leave(CANCEL, ok)',
-      'answers.send(503, pool-exhausted, NO_ERROR)',
-      'legs.afterAnswer(ok)',
+      'legs.endEndpoint(CANCEL, ok)',
+      'localReplies.send(503, pool-exhausted, NO_ERROR)',
+      'legs.afterLocalReply(ok)',
     ]);
     assert.deepEqual(overdue('SENT', OVERDUE.RESPONSE).calls, [
-      'legs.leave(CANCEL, timeout)',
-      'answers.send(504, response-timeout, CANCEL)',
-      'legs.afterAnswer(timeout)',
+      'legs.endEndpoint(CANCEL, timeout)',
+      'localReplies.send(504, response-timeout, CANCEL)',
+      'legs.afterLocalReply(timeout)',
     ]);
-    assert.deepEqual(overdue('SENT', OVERDUE.BODY, { endpointHolds: true }).calls, [
-      'legs.leave(CANCEL, timeout)',
-      'answers.send(504, body-timeout, CANCEL)',
-      'legs.afterAnswer(timeout)',
+    assert.deepEqual(overdue('SENT', OVERDUE.BODY, { endpointStalls: true }).calls, [
+      'legs.endEndpoint(CANCEL, timeout)',
+      'localReplies.send(504, body-timeout, CANCEL)',
+      'legs.afterLocalReply(timeout)',
     ]);
     assert.deepEqual(overdue('SENT', OVERDUE.BODY).calls, [
-      'legs.leave(CANCEL, ok)',
-      'answers.send(408, body-timeout, CANCEL)',
-      'legs.afterAnswer(timeout)',
+      'legs.endEndpoint(CANCEL, ok)',
+      'localReplies.send(408, body-timeout, CANCEL)',
+      'legs.afterLocalReply(timeout)',
     ]);
   });
 
   it('is cut off where a response has begun', () => {
-    for (const endpointHolds of [false, true])
-      assert.deepEqual(overdue('RESPONDING', OVERDUE.BODY, { endpointHolds }).calls, [
-        'legs.leave(CANCEL, timeout)',
-        'legs.cut(CANCEL, timeout)',
+    for (const endpointStalls of [false, true])
+      assert.deepEqual(overdue('RESPONDING', OVERDUE.BODY, { endpointStalls }).calls, [
+        'legs.endEndpoint(CANCEL, timeout)',
+        'legs.abort(CANCEL, timeout)',
       ]);
-    assert.deepEqual(overdue('LOCAL_REPLY', OVERDUE.BODY).calls, ['legs.leave(CANCEL, ok)', 'legs.close(timeout)']);
+    assert.deepEqual(overdue('LOCAL_REPLY', OVERDUE.BODY).calls, [
+      'legs.endEndpoint(CANCEL, ok)',
+      'legs.close(timeout)',
+    ]);
   });
 
   it('is a tunnel that nobody makes use of', () => {
@@ -360,18 +368,18 @@ describe('what went wrong', () => {
   it('is 504 where time ran out', () => {
     for (const why of [REPLY_REASON.RESPONSE_TIMEOUT, REPLY_REASON.BODY_TIMEOUT]) {
       const world = at('SENT');
-      world.control.failed(world.x, why, H2_ERROR.CANCEL, HEALTH_SIGNAL.NONE);
-      assert.match(world.calls[1], /^answers\.send\(504, /);
+      world.lifecycle.failed(world.x, why, H2_ERROR.CANCEL, HEALTH_SIGNAL.NONE);
+      assert.match(world.calls[1], /^localReplies\.send\(504, /);
     }
     const world = at('SENT', { lease: LEASE.MEMORY });
     world.exchanges.attempts[world.x] = MAX_ATTEMPTS;
-    world.control.connectFailed(world.x, REPLY_REASON.CONNECT_TIMEOUT);
-    assert.equal(world.calls[2], 'answers.send(504, connect-timeout, INTERNAL_ERROR)');
+    world.lifecycle.connectFailed(world.x, REPLY_REASON.CONNECT_TIMEOUT);
+    assert.equal(world.calls[2], 'localReplies.send(504, connect-timeout, INTERNAL_ERROR)');
   });
 
   it('ends the connection of a client that sends more than there is memory for', () => {
     const world = at('SENT');
-    world.control.overflowed(world.x);
+    world.lifecycle.overflowed(world.x);
     assert.equal(world.calls.at(-1), 'legs.close(limit)');
     world.check();
   });

@@ -1,5 +1,5 @@
-// Memory that a burst has taken, given back when it is over: buffers of the slab, cells of slots that nobody uses, what the executor has grown
-// by, and what is left in V8's heap.
+// Memory that a burst has taken, given back when it is over: buffers of the slab, cells of slots that nobody uses, what the executor has
+// grown by, and what is left in V8's heap.
 import type { Streams } from '../http2/streams.js';
 import { runsOf } from '../io/free-slots.js';
 import { returnMemory } from '../io/heap.js';
@@ -10,46 +10,48 @@ import type { Context } from './context.js';
 import type { DataPath } from './data-path.js';
 
 /** Sockets and streams by which there have to be fewer than there were, and slots in a row: what less of them leave is not worth a look. */
-const BURST = 512;
-/** What may happen in the time that is looked at, for the thread to stand still for a collection (some 20 ms) without anybody being held up. */
-const QUIET = 64;
+const MIN_BURST = 512;
+/**
+ * What may happen in the time that is looked at, for the thread to stand still for a collection (some 20 ms) without anybody being held up.
+ */
+const MAX_IDLE_EVENTS = 64;
 
 /** After the first the compilers are still at work with what the burst has made worth it. */
 const COLLECTIONS = 2;
 
-type Returning = Pick<Native, 'discard' | 'discardCells' | 'shrinkRing' | 'trimHeap'>;
+type TrimCalls = Pick<Native, 'discard' | 'discardCells' | 'shrinkRing' | 'trimHeap'>;
 
 /** What can be forgotten of the slots that nobody uses, and beside them. */
-export interface Forgetting {
+export interface Trimmable {
   /** Gives back what was written of slots in whole runs of free ones. */
   slots(): void;
   /** Gives back what would be made again when it is wanted: once it is quiet. */
   caches(): void;
 }
 
-export class GiveBack {
+export class MemoryTrim {
   private settledAt = 0;
   private seen = 0;
   /** The most sockets and streams since memory was given back last. */
-  private most = 0;
+  private peak = 0;
   /** Collections that are due, one at a time when it is quiet. */
-  private owed = 0;
+  private collectionsDue = 0;
   /** What V8 has freed last is with malloc by now. */
   private freed = false;
 
   constructor(
     private readonly reactor: Pick<Reactor, 'slab' | 'sockets' | 'wantMicrotasks'>,
     private readonly streams: Pick<Streams, 'peak' | 'used'>,
-    private readonly native: Returning,
-    private readonly forget: Forgetting,
-    private readonly collect: (native: Returning) => Promise<void> = returnMemory,
+    private readonly native: TrimCalls,
+    private readonly trimmable: Trimmable,
+    private readonly collect: (native: TrimCalls) => Promise<void> = returnMemory,
   ) {}
 
   /**
-   * Called every now and then, between two turns of the ring. What nobody has touched for `idleMs` is given back; `happened` is how much has
-   * happened, ever. Returns when there may be more of it.
+   * Called every now and then, between two turns of the ring. What nobody has touched for `idleMs` is given back; `eventCount` is how much
+   * has eventCount, ever. Returns when there may be more of it.
    */
-  look(now: number, idleMs: number, happened: number): number {
+  check(now: number, idleMs: number, eventCount: number): number {
     const { slab } = this.reactor;
     const before = slab.discarded;
     if (this.freed) {
@@ -60,8 +62,8 @@ export class GiveBack {
       this.settledAt = now;
       slab.settle();
       slab.shrinkLent(this.native.discard);
-      this.settle(((happened - this.seen) | 0) <= QUIET);
-      this.seen = happened;
+      this.settle(((eventCount - this.seen) | 0) <= MAX_IDLE_EVENTS);
+      this.seen = eventCount;
     }
     slab.shrink(this.native.discard);
     return slab.discarded > before ? now : this.settledAt + idleMs;
@@ -73,16 +75,16 @@ export class GiveBack {
     const peak = sockets.peak + this.streams.peak;
     sockets.peak = sockets.open;
     this.streams.peak = this.streams.used;
-    if (peak > this.most) this.most = peak;
-    else if (this.most - peak >= BURST) {
-      this.most = peak;
-      this.owed = COLLECTIONS;
-      this.forget.slots();
+    if (peak > this.peak) this.peak = peak;
+    else if (this.peak - peak >= MIN_BURST) {
+      this.peak = peak;
+      this.collectionsDue = COLLECTIONS;
+      this.trimmable.slots();
     }
-    if (this.owed === 0 || !quiet) return;
-    this.owed--;
+    if (this.collectionsDue === 0 || !quiet) return;
+    this.collectionsDue--;
     this.native.shrinkRing();
-    this.forget.caches();
+    this.trimmable.caches();
     // V8 comes to a quiet thread's heap late, if at all: a worker allocates next to nothing then.
     void this.collect(this.native).then(
       () => {
@@ -96,12 +98,12 @@ export class GiveBack {
 }
 
 /** What a data path has written of slots. Cells that nobody has listed here cost memory, and nothing else. */
-export function forgettingOf(
+export function trimmableOf(
   { reactor, slab, connections }: Context,
   path: DataPath,
   silent: DeadPeers,
-  native: Returning,
-): Forgetting {
+  native: TrimCalls,
+): Trimmable {
   const { core, exchanges, replay } = path;
   const { sockets, wheel } = reactor;
   const ofExchanges = [...exchanges.columns(), ...replay.columns()];
@@ -123,7 +125,7 @@ export function forgettingOf(
   return {
     slots() {
       sockets.reorder(
-        runsOf(BURST, (from, count) => {
+        runsOf(MIN_BURST, (from, count) => {
           // A timer that somebody has set for a socket that was closed is linked with others.
           for (let slot = from; slot < from + count; slot++) wheel.cancel(slot);
           discard(ofSockets, from, count);
@@ -131,7 +133,7 @@ export function forgettingOf(
         }),
       );
       core.streams.reorder(
-        runsOf(BURST, (from, count) => {
+        runsOf(MIN_BURST, (from, count) => {
           discard(ofStreams, from, count);
           discard(ofExchanges, exchanges.sockets + from, count);
         }),

@@ -22,7 +22,7 @@ const CRLF_LENGTH = 2;
 /** `trailers` returns this if there is no buffer. */
 export const NO_BUFFER = -1000;
 
-export class PieceWriter {
+export class StreamBodyWriter {
   /** Buffer for small pieces of this turn; -1 for none. `limit` is its end. */
   private buffer = NONE;
   private at = 0;
@@ -139,13 +139,13 @@ export class PieceWriter {
 
   /** Whether the socket's queue has reached its mark. */
   full(socket: SocketSlot): boolean {
-    return this.context.pressure.full(socket);
+    return this.context.outputLimits.full(socket);
   }
 
   /** Whether the source of this socket may continue; if not, `drained` returns the rest of the window. */
-  keepsUp(socket: SocketSlot): boolean {
+  belowLimit(socket: SocketSlot): boolean {
     if (!this.full(socket)) return true;
-    const { sockets, pressure } = this.context;
+    const { sockets, outputLimits: pressure } = this.context;
     if ((sockets.flags[socket] & SOCKET.NOTIFY_DRAINED) === 0) {
       pressure.count();
       sockets.notifyDrained(socket);

@@ -17,11 +17,11 @@ interface Shared {
   limited(limit: number): void;
 }
 
-export class Pressure {
+export class OutputLimits {
   constructor(private readonly context: Shared) {}
 
   /** Buffers that may wait for one reader now. A reader with no more than one buffer always continues, however short memory is. */
-  get mark(): number {
+  get maxBuffers(): number {
     const { slab, limits } = this.context;
     return Math.min(slab.share, limits.maxBufferedBytes >> BUFFER_SHIFT);
   }
@@ -33,7 +33,7 @@ export class Pressure {
 
   /** Whether `reader` has reached its mark. */
   full(reader: number): boolean {
-    return this.context.sockets.pinned[reader] > this.mark;
+    return this.context.sockets.pinned[reader] > this.maxBuffers;
   }
 
   /** Whether `length` more bytes may wait for `reader`. More than one buffer is allowed only within its share. */
@@ -43,7 +43,7 @@ export class Pressure {
   }
 
   /** Pauses `source` until everything has been sent to `reader`, a socket; `drained` reports that. */
-  hold(source: number, reader: number): void {
+  pauseUntilDrained(source: number, reader: number): void {
     const { sockets } = this.context;
     this.count();
     sockets.pause(source);

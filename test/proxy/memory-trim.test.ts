@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import { Slab } from '../../src/io/slab.js';
 import type { Sockets } from '../../src/io/sockets.js';
-import { GiveBack } from '../../src/proxy/give-back.js';
+import { MemoryTrim } from '../../src/proxy/memory-trim.js';
 import { fakeMemory } from '../io/slab-support.js';
 
 const IDLE_MS = 10_000;
@@ -11,7 +11,7 @@ describe('memory that a burst has taken', () => {
   let done: string[];
   let sockets: { open: number; peak: number };
   let streams: { used: number; peak: number };
-  let returns: GiveBack;
+  let returns: MemoryTrim;
   let now: number;
   let broken = false;
   let happened: number;
@@ -22,7 +22,7 @@ describe('memory that a burst has taken', () => {
     streams = { used: 0, peak: 0 };
     now = IDLE_MS;
     happened = 0;
-    returns = new GiveBack(
+    returns = new MemoryTrim(
       { slab: new Slab(fakeMemory(64), 0), sockets: sockets as Sockets, wantMicrotasks: false },
       streams,
       {
@@ -43,7 +43,7 @@ describe('memory that a burst has taken', () => {
   async function pass(events = 0): Promise<string[]> {
     happened += events;
     now += IDLE_MS;
-    returns.look(now, IDLE_MS, happened);
+    returns.check(now, IDLE_MS, happened);
     await Promise.resolve();
     return done.splice(0);
   }
@@ -91,9 +91,9 @@ describe('memory that a burst has taken', () => {
   test('nothing is done before the time is over', async () => {
     sockets.peak = 5000;
     await pass();
-    returns.look(now + IDLE_MS - 1, IDLE_MS, happened);
+    returns.check(now + IDLE_MS - 1, IDLE_MS, happened);
     assert.deepEqual(done, []);
-    returns.look(now + IDLE_MS, IDLE_MS, happened);
+    returns.check(now + IDLE_MS, IDLE_MS, happened);
     assert.deepEqual(done, ['slots', ...COLLECTION]);
   });
 });
