@@ -7,6 +7,9 @@ export function rate(value: number): string {
   return value >= 100 ? count(value) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
+/** A number beside an axis: no digits that say nothing. */
+export const round = (value: number): string => (value >= 1000 ? count(value) : String(Number(value.toPrecision(3))));
+
 export const percent = (share: number | null, digits = 2): string =>
   share === null ? '–' : `${(share * 100).toFixed(digits)} %`;
 

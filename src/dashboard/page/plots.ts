@@ -2,7 +2,7 @@
 import uPlot from 'uplot';
 import { bucketFloorUs } from '../../live/buckets.js';
 import { byId } from './dom.js';
-import { ms, rate } from './format.js';
+import { ms, rate, round } from './format.js';
 import { type Frame, merged, percentiles, SECONDS, spoken } from './history.js';
 
 const HEIGHT = 200;
@@ -53,7 +53,7 @@ const times = (): Options['scales'] => ({ x: { time: false, range: [-SECONDS, 0]
 const rateOptions = (): Options => ({
   ...noLegend,
   scales: { ...times(), y: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] } },
-  axes: [seconds(), axis({ values: (_, splits) => splits.map((value) => rate(value)), size: 56 })],
+  axes: [seconds(), axis({ values: (_, splits) => splits.map((value) => round(value)), size: 56 })],
   series: [{}, { ...line({ label: 'requests a second', colour: '--accent' }), fill: `${colour('--accent')}22` }],
 });
 
@@ -89,12 +89,17 @@ const timesOptions = (): Options => ({
   ],
 });
 
+/** Without the median, which stands close to the axis. */
+const apart = (odds: number): number | null => (odds === 2 ? null : odds);
+
 const percentilesOptions = (): Options => ({
   ...noLegend,
   scales: { x: { ...LOG, time: false, range: (_, __, max) => [1, Math.max(100, max)] }, y: { ...LOG, range: decades } },
   axes: [
     axis({
-      splits: () => PERCENTILES.map(([odds]) => odds),
+      splits: (_, __, ___, max) => PERCENTILES.map(([odds]) => odds).filter((odds) => odds <= max),
+      // uPlot leaves out what is no power of ten; here only what would touch its neighbour.
+      filter: (plot, splits) => (plot.valToPos(2, 'x') - plot.valToPos(1, 'x') < 20 ? splits.map(apart) : splits),
       values: (_, splits) => splits.map((odds) => PERCENTILES.find(([known]) => known === odds)?.[1] ?? null),
     }),
     powersAxis(),
