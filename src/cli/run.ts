@@ -72,9 +72,10 @@ export async function supervise(
   let killed = false;
   let reloading = false;
   let reloadAgain = false;
-  let killedBeforeStart = (): void => undefined;
+  let reading = true;
+  let abandon = (): void => undefined;
   const abandoned = new Promise<'abandoned'>((resolve) => {
-    killedBeforeStart = () => resolve('abandoned');
+    abandon = () => resolve('abandoned');
   });
 
   const kill = (target: EngineHandle): void => {
@@ -91,14 +92,15 @@ export async function supervise(
   const stop = (signal: SignalName): void => {
     if (stopping === undefined) {
       stopping = signal;
-      // While it starts, the signal waits for the start to end; see below.
+      // While it starts, the signal waits for the start to end; see below. Reading may take as long as the writer of a pipe likes.
       if (engine !== undefined) drain(signal, engine);
+      else if (reading) abandon();
       return;
     }
     if (killed) return;
     killed = true;
     logger.warn('second signal: closing at once', { signal });
-    if (engine === undefined) killedBeforeStart();
+    if (engine === undefined) abandon();
     else kill(engine);
   };
   const reload = async (target: EngineHandle): Promise<void> => {
@@ -133,11 +135,15 @@ export async function supervise(
 
   const begin = async (): Promise<EngineHandle> => {
     const first = await load();
+    reading = false;
     logger.level = first.log.level;
     return start(first, logger);
   };
   const started = await Promise.race([begin(), abandoned]);
-  if (started === 'abandoned') return FAILURE;
+  if (started === 'abandoned') {
+    if (!killed) logger.info('stopped before the configuration was read', { signal: stopping });
+    return killed ? FAILURE : 0;
+  }
   engine = started;
   const running = engine;
   running.followRules?.((ruling) => {

@@ -26,7 +26,7 @@ function readAndSave(): Config {
     const file = join(directory, 'sluice.yaml');
     writeFileSync(file, TEXT);
     const reader = loadReader();
-    const read = reader.exports.read({ file, env: {}, flags: [] });
+    const read = reader.exports.read({ file, env: {}, flags: [], content: null });
     if ('problems' in read) throw new Error(read.problems.map(({ message }) => message).join('; '));
     reader.save();
     return read.config;

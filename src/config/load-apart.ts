@@ -14,6 +14,7 @@ import type { Config } from './model.js';
 import type { Override } from './overrides.js';
 import { ConfigError } from './problem.js';
 import type { Read, Reading } from './reading.js';
+import { readPipe } from './text-file.js';
 
 const THREAD = new URL('../../workers/config.cjs', import.meta.url);
 /** `reading.ts` and its imports in one file, made by bundle.mjs. */
@@ -48,8 +49,10 @@ export async function loadConfigApart(
   env: NodeJS.ProcessEnv,
   flags: readonly Override[] = [],
 ): Promise<Config> {
-  const reading: Reading = { file, env: { ...env }, flags };
-  const read = sizeOf(file) < LARGE_BYTES ? loadReader().exports.read(reading) : await readThere(reading);
+  const content = await readPipe(file);
+  const reading: Reading = { file, env: { ...env }, flags, content };
+  const read =
+    (content?.length ?? sizeOf(file)) < LARGE_BYTES ? loadReader().exports.read(reading) : await readThere(reading);
   if ('problems' in read) throw new ConfigError(read.problems);
   return read.config;
 }

@@ -26,15 +26,25 @@ export interface LoadedConfig {
 
 /**
  * Reads `file`, applies the SLUICE_ variables of `env` and then `flags` (overrides from the command line). Throws a ConfigError with all
- * problems, in the order of the file.
+ * problems, in the order of the file. `content`: what has been read of the file already.
  */
-export function loadConfig(file: string, env: NodeJS.ProcessEnv, flags: readonly Override[] = []): Config {
-  return readConfig(file, env, flags).config;
+export function loadConfig(
+  file: string,
+  env: NodeJS.ProcessEnv,
+  flags: readonly Override[] = [],
+  content: Uint8Array | null = null,
+): Config {
+  return readConfig(file, env, flags, content).config;
 }
 
 /** The same, for callers that check more. */
-export function readConfig(file: string, env: NodeJS.ProcessEnv, flags: readonly Override[] = []): LoadedConfig {
-  const text = readYaml(readText(file));
+export function readConfig(
+  file: string,
+  env: NodeJS.ProcessEnv,
+  flags: readonly Override[] = [],
+  content: Uint8Array | null = null,
+): LoadedConfig {
+  const text = readYaml(readText(file, content));
   const problems: Problem[] = text.problems.map((problem) => ({ file, ...problem }));
   const environment = readEnvironment(env);
   for (const { name, message } of environment.problems) {

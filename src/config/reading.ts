@@ -10,14 +10,16 @@ export interface Reading {
   readonly file: string;
   readonly env: NodeJS.ProcessEnv;
   readonly flags: readonly Override[];
+  /** What the file holds, if that has been read already. */
+  readonly content: Uint8Array | null;
 }
 
 /** The result. */
 export type Read = { readonly config: Config } | { readonly problems: readonly Problem[] };
 
-export function read({ file, env, flags }: Reading): Read {
+export function read({ file, env, flags, content }: Reading): Read {
   try {
-    return { config: loadConfig(file, env, flags) };
+    return { config: loadConfig(file, env, flags, content) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     return { problems: error.problems };

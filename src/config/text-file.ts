@@ -1,5 +1,6 @@
 // Reads the text of a configuration file, or says why it can't be read.
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, constants, openSync, readSync, statSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { ConfigError } from './problem.js';
 
 const UNREADABLE: Readonly<Record<string, string>> = {
@@ -48,19 +49,40 @@ function readBytes(file: string): Uint8Array {
   }
 }
 
-/** For `-`, no file: empty. */
-export function readText(file: string): string {
+/** What a pipe gives, or null if `file` is none. Others read on meanwhile: until somebody writes, signals must be heard. */
+export async function readPipe(file: string): Promise<Uint8Array | null> {
+  let fd: number;
+  try {
+    if (!statSync(file).isFIFO()) return null;
+    fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch {
+    // Reading it as a file says why.
+    return null;
+  }
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of new Socket({ fd, readable: true, writable: false }) as AsyncIterable<Uint8Array>) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > MAX_BYTES) break;
+  }
+  return Buffer.concat(chunks);
+}
+
+/** For `-`, no file: empty. `content`: what the file has been found to hold. */
+export function readText(file: string, content: Uint8Array | null = null): string {
   if (file === NO_FILE) return '';
   const fail = (message: string): never => failAt(file, message);
   let bytes: Uint8Array;
   try {
-    bytes = readBytes(file);
+    bytes = content ?? readBytes(file);
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
     return fail(UNREADABLE[code] ?? `cannot be read: ${message}; check the path given with -c`);
   }
   if (bytes.length > MAX_BYTES)
     fail(`has more than ${MAX_MIB}MiB, which no configuration has; check the path given with -c`);
+  if (bytes.includes(0)) fail('has NUL octets, as UTF-16 has; save it as UTF-8');
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {

@@ -43,7 +43,7 @@ class FakeEngine implements EngineHandle {
 /** Lets everything that is ready run. */
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-function harness(load: () => Config = () => config()) {
+function harness(load: () => Config | Promise<Config> = () => config()) {
   const engine = new FakeEngine();
   const emitter = new EventEmitter();
   const lines: { level: string; message: string; [field: string]: unknown }[] = [];
@@ -106,6 +106,7 @@ test('a drain that fails ends in a kill', async () => {
 
 test('a signal during the start waits for it, then drains without the hold', async () => {
   const { engine, code, signal, running } = harness();
+  await settle();
   signal('SIGTERM');
   assert.deepEqual(engine.calls, []);
   await running();
@@ -114,8 +115,18 @@ test('a signal during the start waits for it, then drains without the hold', asy
   assert.equal(await code, 0);
 });
 
+test('a signal while the configuration is read ends it at once', async () => {
+  const { engine, code, signal, lines } = harness(() => new Promise<Config>(() => undefined));
+  await settle();
+  signal('SIGTERM');
+  assert.equal(await code, 0);
+  assert.deepEqual(engine.calls, []);
+  assert.ok(lines.some(({ message }) => message === 'stopped before the configuration was read'));
+});
+
 test('two signals during the start abandon it', async () => {
   const { engine, code, signal } = harness();
+  await settle();
   signal('SIGINT');
   signal('SIGINT');
   assert.equal(await code, 1);

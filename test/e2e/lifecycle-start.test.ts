@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../support/servers.js';
-import { availableExecutors, startSluice } from '../support/sluice.js';
+import { availableExecutors, eventually, startSluice } from '../support/sluice.js';
 import { refuses } from '../support/tcp.js';
 import { basicConfig, httpOrigin, listening, open } from './lifecycle-support.js';
 
@@ -176,6 +176,40 @@ test('where only a part of io_uring is refused, it is as if all of it were', { s
   assert.equal(await proxy.stop(), 0);
   await origin.close();
   await assert.rejects(startSluice(basicConfig(origin.port), 'uring', {}, under), /io_uring_enter: EPERM/);
+});
+
+test('a configuration may come through a FIFO, and waiting for its writer can be ended', async () => {
+  const origin = await httpOrigin();
+  const fifo = join(directory, 'fifo.yaml');
+  assert.equal(spawnSync('mkfifo', [fifo]).status, 0);
+  const begin = () => {
+    const child = spawn(process.execPath, [MAIN, 'run', '-c', fifo], {
+      stdio: ['ignore', 'inherit', 'pipe'],
+      env: { ...process.env, SLUICE_WARMUP: 'off' },
+    });
+    const state = { child, text: '' };
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+      state.text += chunk;
+    });
+    return state;
+  };
+  const waits = begin();
+  // It answers this one as soon as it waits.
+  const asking = setInterval(() => waits.child.kill('SIGUSR1'), 100);
+  await eventually(() => waits.text.includes('"phase":"starting"'), 'it hears signals');
+  clearInterval(asking);
+  waits.child.kill('SIGTERM');
+  assert.deepEqual(await once(waits.child, 'exit'), [0, null]);
+  assert.match(waits.text, /stopped before the configuration was read/);
+  const served = begin();
+  const yaml = `admin: { listen: "127.0.0.1:0" }\n${basicConfig(origin.port)}`;
+  // In two pieces, with a pause between them.
+  const write = `printf %s "$1" | { head -c 40; sleep 0.2; cat; } > "$2"`;
+  spawn('sh', ['-c', write, 'sh', yaml, fifo], { stdio: 'inherit' });
+  await eventually(() => served.text.includes('"accepting"'), served.text);
+  served.child.kill('SIGINT');
+  assert.deepEqual(await once(served.child, 'exit'), [0, null]);
+  await origin.close();
 });
 
 const unshare = spawnSync('unshare', ['-m', 'true']).status === 0;
