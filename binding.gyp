@@ -14,6 +14,7 @@
         "native/registry.c",
         "native/socket.c",
         "native/splice.c",
+        "native/threads.c",
         "native/tls.c",
         "native/tls_bio.c",
         "native/tls_call.c",

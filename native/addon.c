@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <uv.h>
 
 #include "call.h"
@@ -16,6 +15,7 @@
 #include "ring.h"
 #include "socket.h"
 #include "splice.h"
+#include "threads.h"
 #include "tls_call.h"
 
 enum { RINGS, ENTRIES, BUFFER_RING, SLAB, PAGE, BUFFERS };
@@ -288,9 +288,18 @@ static napi_value raise_file_limit(struct call *call) {
 }
 
 static napi_value thread_cpu(struct call *call) {
-  struct timespec used = {0, 0};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-  return from_double(call->env, (double)used.tv_sec * 1e6 + (double)(used.tv_nsec / 1000));
+  return from_double(call->env, (double)sluice_thread_cpu(int_arg(call, 0)));
+}
+
+static napi_value thread_runnable(struct call *call) { return reply(call, sluice_thread_runnable(int_arg(call, 0))); }
+
+static napi_value thread_background(struct call *call) {
+  return reply(call, sluice_thread_background(int_arg(call, 0)));
+}
+
+static napi_value rest(struct call *call) {
+  sluice_thread_rest(uint_arg(call, 0));
+  return reply(call, 0);
 }
 
 static napi_value checksum(struct call *call) {
@@ -376,6 +385,9 @@ NAPI_MODULE_INIT() {
       {"trimHeap", trim_heap},
       {"raiseFileLimit", raise_file_limit},
       {"threadCpu", thread_cpu},
+      {"threadRunnable", thread_runnable},
+      {"threadBackground", thread_background},
+      {"rest", rest},
       {"checksum", checksum},
       {"sockaddr", sockaddr_bytes},
   };

@@ -2,6 +2,7 @@
 // `--v8-pool-size`. At the same priority as a worker they take four fifths of its core when both want it, and requests wait for compilers.
 import { readdirSync, readFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
+import type { Native } from '../io/native.js';
 
 const THREADS = '/proc/self/task';
 /** Their names in newer versions of Node.js: `V8Worker`, `node-V8Worker`. */
@@ -10,11 +11,8 @@ const NAME = /V8Worker$/;
 const DEFAULT_POOL_SIZE = 4;
 /** Thread ids are below this, and wrap around. */
 const PID_LIMIT = 1 << 22;
-/**
- * They get what a worker leaves, and at least a tenth of the core each. With less, a worker that is saturated from the start has to wait
- * for its optimised code: at nice 19 it needed twice the CPU time per request for some seconds.
- */
-const NICENESS = 10;
+/** Where they may not run in the background alone. */
+const NICENESS = 19;
 
 export interface Thread {
   readonly tid: number;
@@ -74,10 +72,13 @@ export function anyBusy(threads: readonly number[]): boolean {
   }
 }
 
-/** From now on all other threads have priority over them. */
-export function yieldBackground(): void {
+/**
+ * From now on they run only where no other thread wants the core: one that wakes up takes it from them at once. With a nice value, the
+ * kernel often left them running until its next tick, 4 ms later. Workers that leave them nothing rest for them (compiler-share.ts).
+ */
+export function yieldBackground(native: Pick<Native, 'threadBackground'>): void {
   try {
-    for (const tid of ownBackgroundThreads()) setPriority(tid, NICENESS);
+    for (const tid of ownBackgroundThreads()) if (native.threadBackground(tid) < 0) setPriority(tid, NICENESS);
   } catch {
     // The sandbox forbids it: they keep their priority.
   }

@@ -153,8 +153,14 @@ export interface Native extends NativeTls {
   pump(source: number, pipeRead: number, pipeWrite: number, destination: number, inPipe: number, limit: number): number;
   /** Raises RLIMIT_NOFILE to its hard limit; returns the limit now in force. */
   raiseFileLimit(): number;
-  /** CPU time of this thread, µs. */
-  threadCpu(): number;
+  /** CPU time of this thread, or of thread `tid` of this process, µs; -errno if there is none. */
+  threadCpu(tid?: number): number;
+  /** 1 if thread `tid` of this process runs or waits for a core, 0 if it sleeps, -errno if that can't be read. */
+  threadRunnable(tid: number): number;
+  /** Lets a thread run only where no other wants the core (SCHED_IDLE), for good. Returns 0 or -errno. */
+  threadBackground(tid: number): number;
+  /** Stops this thread for so long, µs. */
+  rest(us: number): void;
   /** Writes sockaddr bytes for a numeric address into `into` at `at`; returns their length, 0 if the address is not numeric. */
   sockaddr(host: string, port: number, into: Uint8Array, at: number): number;
 }

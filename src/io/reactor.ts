@@ -82,6 +82,11 @@ export class Reactor {
   waitFor = 1;
   waitUs = 0;
 
+  /** Rests taken so far; see `restEvery`. */
+  rests = 0;
+  private restAt = Number.POSITIVE_INFINITY;
+  private restEveryMs = 0;
+  private restUs = 0;
   private readonly origin: number;
   private readonly page: Float64Array;
   private readonly layered: Layered | undefined;
@@ -139,6 +144,13 @@ export class Reactor {
   later(ms: number, run: () => void): NodeJS.Timeout {
     this.wantMicrotasks = true;
     return setTimeout(run, ms).unref();
+  }
+
+  /** From now on, the thread leaves its core to others for `us` in every `everyMs`, if it has so much to do; 0: it does not. */
+  restEvery(everyMs: number, us: number): void {
+    this.restEveryMs = everyMs;
+    this.restUs = us;
+    this.restAt = everyMs > 0 ? Math.min(this.restAt, this.now + everyMs) : Number.POSITIVE_INFINITY;
   }
 
   /** The current time rather than the turn's; ms. Cold path. */
@@ -208,6 +220,8 @@ export class Reactor {
     this.now = this.page[0] / 1000;
     this.ms = Math.floor(this.now) - this.origin;
     this.turns++;
+    // What this turn had to send is out.
+    if (this.now >= this.restAt) this.rest();
     this.drain(handlers);
     const runnable = this.splicer.runnable;
     if (runnable > 0) {
@@ -227,6 +241,12 @@ export class Reactor {
     this.sockets.unpark(handlers);
     this.sockets.sweep();
     handlers.turn();
+  }
+
+  private rest(): void {
+    this.rests++;
+    this.restAt = this.now + this.restEveryMs;
+    this.native.rest(this.restUs);
   }
 
   /** Ends the silent sends that have no completion. */

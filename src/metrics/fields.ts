@@ -54,6 +54,7 @@ export const WORKER_FIELDS: Fields<
     1e-6,
   ),
   WARMUP_REQUESTS: gauge('sluice_warmup_requests', 'Requests that the worker rehearsed while it warmed up'),
+  RESTS: counter('sluice_worker_rests_total', "Rests of 0.8 ms each, taken by a busy worker for V8's compilers"),
   SOCKETS_OPEN: gauge('sluice_worker_sockets', 'Sockets that the worker holds, of clients and endpoints'),
   ACCEPT_ERRORS: counter('sluice_accept_errors_total', 'Accepts that failed'),
   ACCEPT_PAUSES: counter(

@@ -162,6 +162,8 @@ export const W = {
   /** Indexed by `tlsDoneField` and `tlsFailedField`. */
   TLS_DONE: 320,
   TLS_FAILED: 352,
+  /** Rests of the worker, taken for V8's compilers. */
+  RESTS: 387,
   SIZE: 392,
 } as const;
 

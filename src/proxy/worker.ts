@@ -1,5 +1,7 @@
 // A worker: configures, drains and samples its data path (data-path.ts).
 import { threadId } from 'node:worker_threads';
+import { ownBackgroundThreads } from '../code/background-threads.js';
+import { CompilerShare, REST_EVERY_MS, REST_US } from '../code/compiler-share.js';
 import { SCRATCH_BUFFERS_BYTES } from '../http/scratch-buffers.js';
 import { returnMemory } from '../io/heap.js';
 import type { Native } from '../io/native.js';
@@ -58,6 +60,7 @@ export class Worker {
   private resolve: (() => void) | undefined;
   private readonly sampling = new Sampling();
   private readonly memoryTrim: MemoryTrim;
+  private readonly compilers: CompilerShare;
   private readonly turnHistogram = workerHistogram(LOOP_TURN_US);
 
   constructor(
@@ -135,6 +138,7 @@ export class Worker {
     this.deadPeers = new DeadPeers(this.context, (slot, errno) => this.events.failed(slot, errno));
     const forgetting = trimmableOf(this.context, this.path, this.deadPeers, native);
     this.memoryTrim = new MemoryTrim(this.reactor, this.path.core.streams, native, forgetting);
+    this.compilers = new CompilerShare(native, ownBackgroundThreads());
   }
 
   private connectTls(): void {
@@ -195,6 +199,7 @@ export class Worker {
   private turned(): void {
     const { reactor, sampling } = this;
     this.coalesce();
+    if (reactor.now >= this.compilers.at) this.restForCompilers();
     if (sampling.due(reactor.ms, this.eventCount)) this.sample();
     reactor.wakeMs = sampling.at;
     if (this.stopping) this.finishIfDone();
@@ -212,6 +217,12 @@ export class Worker {
         : 1;
     reactor.waitFor = wait;
     reactor.waitUs = wait > 1 ? coalesceUs : 0;
+  }
+
+  private restForCompilers(): void {
+    const { reactor, compilers } = this;
+    compilers.check(reactor.now);
+    reactor.restEvery(compilers.resting ? REST_EVERY_MS : 0, REST_US);
   }
 
   private receive(message: ToWorker): void {
@@ -422,6 +433,7 @@ export class Worker {
     const lag = Math.max(0, reactor.since(this.sampling.at) * 1000);
     const latest = Math.min(this.router.sweep(), this.deadPeers.check(now), this.trimMemory(now));
     values[W.LOOP_TURNS] = reactor.turns;
+    values[W.RESTS] = reactor.rests;
     values[W.COMPLETIONS] = reactor.completions;
     values[W.SLAB_BUFFERS] = slab.buffers;
     values[W.SLAB_FREE] = slab.free + slab.lent;

@@ -240,7 +240,7 @@ export class WorkerPool {
       if (this.ready) {
         this.up = true;
         // Not earlier, because a warm-up waits for these threads.
-        yieldBackground();
+        yieldBackground(native());
         this.started?.resolve(message);
       }
     }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { getPriority } from 'node:os';
 import { describe, it } from 'node:test';
 import {
@@ -8,6 +9,16 @@ import {
   poolSize,
   yieldBackground,
 } from '../../src/code/background-threads.js';
+import { native } from '../../src/io/native.js';
+
+const SCHED_IDLE = 5;
+/** The scheduling policy of a thread of this process: field 41 of its stat, the name being the second. */
+const policyOf = (tid: number): number =>
+  Number(
+    readFileSync(`/proc/self/task/${tid}/stat`, 'latin1')
+      .replace(/^.*\) /s, '')
+      .split(' ')[38],
+  );
 
 /** Threads by the distance of their id from the process's. */
 const threads = (pid: number, names: Readonly<Record<number, string>>) =>
@@ -51,9 +62,18 @@ describe('the threads in which V8 compiles', () => {
   it('come after all others, once they are told', () => {
     const own = ownBackgroundThreads();
     assert.equal(own.length, 4);
+    const before = policyOf(process.pid);
+    yieldBackground(native());
+    for (const tid of own) assert.equal(policyOf(tid), SCHED_IDLE);
+    assert.equal(policyOf(process.pid), before);
+    assert.notEqual(before, SCHED_IDLE);
+  });
+
+  it('get the lowest priority where the kernel or a sandbox refuses that', () => {
+    const own = ownBackgroundThreads();
     const before = getPriority(process.pid);
-    yieldBackground();
-    for (const tid of own) assert.equal(getPriority(tid), 10);
+    yieldBackground({ threadBackground: () => -1 });
+    for (const tid of own) assert.equal(getPriority(tid), 19);
     assert.equal(getPriority(process.pid), before);
   });
 });

@@ -156,7 +156,15 @@ describe('what comes with them', () => {
     assert.deepEqual(profile.architectures, ['SCMP_ARCH_X86_64', 'SCMP_ARCH_AARCH64']);
     const allowed = profile.syscalls.filter(({ action, args }) => action === 'SCMP_ACT_ALLOW' && args === undefined);
     const names = allowed.flatMap((entry) => entry.names);
-    for (const name of ['io_uring_setup', 'io_uring_enter', 'io_uring_register', 'accept4', 'splice', 'epoll_pwait'])
+    for (const name of [
+      'io_uring_setup',
+      'io_uring_enter',
+      'io_uring_register',
+      'accept4',
+      'splice',
+      'epoll_pwait',
+      'sched_setscheduler',
+    ])
       assert.ok(names.includes(name), name);
     for (const name of ['mount', 'unshare', 'setns', 'ptrace', 'bpf', 'clone', 'clone3', 'socket', 'setuid', 'chroot'])
       assert.ok(!names.includes(name), name);

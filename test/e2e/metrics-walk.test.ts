@@ -41,6 +41,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   sluice_tap_left_out_total: 'e2e/tap.test.ts',
   sluice_tap_refused_total: 'e2e/tap.test.ts',
   sluice_tap_records_total: 'e2e/tap.test.ts',
+  sluice_worker_rests_total: 'e2e/compilers.test.ts',
   sluice_warmup_seconds: 'e2e/warm-up.test.ts',
   sluice_warmup_requests: 'e2e/warm-up.test.ts',
   sluice_destinations: 'e2e/original-destination-inside.ts',

@@ -285,6 +285,30 @@ const roles: Record<string, () => void> = {
     reactor.wakeMs = reactor.clockMs() + 30;
   },
 
+  rests: () => {
+    // Always busy: the next turn is due at once.
+    let [last, early, after] = [Number.NEGATIVE_INFINITY, 0, 0];
+    let seen = 0;
+    reactor.run({
+      ...echo,
+      turn: () => {
+        reactor.wakeMs = reactor.ms;
+        if (reactor.rests > seen) {
+          if (reactor.now < last + 2) early++;
+          last = reactor.now;
+          seen = reactor.rests;
+          if (seen === 5) reactor.restEvery(0, 100);
+        }
+        if (seen === 5 && reactor.now > last + 10) {
+          reactor.wakeMs = Number.POSITIVE_INFINITY;
+          if (after++ === 0) say({ early, rests: reactor.rests });
+        }
+      },
+    });
+    reactor.restEvery(2, 100);
+    reactor.wakeMs = reactor.clockMs();
+  },
+
   later: () => {
     reactor.run({
       ...echo,

@@ -57,6 +57,10 @@ for (const io of await availableExecutors()) {
     assert.deepEqual(await report('wakes', io), { turns: 0 });
   });
 
+  test(`${io}: a busy loop rests as often as it is asked to, and no more once it is not`, async () => {
+    assert.deepEqual(await report('rests', io), { early: 0, rests: 5 });
+  });
+
   test(`${io}: a timer of Node's that a turn has set ends the wait`, async () => {
     assert.deepEqual(await report('later', io), { fired: 1 });
   });

@@ -136,7 +136,10 @@ export class Kernel {
       pipe: () => -ERRNO.EMFILE,
       pump: () => 0,
       raiseFileLimit: () => real.raiseFileLimit(),
-      threadCpu: () => real.threadCpu(),
+      threadCpu: (tid) => real.threadCpu(tid),
+      threadRunnable: () => 0,
+      threadBackground: () => 0,
+      rest: () => undefined,
       sockaddr: (host, port, into, at) => real.sockaddr(host, port, into, at),
     };
     this.native = { ...real, ...own };
