@@ -13,31 +13,33 @@ const POST = 'POST /a HTTP/1.1\r\nhost: a\r\nContent-Length: 5\r\n\r\nabcde';
 const CHUNKED = 'POST /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n';
 const CLOSE = 'GET /a HTTP/1.1\r\nhost: a\r\nConnection: close\r\n\r\n';
 
-/** Answers to octets that come in pieces of `size`. */
-function answers(text: string, size: number): { count: number; close: boolean } {
-  const answer = http1Answer(40);
-  const server = new Http1Answers(answer);
-  let octets = 0;
+/** Answers to octets that come in pieces of `size`, how many of them say that the connection closes, and whether it does. */
+function answers(text: string, size: number): { count: number; said: number; close: boolean } {
+  const server = new Http1Answers(http1Answer(40), http1Answer(40, true));
+  let octets = '';
   let close = false;
   for (let at = 0; at < text.length; at += size) {
     const answered = server.take(Buffer.from(text.slice(at, at + size)));
-    octets += answered.answer?.length ?? 0;
+    octets += answered.answer?.toString('latin1') ?? '';
     close ||= answered.close;
   }
-  return { count: octets / answer.length, close };
+  const [, ...heads] = octets.split('HTTP/1.1 200 OK\r\n');
+  // The last one says it, or none does.
+  assert.ok(heads.slice(0, -1).every((head) => !head.includes('Connection: close\r\n')));
+  return { count: heads.length, said: heads.filter((head) => head.includes('Connection: close\r\n')).length, close };
 }
 
 describe('the HTTP/1.1 server behind the subjects', () => {
   for (const size of [1, 3, 7, 1000]) {
     it(`answers each request, in pieces of ${size}`, () => {
       const text = GET + POST + GET + CHUNKED + GET + GET + POST;
-      assert.deepEqual(answers(text, size), { count: 7, close: false });
-      assert.deepEqual(answers(GET + CLOSE + GET, size), { count: 2, close: true });
+      assert.deepEqual(answers(text, size), { count: 7, said: 0, close: false });
+      assert.deepEqual(answers(GET + CLOSE + GET, size), { count: 2, said: 1, close: true });
     });
   }
 
   it('ends what is no request', () => {
-    assert.deepEqual(answers('x'.repeat(100_000), 9000), { count: 0, close: true });
+    assert.deepEqual(answers('x'.repeat(100_000), 9000), { count: 0, said: 0, close: true });
   });
 });
 

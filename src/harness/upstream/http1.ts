@@ -19,10 +19,14 @@ const NOTHING: Buffer = Buffer.alloc(0);
 /** Longer heads are not requests of ours. */
 const MAX_HEAD = 65_536;
 
-/** The answer, as large as a typical one, because proxies pay for its size. */
-export function http1Answer(bodyBytes: number): Buffer {
+/**
+ * The answer, as large as a typical one, because proxies pay for its size. `last`: the connection closes after it, which the peer must be
+ * told (RFC 9112 section 9.6). Proxies that pass on a client's `Connection: close`, and keep connections, would use this one again.
+ */
+export function http1Answer(bodyBytes: number, last = false): Buffer {
   const body = Buffer.alloc(bodyBytes, '0123456789');
-  const head = `HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Type: text/plain\r\nContent-Length: ${bodyBytes}\r\n\r\n`;
+  const close = last ? 'Connection: close\r\n' : '';
+  const head = `HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Type: text/plain\r\nContent-Length: ${bodyBytes}\r\n${close}\r\n`;
   return Buffer.concat([Buffer.from(head), body]);
 }
 
@@ -38,6 +42,7 @@ function parse(head: Buffer): Head {
 
 export class Http1Answers {
   readonly #answer: Buffer;
+  readonly #lastAnswer: Buffer;
   #kept = NOTHING;
   /** Remaining bytes of a body. */
   #body = 0;
@@ -47,8 +52,10 @@ export class Http1Answers {
   #last = NOTHING;
   #parsed: Head = { bodyBytes: 0, chunked: false, close: false };
 
-  constructor(answer: Buffer) {
+  /** `last`: the answer with which a connection closes. */
+  constructor(answer: Buffer, last: Buffer) {
     this.#answer = answer;
+    this.#lastAnswer = last;
   }
 
   take(chunk: Buffer): Answered {
@@ -71,8 +78,10 @@ export class Http1Answers {
     }
     // A head without an end is not a request: it is not kept forever.
     if (this.#kept.length > MAX_HEAD && !this.#inside) return { answer: null, close: true };
-    const answers = requests === 1 ? this.#answer : Buffer.concat(Array<Buffer>(requests).fill(this.#answer));
-    return { answer: requests === 0 ? null : answers, close: this.#closing };
+    if (requests === 0) return { answer: null, close: this.#closing };
+    const last = this.#closing ? this.#lastAnswer : this.#answer;
+    const answer = requests === 1 ? last : Buffer.concat([...Array<Buffer>(requests - 1).fill(this.#answer), last]);
+    return { answer, close: this.#closing };
   }
 
   get #inside(): boolean {

@@ -26,8 +26,9 @@ function serve(kind: Kind, bodyBytes: number): (socket: Socket) => void {
   switch (kind) {
     case 'http1': {
       const answer = http1Answer(bodyBytes);
+      const last = http1Answer(bodyBytes, true);
       return (socket) => {
-        const answers = new Http1Answers(answer);
+        const answers = new Http1Answers(answer, last);
         socket.on('data', (chunk) => {
           const { answer: octets, close } = answers.take(chunk);
           if (octets !== null) socket.write(octets);
