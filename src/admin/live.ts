@@ -5,7 +5,7 @@ import { LiveFeed } from '../live/feed.js';
 import { type Answer, type Streamed, text } from './answer.js';
 import type { AdminRequest, RouteDeps } from './request.js';
 
-const MOST_ITEMS = 100_000;
+const MAX_ITEMS = 100_000;
 const RETRY = { 'Retry-After': '5' };
 
 export function feedOf(deps: RouteDeps): LiveFeed {
@@ -35,8 +35,7 @@ function limitsOf(query: URLSearchParams): LiveLimits {
   const given = query.get('limit');
   if (given === null) return LIVE_LIMITS;
   const limit = /^\d+$/.test(given) ? Number(given) : -1;
-  if (limit < 0 || limit > MOST_ITEMS)
-    throw new ValueError(`limit: "${given}" is not a number from 0 to ${MOST_ITEMS}`);
+  if (limit < 0 || limit > MAX_ITEMS) throw new ValueError(`limit: "${given}" is not a number from 0 to ${MAX_ITEMS}`);
   return { services: limit, endpoints: limit, clients: limit };
 }
 

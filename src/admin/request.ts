@@ -4,7 +4,7 @@ import type { LiveFacts } from '../live/assemble.js';
 import type { FeedBounds } from '../live/feed.js';
 import type { MetricsReader } from '../metrics/reader.js';
 import type { ClientIs } from '../policy/explain-authorization.js';
-import type { Tappable } from './tap.js';
+import type { TapSource } from './tap.js';
 
 export interface AdminRequest {
   /** HEAD comes as GET. */
@@ -33,7 +33,7 @@ export interface RouteDeps {
   readonly getLogLevel: () => LogLevel;
   readonly setLogLevel: (level: LogLevel) => void;
   /** Without it /tap does not exist. */
-  readonly taps?: Tappable;
+  readonly taps?: TapSource;
   readonly version: string;
   /** `uring` or `epoll`. */
   readonly executor: string;

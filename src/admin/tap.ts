@@ -6,7 +6,7 @@ import type { TapReader } from '../tap/taps.js';
 import { type Answer, type Streamed, type StreamSink, text } from './answer.js';
 
 /** The required part of `Taps`. */
-export interface Tappable {
+export interface TapSource {
   readonly maxRps: number;
   readonly maxBuffered: number;
   nextId(): number;
@@ -14,7 +14,7 @@ export interface Tappable {
   open(request: TapRequest, reader: TapReader): (() => void) | null;
 }
 
-export function tapAnswer(taps: Tappable, query: URLSearchParams): Answer | Streamed {
+export function tapAnswer(taps: TapSource, query: URLSearchParams): Answer | Streamed {
   let asked: TapRequest;
   try {
     asked = parseTap(query, taps.nextId(), taps.maxRps);

@@ -84,13 +84,13 @@ export class WeightedChoice {
   #draw(service: number, skip: number, other: number): number {
     const list = this.members.lists[service];
     const ready = this.members.ready[service];
-    const { of, max: most } = this.weights;
+    const { of, max } = this.weights;
     let position = 0;
     for (let draws = 0; draws < MAX_DRAWS; draws++) {
       const random = this.random.draw();
       position = ((random >>> 16) * ready) >>> 16;
       if (position === skip || list[position] === other) continue;
-      if ((random & 0xffff) * most[service] < of[list[position]] * 0x10000) return list[position];
+      if ((random & 0xffff) * max[service] < of[list[position]] * 0x10000) return list[position];
     }
     while (position === skip || list[position] === other) position = position + 1 === ready ? 0 : position + 1;
     return list[position];
@@ -144,10 +144,10 @@ export class WeightedChoice {
   #isSlower(service: number, a: number, b: number, now: number): boolean {
     const { peak } = this.latency;
     const { inFlight } = this.load;
-    const { of, max: most } = this.weights;
+    const { of, max } = this.weights;
     const decayMs = this.decayMs[service];
-    const costA = peak.read(a, now, decayMs) * (1 + (inFlight[a] * most[service]) / of[a]);
-    const costB = peak.read(b, now, decayMs) * (1 + (inFlight[b] * most[service]) / of[b]);
+    const costA = peak.read(a, now, decayMs) * (1 + (inFlight[a] * max[service]) / of[a]);
+    const costB = peak.read(b, now, decayMs) * (1 + (inFlight[b] * max[service]) / of[b]);
     return costA > costB;
   }
 }

@@ -1,7 +1,7 @@
 // The shape of the file: every key, its default in the notation of the file, and its values. docs/configuration.md lists the same keys; a
 // test compares the two.
 import * as v from 'valibot';
-import { MOST_ENDPOINTS, MOST_IDENTITIES, MOST_SERVICES } from '../metrics/layout.js';
+import { MAX_METRIC_ENDPOINTS, MAX_METRIC_IDENTITIES, MAX_METRIC_SERVICES } from '../metrics/layout.js';
 import { DEFAULT_DESTINATIONS, LOCAL_DESTINATIONS, MAX_PSEUDONYM } from '../proxy/capacity.js';
 import { MAX_TAPS } from '../tap/request.js';
 import { authorization } from './authorization.js';
@@ -252,9 +252,9 @@ export const configSchema = section({
     access: v.optional(value(parseAccess), false),
   }),
   metrics: optionalSection({
-    maxServices: v.optional(integer(1, MOST_SERVICES), 128),
-    maxEndpoints: v.optional(integer(1, MOST_ENDPOINTS), 512),
-    maxIdentities: v.optional(integer(1, MOST_IDENTITIES), 128),
+    maxServices: v.optional(integer(1, MAX_METRIC_SERVICES), 128),
+    maxEndpoints: v.optional(integer(1, MAX_METRIC_ENDPOINTS), 512),
+    maxIdentities: v.optional(integer(1, MAX_METRIC_IDENTITIES), 128),
     maxScrapes: v.optional(integer(1, 64), 4),
     otlp: v.optional(metricsOtlp),
   }),

@@ -32,14 +32,14 @@ export class Receiver {
             c.stream = get31(bytes, p + 5);
             p += FRAME_HEADER_BYTES;
           } else {
-            const { frameHeader: head } = c;
-            while (c.partialBytes < FRAME_HEADER_BYTES && p < end) head[c.partialBytes++] = this.bytes[p++];
+            const { frameHeader } = c;
+            while (c.partialBytes < FRAME_HEADER_BYTES && p < end) frameHeader[c.partialBytes++] = this.bytes[p++];
             if (c.partialBytes < FRAME_HEADER_BYTES) return;
             c.partialBytes = 0;
-            c.length = (head[0] << 16) | (head[1] << 8) | head[2];
-            c.type = head[3];
-            c.flags = head[4];
-            c.stream = get31(head, 5);
+            c.length = (frameHeader[0] << 16) | (frameHeader[1] << 8) | frameHeader[2];
+            c.type = frameHeader[3];
+            c.flags = frameHeader[4];
+            c.stream = get31(frameHeader, 5);
           }
           this.begin(c);
           // A frame without payload is already complete.

@@ -1,15 +1,15 @@
 // A worker's loop: the ring first, libuv as a guest. It blocks in the ring and returns to libuv only when libuv has work (its backend
 // descriptor became readable, a timer is due, watchers wait to be registered) or when promises are due.
 import { CQE_F, ERRNO, OP, OP_SHIFT, POLLERR, POLLHUP, POLLIN, passing, SLOT_MASK } from './abi.js';
-import { Layered, WIRE_MESSAGE_BLOCKS } from './layered.js';
 import type { Native, RingMemory } from './native.js';
 import { Ring, ringFailure } from './ring.js';
 import { SendQueue } from './send-queue.js';
 import { RING_BUFFERS, Slab } from './slab.js';
 import { FREE, SOCKET, Sockets } from './sockets.js';
 import { Splicer } from './splice.js';
+import { NO_BUCKET, TimerWheel } from './timer-wheel.js';
 import type { ConnectionEvents, MakeTransport, Transport } from './transport.js';
-import { NO_BUCKET, Wheel } from './wheel.js';
+import { TransportSockets, WIRE_MESSAGE_BLOCKS } from './transport-sockets.js';
 
 const ENTRIES = 4096;
 const MESSAGE_BLOCKS = 1024;
@@ -63,7 +63,7 @@ export class Reactor {
   readonly memory: RingMemory;
   readonly ring: Ring;
   readonly slab: Slab;
-  readonly wheel: Wheel;
+  readonly wheel: TimerWheel;
   readonly sockets: Sockets;
   readonly splicer: Splicer;
   /** Monotonic time of this loop turn, ms (with fractions). */
@@ -89,7 +89,7 @@ export class Reactor {
   private restUs = 0;
   private readonly origin: number;
   private readonly page: Float64Array;
-  private readonly layered: Layered | undefined;
+  private readonly transportSockets: TransportSockets | undefined;
   private handlers: Handlers | undefined;
   private uvArmed = false;
   private uvReady = false;
@@ -111,24 +111,25 @@ export class Reactor {
     this.origin = Math.floor(this.now);
     this.slab = new Slab(this.memory, fixedBytes);
     const buckets = new Int16Array(options.maxSockets);
-    this.wheel = new Wheel(options.maxSockets, this.now, buckets);
+    this.wheel = new TimerWheel(options.maxSockets, this.now, buckets);
     const owner = new Int32Array(options.owner);
     const id = options.workerId + 1;
     this.sockets = new Sockets(native, this.ring, this.slab, this.wheel, owner, id, options.maxSockets, MESSAGE_BLOCKS);
     this.sockets.setDefault(buckets, NO_BUCKET);
-    this.layered = transport === undefined ? undefined : new Layered(this.sockets, this.slab, transport);
+    this.transportSockets =
+      transport === undefined ? undefined : new TransportSockets(this.sockets, this.slab, transport);
     this.splicer = new Splicer(native, this.ring, this.sockets, owner, id, options.maxPipes, this.memory.page);
   }
 
   /** The transport between sockets and protocols, if any. */
   get transport(): Transport | undefined {
-    return this.layered?.transport;
+    return this.transportSockets?.transport;
   }
 
   /** Starts the loop. Returns at once: the loop is hosted by the thread's own event loop. */
   run(handlers: Handlers): void {
     this.handlers = handlers;
-    if (this.layered !== undefined) this.layered.events = handlers;
+    if (this.transportSockets !== undefined) this.transportSockets.events = handlers;
     this.native.run(() => this.step());
   }
 
@@ -206,10 +207,10 @@ export class Reactor {
     // Sends of an earlier turn that the executor has not taken come first.
     const sends = this.sockets.flush(this.sockets.silent.count === 0);
     // A relay has two sockets, and usually data waits in one direction at a time.
-    this.slab.promise(this.sockets.open >> 1);
+    this.slab.guarantee(this.sockets.open >> 1);
     this.slab.lend(this.sockets.multishots > 0);
     // Asked after the flush, in which a transport may have postponed something.
-    const sleep = this.layered?.pending !== true && !this.sockets.starved;
+    const sleep = this.transportSockets?.pending !== true && !this.sockets.starved;
     const wait = sleep ? minComplete : 0;
     // A silent send completes while it is submitted and is not among those waited for.
     const coalesce = wait > 1;
@@ -237,7 +238,7 @@ export class Reactor {
       const slot = this.wheel.expired(i);
       if ((this.sockets.flags[slot] & SOCKET.CLOSED) === 0 && this.sockets.kind[slot] !== FREE) handlers.timer(slot);
     }
-    this.layered?.turn();
+    this.transportSockets?.turn();
     this.sockets.unpark(handlers);
     this.sockets.sweep();
     handlers.turn();
@@ -258,7 +259,7 @@ export class Reactor {
     const tail = ring.completedTail;
     for (let head = ring.head; head !== tail; head = (head + 1) | 0) {
       const low = ring.completions[ring.completionAt(head)];
-      if (low >>> OP_SHIFT === OP.SEND) silent.spoke(low & SLOT_MASK);
+      if (low >>> OP_SHIFT === OP.SEND) silent.completed(low & SLOT_MASK);
     }
     for (let i = 0; i < silent.count; i++)
       if (silent.bytes(i) > 0) this.sendEnded(handlers, silent.slot(i), silent.bytes(i));
@@ -300,7 +301,7 @@ export class Reactor {
           break;
         case OP.SEND:
           if (generations[slot] === (high & 0xffff)) {
-            if (sockets.silent.count > 0) sockets.silent.spoke(slot);
+            if (sockets.silent.count > 0) sockets.silent.completed(slot);
             this.sendEnded(handlers, slot, result);
           }
           break;
@@ -308,11 +309,11 @@ export class Reactor {
           if (generations[slot] === (high & 0xffff) && sockets.connected(slot)) {
             const outcome = result >= 0 && sockets.metItself(slot) ? -ERRNO.ECONNREFUSED : result;
             if (outcome >= 0 && sockets.layer[slot] !== 0) {
-              this.layered?.connected(slot);
+              this.transportSockets?.connected(slot);
               break;
             }
             handlers.connected(slot, outcome);
-            if (outcome >= 0 && this.stands(slot, high & 0xffff)) sockets.start(slot);
+            if (outcome >= 0 && this.isCurrent(slot, high & 0xffff)) sockets.start(slot);
           }
           break;
         case OP.ACCEPT:
@@ -361,7 +362,7 @@ export class Reactor {
   }
 
   /** Whether the socket is still the one of this generation, and open. A handler that closes it may dial, and get its slot for another. */
-  private stands(slot: number, generation: number): boolean {
+  private isCurrent(slot: number, generation: number): boolean {
     return this.sockets.generation[slot] === generation && (this.sockets.flags[slot] & SOCKET.CLOSED) === 0;
   }
 
@@ -399,7 +400,7 @@ export class Reactor {
         const generation = sockets.generation[slot];
         this.slab.received(bid);
         handlers.data(slot, bid, this.slab.dataStart(bid), result);
-        if (!more && this.stands(slot, generation)) {
+        if (!more && this.isCurrent(slot, generation)) {
           if ((sockets.flags[slot] & SOCKET.PAUSED) === 0) sockets.rearm(slot);
           else handlers.paused(slot);
         }
@@ -417,26 +418,29 @@ export class Reactor {
 
   /** A receive on a socket that has a transport. */
   private receivedBelow(slot: number, verdict: number, result: number, flags: number): void {
-    const { layered } = this;
-    if (layered === undefined) return;
+    const { transportSockets } = this;
+    if (transportSockets === undefined) return;
     if (verdict === 0 && result > 0) {
       const bid = flags >>> 16;
       const generation = this.sockets.generation[slot];
       this.slab.received(bid);
-      layered.received(slot, bid, this.slab.dataStart(bid), result);
-      if ((flags & CQE_F.MORE) === 0 && this.sockets.generation[slot] === generation) layered.receiveEnded(slot);
+      transportSockets.received(slot, bid, this.slab.dataStart(bid), result);
+      if ((flags & CQE_F.MORE) === 0 && this.sockets.generation[slot] === generation)
+        transportSockets.receiveEnded(slot);
       return;
     }
     if ((flags & CQE_F.BUFFER) !== 0) this.dropBuffer(flags);
-    if (verdict === 0) layered.ended(slot);
-    else if (verdict > 0) layered.failed(slot, verdict);
-    else if (verdict === -2) layered.receiveEnded(slot);
+    if (verdict === 0) transportSockets.ended(slot);
+    else if (verdict > 0) transportSockets.failed(slot, verdict);
+    else if (verdict === -2) transportSockets.receiveEnded(slot);
   }
 
   /** How much payload is in `bytes` that the kernel has taken. */
   private payloadSent(slot: number, bytes: number): number {
-    const { layered } = this;
-    return layered === undefined || this.sockets.layer[slot] === 0 ? bytes : layered.sent(slot, bytes);
+    const { transportSockets } = this;
+    return transportSockets === undefined || this.sockets.layer[slot] === 0
+      ? bytes
+      : transportSockets.sent(slot, bytes);
   }
 
   private dropBuffer(flags: number): void {

@@ -3,10 +3,10 @@ import { ERRNO, OP, POLLIN } from './abi.js';
 import type { Ring } from './ring.js';
 import { BUFFER_CAPACITY, type Slab } from './slab.js';
 import { SOCKET, SocketTable } from './socket-table.js';
-import type { Layering } from './transport.js';
+import type { TransportHooks } from './transport.js';
 
 /** After this many single receives without another pause, a socket may receive freely again. */
-const CALM_RECEIVES = 16;
+const SLOW_RECEIVES = 16;
 /** Sockets to check per turn while memory is short. */
 const SWEEP = 1024;
 
@@ -23,7 +23,7 @@ const SWEPT = SOCKET.MULTISHOT | SOCKET.CANCELLING | SOCKET.CLOSED;
 
 export class Receives extends SocketTable {
   /** Handles sockets with a transport, if there is one. */
-  layered: Layering | undefined;
+  transportSockets: TransportHooks | undefined;
   /** Receives parked for lack of buffers so far. */
   parks = 0;
   /** Armed receives that may take more than one buffer. Those of a transport are not counted, and not ended by `sweep`. */
@@ -31,7 +31,7 @@ export class Receives extends SocketTable {
   private readonly parked: Int32Array;
   private parkedCount = 0;
   /** For SLOW sockets: receives until they are no longer slow. */
-  private readonly calm: Uint8Array;
+  private readonly slowReceives: Uint8Array;
   /** Where the next sweep starts. */
   private sweptTo = 0;
 
@@ -44,12 +44,12 @@ export class Receives extends SocketTable {
   ) {
     super(owner, ownerId, capacity);
     this.parked = new Int32Array(capacity);
-    this.calm = new Uint8Array(capacity);
+    this.slowReceives = new Uint8Array(capacity);
   }
 
   /** Whether payload can pass, as far as the transport is concerned. */
   ready(slot: number): boolean {
-    return this.layer[slot] === 0 || this.layered?.ready(slot) === true;
+    return this.layer[slot] === 0 || this.transportSockets?.ready(slot) === true;
   }
 
   /** Whether bytes may pass between this socket and another without being seen by the process. */
@@ -62,7 +62,7 @@ export class Receives extends SocketTable {
     const before = this.flags[slot];
     const flags = before & ~SOCKET.PAUSED;
     this.flags[slot] = flags;
-    if (this.layer[slot] !== 0) this.layered?.resumed(slot, flags !== before);
+    if (this.layer[slot] !== 0) this.transportSockets?.resumed(slot, flags !== before);
     else if ((flags & (SOCKET.RECEIVING | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) === 0) this.arm(slot);
   }
 
@@ -108,7 +108,7 @@ export class Receives extends SocketTable {
 
   private slowDown(slot: number): void {
     this.flags[slot] |= SOCKET.SLOW;
-    this.calm[slot] = CALM_RECEIVES;
+    this.slowReceives[slot] = SLOW_RECEIVES;
   }
 
   /** Wants no data. Data already on its way is still delivered; true once nothing more can come. */
@@ -152,7 +152,7 @@ export class Receives extends SocketTable {
       else {
         starved.starved(slot);
         left--;
-        if (this.layer[slot] !== 0) this.layered?.rearm(slot);
+        if (this.layer[slot] !== 0) this.transportSockets?.rearm(slot);
         else if ((this.flags[slot] & (SOCKET.PAUSED | SOCKET.RECEIVING | SOCKET.EOF | SOCKET.CLOSED)) === 0)
           this.arm(slot);
         else left++;
@@ -204,9 +204,9 @@ export class Receives extends SocketTable {
   rearm(slot: number): void {
     const flags = this.flags[slot];
     if ((flags & (SOCKET.RECEIVING | SOCKET.PAUSED | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) !== 0) return;
-    if ((flags & SOCKET.SLOW) !== 0 && --this.calm[slot] === 0) {
+    if ((flags & SOCKET.SLOW) !== 0 && --this.slowReceives[slot] === 0) {
       if (this.slab.share > 0) this.flags[slot] = flags & ~SOCKET.SLOW;
-      else this.calm[slot] = CALM_RECEIVES;
+      else this.slowReceives[slot] = SLOW_RECEIVES;
     }
     this.arm(slot);
   }

@@ -19,7 +19,7 @@ import type { Native, RingMemory } from './native.js';
 const BUFFER_GROUP = 1;
 const MSG_DATA = 0;
 /** How long to retry when the ring is full and memory is short, µs. */
-const PATIENCE_US = 1_000_000;
+const FULL_RETRY_US = 1_000_000;
 
 export class Ring {
   /** Completion entries as Int32: user_data low, high, result, flags; see `completionAt`. */
@@ -204,7 +204,7 @@ export class Ring {
       const result = this.native.enter(this.queued, 0, 0, 0);
       if (this.queued < this.sqEntries) return;
       const now = this.page[0];
-      if (until === 0) until = now + PATIENCE_US;
+      if (until === 0) until = now + FULL_RETRY_US;
       if (result >= 0 || !passing(result) || now > until) throw ringFailure(result);
     }
   }

@@ -6,23 +6,23 @@
 // because of MSG_WAITALL. So once the executor has taken the entries, each one without a completion has sent everything.
 
 /** Maximum per turn. */
-const MOST = 64;
+const MAX_SENDS = 64;
 
 export class SilentSends {
   count = 0;
-  private readonly slots = new Int32Array(MOST);
-  private readonly lengths = new Int32Array(MOST);
+  private readonly slots = new Int32Array(MAX_SENDS);
+  private readonly lengths = new Int32Array(MAX_SENDS);
 
   /** False if the maximum is reached. */
   add(slot: number, bytes: number): boolean {
-    if (this.count === MOST) return false;
+    if (this.count === MAX_SENDS) return false;
     this.slots[this.count] = slot;
     this.lengths[this.count++] = bytes;
     return true;
   }
 
   /** There is a completion for the send of `slot`, if it is one of them. */
-  spoke(slot: number): void {
+  completed(slot: number): void {
     for (let i = 0; i < this.count; i++) if (this.slots[i] === slot) this.lengths[i] = 0;
   }
 

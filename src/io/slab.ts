@@ -10,9 +10,9 @@ const BUFFER_SHIFT = 14;
 /** Room kept before the first data byte (frame headers, chunk sizes) and after the last. */
 export const HEADROOM = 64;
 export const TAILROOM = 64;
-const COLOURS = 8;
+const COLORS = 8;
 /** Minimum data bytes of a buffer. */
-export const BUFFER_CAPACITY = BUFFER_SIZE - HEADROOM - (COLOURS - 1) * 64 - TAILROOM;
+export const BUFFER_CAPACITY = BUFFER_SIZE - HEADROOM - (COLORS - 1) * 64 - TAILROOM;
 
 /** Entries of the provided-buffer ring: a power of two, and the maximum lent at a time. */
 export const RING_BUFFERS = 1024;
@@ -20,7 +20,7 @@ const RING_START = 64;
 /** Buffers that receives leave for output, so that input can't keep output from being written; fewer in a small slab. */
 const RESERVE = 64;
 /** Beyond the reserve, an eighth of the slab is kept for peers that make progress ... */
-const KEPT_SHIFT = 3;
+const RESERVED_SHIFT = 3;
 /** ... and of what is free beyond that, one stalled peer may hold a quarter. */
 const SHARE_SHIFT = 2;
 /** Buffers whose pages are returned at a time: 8 MiB, which takes the kernel about a millisecond. */
@@ -42,14 +42,14 @@ export class Slab {
   /** Buffers whose pages have been returned to the system so far. */
   discarded = 0;
   private readonly reserve: number;
-  private readonly kept: number;
+  private readonly reservedTotal: number;
   /** Promised buffers: one per connection, up to half of the slab. */
-  private promised = 0;
+  private guaranteed = 0;
   /** Buffers that have been free since `settle`: the bottom of the stack. */
   private lowest: number;
   /** Those of them that have no pages. */
-  private bare = 0;
-  private ranOut = false;
+  private discardedFree = 0;
+  private exhausted = false;
   private cold = 0;
   /** End of the ring when `shrinkLent` was last asked, and how many before it have no pages. */
   private settledTail: number;
@@ -73,7 +73,7 @@ export class Slab {
     this.buffers = Math.min(65536, Math.floor((memory.slab.byteLength - fixedBytes) / BUFFER_SIZE));
     this.fixedAt = this.buffers * BUFFER_SIZE;
     this.reserve = Math.min(RESERVE, this.buffers >> 3);
-    this.kept = this.reserve + (this.buffers >> KEPT_SHIFT);
+    this.reservedTotal = this.reserve + (this.buffers >> RESERVED_SHIFT);
     this.target = Math.min(RING_START, this.buffers >> 1);
     this.stack = new Int32Array(this.buffers);
     this.refs = new Uint16Array(this.buffers);
@@ -84,7 +84,7 @@ export class Slab {
     this.lend();
     this.lowest = this.free;
     // Nothing has been touched yet.
-    this.bare = this.free;
+    this.discardedFree = this.free;
     this.settledTail = this.ringTail;
     this.shrunk = this.lent;
   }
@@ -99,7 +99,7 @@ export class Slab {
 
   /** Offset of the first data byte of `bid`. */
   dataStart(bid: number): number {
-    return bid * BUFFER_SIZE + HEADROOM + ((bid & (COLOURS - 1)) << 6);
+    return bid * BUFFER_SIZE + HEADROOM + ((bid & (COLORS - 1)) << 6);
   }
 
   /** Offset of the whole buffer `bid`, including headroom and tailroom. */
@@ -123,7 +123,7 @@ export class Slab {
    * Hahne, 1998).
    */
   get share(): number {
-    const left = this.free + this.lent - this.kept - this.promised;
+    const left = this.free + this.lent - this.reservedTotal - this.guaranteed;
     return left > 0 ? left >> SHARE_SHIFT : 0;
   }
 
@@ -133,8 +133,8 @@ export class Slab {
   }
 
   /** Sets the number of connections: each is guaranteed a buffer, which others can't take. Called once per loop turn. */
-  promise(connections: number): void {
-    this.promised = Math.min(connections, this.buffers >> 1);
+  guarantee(connections: number): void {
+    this.guaranteed = Math.min(connections, this.buffers >> 1);
   }
 
   /** A buffer with one reference, or -1 if the slab is exhausted. */
@@ -214,7 +214,7 @@ export class Slab {
     if (this.free < this.lowest) this.lowest = this.free;
     const free = this.free - this.reserve;
     if (n <= 0 || free <= 0) return;
-    const half = Math.max((this.free + this.lent - this.kept) >> 1, (this.kept + 8) >> 3) - this.lent;
+    const half = Math.max((this.free + this.lent - this.reservedTotal) >> 1, (this.reservedTotal + 8) >> 3) - this.lent;
     if (n > half) n = half;
     if (n > free) n = free;
     let tail = this.ringTail;
@@ -240,11 +240,11 @@ export class Slab {
    * ran out.
    */
   settle(): void {
-    if (this.bare > this.lowest) this.bare = this.lowest;
+    if (this.discardedFree > this.lowest) this.discardedFree = this.lowest;
     this.cold = this.lowest;
     this.lowest = this.free;
-    if (!this.ranOut && this.target > RING_START) this.target >>= 1;
-    this.ranOut = false;
+    if (!this.exhausted && this.target > RING_START) this.target >>= 1;
+    this.exhausted = false;
   }
 
   /**
@@ -253,12 +253,12 @@ export class Slab {
    */
   shrink(discard: (bids: Int32Array, from: number, count: number, bytes: number) => number): void {
     const cold = Math.min(this.cold, this.free);
-    const count = Math.min(cold - this.bare, SHRINK_BUFFERS);
+    const count = Math.min(cold - this.discardedFree, SHRINK_BUFFERS);
     if (count <= 0) return;
     // Their order does not matter; neighbours are returned together.
-    this.stack.subarray(this.bare, cold).sort();
-    this.discarded += discard(this.stack, this.bare, count, BUFFER_SIZE);
-    this.bare += count;
+    this.stack.subarray(this.discardedFree, cold).sort();
+    this.discarded += discard(this.stack, this.discardedFree, count, BUFFER_SIZE);
+    this.discardedFree += count;
   }
 
   /**
@@ -289,7 +289,7 @@ export class Slab {
 
   /** The kernel ran out of lent buffers: lend more at a time. */
   grow(): void {
-    this.ranOut = true;
+    this.exhausted = true;
     if (this.target < RING_BUFFERS && this.target << 1 <= this.buffers >> 1) this.target <<= 1;
   }
 }

@@ -1,8 +1,8 @@
 // Socket operations for all protocols: the armed receive (receives.ts), the queue of slices to send (one send in flight, the rest vectored
 // into the next), flushing once per loop turn, and a clean close: the slot is free again only when every operation on it has completed.
 //
-// Protocols see plain bytes. If a transport lies between them and the socket (`layer` is not 0), layered.ts takes over; a plain socket pays
-// one branch on a byte for that.
+// Protocols see plain bytes. If a transport lies between them and the socket (`layer` is not 0), transport-sockets.ts takes over; a plain
+// socket pays one branch on a byte for that.
 import { ERRNO, OP, POLLOUT, POLLRDHUP, SHUT_WR } from './abi.js';
 import { lowestLocalPort } from './local-ports.js';
 import type { Native } from './native.js';
@@ -12,7 +12,7 @@ import { SendQueue } from './send-queue.js';
 import { SilentSends } from './silent-sends.js';
 import type { Slab } from './slab.js';
 import { FREE, SOCKET } from './socket-table.js';
-import type { Wheel } from './wheel.js';
+import type { TimerWheel } from './timer-wheel.js';
 
 export { FREE, SOCKET };
 
@@ -42,7 +42,7 @@ export class Sockets extends Receives {
     private readonly native: Native,
     ring: Ring,
     slab: Slab,
-    private readonly wheel: Wheel,
+    private readonly wheel: TimerWheel,
     owner: Int32Array,
     ownerId: number,
     capacity: number,
@@ -61,7 +61,7 @@ export class Sockets extends Receives {
     this.layer[slot] = layer;
     // Until somebody asks for data. The transport receives regardless until it is ready.
     this.flags[slot] |= SOCKET.PAUSED;
-    if (stands) this.layered?.opened(slot);
+    if (stands) this.transportSockets?.opened(slot);
   }
 
   /**
@@ -115,7 +115,7 @@ export class Sockets extends Receives {
 
   /** Moves everything queued on `from`, of which nothing may be in flight, to the end of the queue of `to`. */
   moveQueue(from: number, to: number): void {
-    if (this.layer[from] !== 0) this.layered?.takeBack(from);
+    if (this.layer[from] !== 0) this.transportSockets?.takeBack(from);
     if (this.payload.empty(from)) return;
     this.payload.move(from, to);
     if ((this.flags[to] & (SOCKET.DIRTY | SOCKET.SENDING | SOCKET.CONNECTING)) === 0) this.markDirty(to);
@@ -125,7 +125,7 @@ export class Sockets extends Receives {
   dropQueue(slot: number): void {
     if ((this.flags[slot] & SOCKET.SENDING) !== 0) return;
     this.payload.clear(slot);
-    if (this.layer[slot] !== 0) this.layered?.drop(slot);
+    if (this.layer[slot] !== 0) this.transportSockets?.drop(slot);
   }
 
   /** Ends our direction (FIN) once the queue is sent. */
@@ -146,14 +146,14 @@ export class Sockets extends Receives {
 
   /** Closes once the queue is sent. */
   closeWhenSent(slot: number): void {
-    if (this.layer[slot] !== 0) this.layered?.closeWhenSent(slot);
+    if (this.layer[slot] !== 0) this.transportSockets?.closeWhenSent(slot);
     else if (this.queued[slot] === 0) this.close(slot);
     else this.flags[slot] |= SOCKET.CLOSE_PENDING;
   }
 
   /** Whether an orderly close has only its own goodbye left to write. */
   saysGoodbye(slot: number): boolean {
-    return this.layer[slot] !== 0 && this.layered?.saysGoodbye(slot) === true;
+    return this.layer[slot] !== 0 && this.transportSockets?.closesGracefully(slot) === true;
   }
 
   /** Makes the close of this socket an abort (RST). */
@@ -166,7 +166,7 @@ export class Sockets extends Receives {
   /** Makes any close of this socket an abort. */
   resetOnClose(slot: number): void {
     this.native.resetOnClose(this.fd[slot]);
-    if (this.layer[slot] !== 0) this.layered?.resetOnClose(slot);
+    if (this.layer[slot] !== 0) this.transportSockets?.resetOnClose(slot);
   }
 
   /** Closes at once; what is queued is dropped. Safe to call twice. The slot is released when its operations have completed. */
@@ -189,7 +189,7 @@ export class Sockets extends Receives {
     this.ring.close(fd);
     this.flags[slot] = (flags & ~(SOCKET.CLOSE_PENDING | SOCKET.SHUT_PENDING | SOCKET.NOTIFY_DRAINED)) | SOCKET.CLOSED;
     this.wheel.cancel(slot);
-    if (this.layer[slot] !== 0) this.layered?.closed(slot);
+    if (this.layer[slot] !== 0) this.transportSockets?.closed(slot);
     if ((flags & SOCKET.SENDING) === 0) this.dropQueue(slot);
     this.releaseIfDone(slot);
   }
@@ -214,7 +214,7 @@ export class Sockets extends Receives {
       const slot = this.dirty[i];
       this.flags[slot] &= ~SOCKET.DIRTY;
       if (this.layer[slot] !== 0 && (this.flags[slot] & SOCKET.CLOSED) === 0)
-        sends += this.layered?.flush(slot, silent) ?? 0;
+        sends += this.transportSockets?.flush(slot, silent) ?? 0;
       else if (!this.payload.empty(slot) && (this.flags[slot] & (SOCKET.SENDING | SOCKET.CLOSED)) === 0)
         sends += this.send(slot, silent);
       else if ((this.flags[slot] & SOCKET.CLOSED) !== 0) this.releaseIfDone(slot);
@@ -383,6 +383,6 @@ export class Sockets extends Receives {
   }
 
   private toSend(slot: number): SendQueue {
-    return this.layer[slot] === 0 || this.layered === undefined ? this.payload : this.layered.wire;
+    return this.layer[slot] === 0 || this.transportSockets === undefined ? this.payload : this.transportSockets.wire;
   }
 }

@@ -61,7 +61,7 @@ export interface Channel {
   /** Payload can pass in both directions. Once per connection. */
   established(slot: number): void;
   /** Whether the protocols take data now. Data delivered anyway waits. */
-  wants(slot: number): boolean;
+  wantsData(slot: number): boolean;
   /**
    * Plain bytes from the peer, in a separate buffer (`Slab.takeForInput`) between `dataStart` and `dataEnd`: protocols write around them.
    * Takes over the reference.
@@ -97,17 +97,17 @@ export interface Channel {
 /** Creates a worker's transport. */
 export type MakeTransport = (channel: Channel, slab: Slab, sockets: number) => Transport;
 
-/** What `Sockets` delegates to layered.ts, for a socket with a transport. */
-export interface Layering {
+/** What `Sockets` delegates to transport-sockets.ts, for a socket with a transport. */
+export interface TransportHooks {
   /** The transport's output that the kernel has not taken. */
   readonly wire: SendQueue;
   opened(slot: number): void;
   /** Queues what is sent before the transport's own output, on a connection being established. */
-  precede(slot: number, at: number, length: number, bid: number): void;
+  sendAhead(slot: number, at: number, length: number, bid: number): void;
   received(slot: number, bid: number, at: number, length: number): void;
   ended(slot: number): void;
   /** Whether an orderly close has something to write first. */
-  saysGoodbye(slot: number): boolean;
+  closesGracefully(slot: number): boolean;
   ready(slot: number): boolean;
   resumed(slot: number, paused: boolean): void;
   rearm(slot: number): void;

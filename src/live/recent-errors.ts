@@ -33,10 +33,10 @@ export class RecentErrors {
 
   /** A worker has taken endpoints out, or has them back, which is no error. */
   health(changes: readonly HealthChange[]): void {
-    for (const { out, service, endpoint, signal: sign } of changes) {
+    for (const { out, service, endpoint, signal } of changes) {
       const name = this.deps.service(service);
       if (!out || name === undefined) continue;
-      const reason = `endpoint out: ${HEALTH_SIGNAL_TEXTS[sign]}`;
+      const reason = `endpoint out: ${HEALTH_SIGNAL_TEXTS[signal]}`;
       this.note({ reason, count: 1, listener: '', client: '', identity: '', service: name, endpoint, rule: '' });
     }
   }

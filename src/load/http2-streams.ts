@@ -164,9 +164,9 @@ export class LoadStreams implements Http2Events {
 
   /** End of a turn: output goes to the sockets. */
   turn(): void {
-    const { outOfMemory: lost, overAllowance: excessive, stalled, output, blocks } = this.core;
-    for (let on = lost.pop(); on !== undefined; on = lost.pop()) this.giveUp(on, ERROR.local);
-    excessive.length = 0;
+    const { outOfMemory, overAllowance, stalled, output, blocks } = this.core;
+    for (let on = outOfMemory.pop(); on !== undefined; on = outOfMemory.pop()) this.giveUp(on, ERROR.local);
+    overAllowance.length = 0;
     stalled.length = 0;
     this.settle();
     output.commit();

@@ -8,7 +8,7 @@ import { ERROR } from './tally.js';
 /** Slot of the profile. */
 const PROFILE = 1;
 /** A load may make any number of handshakes. */
-const LIMITS = { max: 1_000_000, perTurn: 1_000_000, turnMs: 1000, patienceMs: 600_000 } as const;
+const LIMITS = { max: 1_000_000, perTurn: 1_000_000, turnMs: 1000, displaceAfterMs: 600_000 } as const;
 
 /** What the protocol needs. */
 function alpnOf({ protocol }: LoadPlan): readonly string[] {

@@ -1,5 +1,5 @@
 // The sum of a service's cells.
-import type { HistogramData, Holders } from './histogram.js';
+import type { HistogramData, SnapshotHolders } from './histogram.js';
 
 type Cells = readonly (HistogramData | null)[];
 
@@ -12,7 +12,7 @@ interface Kept {
 export class CellSums {
   readonly #kept = new Map<number, Kept>();
 
-  constructor(private readonly holders: Readonly<Holders> = { count: 0 }) {}
+  constructor(private readonly holders: Readonly<SnapshotHolders> = { count: 0 }) {}
 
   /** The sum of a service's cells; null if nothing was recorded. */
   of(slot: number, cells: Cells): HistogramData | null {

@@ -4,16 +4,18 @@ import type { UsedCertificate } from './certificate-counts.js';
 import { type Family, NONE } from './family.js';
 
 /** Maximum number of series for single certificates; if there are more, those that expire first. */
-const MOST = 256;
+const MAX_CERTIFICATES = 256;
 
 const firstToEnd = (used: readonly UsedCertificate[]): readonly UsedCertificate[] =>
-  used.length <= MOST ? used : [...used].sort((a, b) => a.notAfterMs - b.notAfterMs).slice(0, MOST);
+  used.length <= MAX_CERTIFICATES
+    ? used
+    : [...used].sort((a, b) => a.notAfterMs - b.notAfterMs).slice(0, MAX_CERTIFICATES);
 
 export const CERTIFICATE_FAMILIES: readonly Family[] = [
   {
     name: 'sluice_certificate_expires_in_seconds',
     type: 'gauge',
-    help: `Time until a certificate (or the first to expire of its chain or bundle) expires; at most ${MOST}, those that expire first`,
+    help: `Time until a certificate (or the first to expire of its chain or bundle) expires; at most ${MAX_CERTIFICATES}, those that expire first`,
     samples: ({ atMs, certificates }) =>
       firstToEnd(certificates.used).map(({ use, name, certificate, notAfterMs }) => ({
         value: Math.round((notAfterMs - atMs) / 1000),

@@ -33,7 +33,7 @@ export interface ExpositionOptions {
 }
 
 /** What prom-client knows of a metric of its own. */
-type Theirs = Pick<Formattable, 'name' | 'type' | 'help'> & { readonly values: readonly Sample[] };
+type PromClientMetric = Pick<Formattable, 'name' | 'type' | 'help'> & { readonly values: readonly Sample[] };
 
 /** MetricFamily messages with a length prefix each. */
 const PROTOBUF_TYPE = 'application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited';
@@ -42,8 +42,8 @@ const PROTOBUF_TYPE = 'application/vnd.google.protobuf; proto=io.prometheus.clie
 const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
 
 /** Samples of one piece: prom-client formats so many in a few milliseconds. */
-export const PIECE = 1000;
-const MOST_AT_ONCE = 4;
+export const PIECE_SAMPLES = 1000;
+const MAX_CONCURRENT = 4;
 
 export class Exposition {
   readonly #reader: MetricsReader;
@@ -57,7 +57,7 @@ export class Exposition {
 
   constructor(reader: MetricsReader, build: BuildInfo, options: ExpositionOptions = {}) {
     this.#reader = reader;
-    this.#most = options.most ?? MOST_AT_ONCE;
+    this.#most = options.most ?? MAX_CONCURRENT;
     this.#turn = options.turn ?? (() => nextTurn());
     const labels: Labels = { version: build.version, node: process.versions.node, executor: build.executor };
     this.#families = [
@@ -84,16 +84,19 @@ export class Exposition {
   async page(accept: string): Promise<Page> {
     const openMetrics = prefersOpenMetrics(accept);
     const registry = openMetrics ? this.#openMetricsRegistry() : this.#prometheusRegistry();
-    const theirs = await this.#theirs();
+    const theirs = await this.#promClientMetrics();
     const release = this.#reader.hold();
     try {
       const snapshot = await inPieces(this.#reader.steps(), () => this.#turn(0));
       const parts: string[] = [];
       let samples = 0;
-      const add = async (family: Pick<Family, 'name' | 'type' | 'help'> | Theirs, pieces: Iterable<Sample[]>) => {
+      const add = async (
+        family: Pick<Family, 'name' | 'type' | 'help'> | PromClientMetric,
+        pieces: Iterable<Sample[]>,
+      ) => {
         let text = '';
         for (const piece of pieces) {
-          if (samples > 0 && samples + piece.length > PIECE) {
+          if (samples > 0 && samples + piece.length > PIECE_SAMPLES) {
             await this.#turn(samples);
             samples = 0;
           }
@@ -102,7 +105,7 @@ export class Exposition {
         }
         parts.push(text === '' ? await formatted(registry, openMetrics, family, [], true) : text);
       };
-      for (const family of this.#families) await add(family, piecesOf(family, snapshot, PIECE));
+      for (const family of this.#families) await add(family, piecesOf(family, snapshot, PIECE_SAMPLES));
       for (const metric of theirs) await add(metric, [[...metric.values]]);
       await this.#turn(samples);
       // prom-client spells NaN (of its event loop gauges before their first sample) in a way that OpenMetrics does not know.
@@ -119,7 +122,7 @@ export class Exposition {
   /** prom-client's metrics of the process are asked; ours are taken as they are. */
   async #protobuf(): Promise<BinaryPage> {
     const { protobufPage } = await import('./protobuf-page.js');
-    const theirs = (await this.#theirs()).map(({ values, ...metric }) => ({ ...metric, samples: values }));
+    const theirs = (await this.#promClientMetrics()).map(({ values, ...metric }) => ({ ...metric, samples: values }));
     const release = this.#reader.hold();
     try {
       const snapshot = await inPieces(this.#reader.steps(), () => this.#turn(0));
@@ -140,7 +143,7 @@ export class Exposition {
   }
 
   /** Of the process. */
-  async #theirs(): Promise<Theirs[]> {
+  async #promClientMetrics(): Promise<PromClientMetric[]> {
     if (this.#process === undefined) {
       // What was loaded and what is made now are a turn each.
       await this.#turn(0);

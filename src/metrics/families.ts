@@ -309,7 +309,7 @@ export const FAMILIES: readonly Family[] = merged([
     name: 'sluice_series_overflow',
     type: 'gauge',
     help: 'Listeners, services and endpoints without series of their own, which count in "overflow"',
-    samples: ({ homeless }) => Object.entries(homeless).map(([table, value]) => ({ value, labels: { table } })),
+    samples: ({ unassigned }) => Object.entries(unassigned).map(([table, value]) => ({ value, labels: { table } })),
   },
   {
     name: 'sluice_endpoint_files',

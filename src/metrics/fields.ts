@@ -155,7 +155,7 @@ export const HTTP2_FIELDS: Fields<typeof H, 'RESET_SENT' | 'RESET_RECEIVED' | 'G
 };
 
 /** Labelled with `direction`, `listener` and, for tcp_*, `peer="src"`. */
-export const LISTENER_FIELDS: Fields<typeof L, 'CLOSE' | 'VERDICT' | 'TLS' | 'ELSEWHERE'> = {
+export const LISTENER_FIELDS: Fields<typeof L, 'CLOSE' | 'VERDICT' | 'TLS' | 'COUNTED_BY_IDENTITY'> = {
   OPEN_TOTAL: TCP_OPEN_TOTAL,
   OPEN: TCP_OPEN,
   READ_BYTES: TCP_READ,

@@ -1,5 +1,5 @@
 // The slots of one kind (listeners, services or endpoints) as the main thread sees them: names, totals, histograms.
-import type { HistogramData, Holders } from './histogram.js';
+import type { HistogramData, SnapshotHolders } from './histogram.js';
 import { HistogramTotal } from './histogram.js';
 import { HISTOGRAM_SLOTS, SUMS_AT } from './layout.js';
 import type { SlotTableOptions } from './slots.js';
@@ -49,7 +49,7 @@ export class SlotGroup<Info> {
     views: ReadonlySet<WorkerView>,
     overflow: Info,
     options: Pick<SlotTableOptions, 'now' | 'retainMs' | 'reuseMs'>,
-    private readonly holders: Readonly<Holders>,
+    private readonly holders: Readonly<SnapshotHolders>,
   ) {
     this.#kind = kind;
     this.#views = views;

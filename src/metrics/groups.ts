@@ -1,7 +1,7 @@
 // The tables of series in the workers' memory, and the names in them.
 import { ENDPOINT_FIELDS, gaugesOf, LISTENER_FIELDS, SERVICE_FIELDS } from './fields.js';
 import { SlotGroup, type WorkerView } from './group.js';
-import type { Holders } from './histogram.js';
+import type { SnapshotHolders } from './histogram.js';
 import {
   E,
   ENDPOINT_HISTOGRAMS,
@@ -71,15 +71,19 @@ export interface Groups {
   readonly rules: SlotGroup<RuleInfo>;
 }
 
-export function makeGroups(views: ReadonlySet<WorkerView>, options: GroupOptions, holders: Readonly<Holders>): Groups {
+export function makeGroups(
+  views: ReadonlySet<WorkerView>,
+  options: GroupOptions,
+  holders: Readonly<SnapshotHolders>,
+): Groups {
   const { services, endpoints } = options;
   const listeners = new SlotGroup<ListenerInfo>(
     {
       capacity: MAX_LISTENERS,
       extra: 0,
       size: L.SIZE,
-      gauges: [...gaugesOf(L, LISTENER_FIELDS), L.ELSEWHERE],
-      busy: [L.OPEN, L.ELSEWHERE],
+      gauges: [...gaugesOf(L, LISTENER_FIELDS), L.COUNTED_BY_IDENTITY],
+      busy: [L.OPEN, L.COUNTED_BY_IDENTITY],
       histograms: LISTENER_HISTOGRAMS.length,
       baseOf: listenerBase,
       histogramOf: listenerHistogram,

@@ -3,7 +3,7 @@ import { HISTOGRAM, HISTOGRAM_SLOTS } from './layout.js';
 import { slotOf } from './shared.js';
 
 /** How many read snapshots over several turns now. As long as there are any, what a snapshot holds stays as it was. */
-export interface Holders {
+export interface SnapshotHolders {
   count: number;
 }
 
@@ -76,7 +76,7 @@ export class HistogramTotal {
   /** What was given out last, while nothing has been added since. */
   #given: { counts: Float64Array; readonly count: number; readonly sum: number; readonly of: object } | null = null;
 
-  constructor(private readonly holders: Readonly<Holders> = { count: 0 }) {}
+  constructor(private readonly holders: Readonly<SnapshotHolders> = { count: 0 }) {}
 
   /** Adds what `worker` (its identity) recorded since the last time, given its current counts and their sum. */
   collect(worker: object, counts: Uint32Array, sum: number): void {

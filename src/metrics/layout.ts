@@ -12,18 +12,18 @@ export const MAX_LISTENERS = 64;
  * Upper bounds of `metrics.maxServices` and `metrics.maxEndpoints`. Far more services and endpoints may be configured
  * (src/proxy/capacity.ts): those without a series of their own share series 0, the overflow.
  */
-export const MOST_SERVICES = 1024;
-export const MOST_ENDPOINTS = 8192;
+export const MAX_METRIC_SERVICES = 1024;
+export const MAX_METRIC_ENDPOINTS = 8192;
 /** Their defaults. */
 export const DEFAULT_SERVICES = 128;
 export const DEFAULT_ENDPOINTS = 512;
 /** Room for those, the overflow and the series of original destinations. */
-export const MAX_SERVICE_SERIES = MOST_SERVICES + 2;
-export const MAX_ENDPOINT_SERIES = MOST_ENDPOINTS + 2;
+export const MAX_SERVICE_SERIES = MAX_METRIC_SERVICES + 2;
+export const MAX_ENDPOINT_SERIES = MAX_METRIC_ENDPOINTS + 2;
 /** Authorization rules of all listeners together; slot 0 is the overflow. */
 export const MAX_RULE_SERIES = 513;
 /** Upper bound and default of `metrics.maxIdentities`. */
-export const MOST_IDENTITIES = 1024;
+export const MAX_METRIC_IDENTITIES = 1024;
 export const DEFAULT_IDENTITIES = 128;
 /** Blocks of clients by listener and identity, see C. Connections that find none free count with their listener only. */
 export const MAX_CLIENT_SERIES = 1536;
@@ -244,7 +244,7 @@ export const L = {
   /** TLS + index into LISTENER_TLS. */
   TLS: 57,
   /** Open connections of clients counted in blocks of C. */
-  ELSEWHERE: 61,
+  COUNTED_BY_IDENTITY: 61,
   SIZE: 64,
 } as const;
 

@@ -14,7 +14,7 @@ import { Exemplars } from './exemplars.js';
 import { ENDPOINT_PROTOCOLS, ENDPOINT_STATES, gaugesOf, HTTP2_FIELDS, WORKER_FIELDS } from './fields.js';
 import { collect, type SlotGroup, type WorkerView } from './group.js';
 import { type EndpointInfo, type ListenerInfo, makeGroups, type RuleInfo, type ServiceInfo } from './groups.js';
-import type { HistogramData, Holders } from './histogram.js';
+import type { HistogramData, SnapshotHolders } from './histogram.js';
 import { HistogramTotal } from './histogram.js';
 import { LabelValues } from './label-values.js';
 import {
@@ -96,7 +96,7 @@ export interface MetricsSnapshot {
   /** Times that a name found no room in its table and went to the series `overflow`. */
   readonly overflows: number;
   /** Current names without a series of their own. */
-  readonly homeless: Readonly<Record<'listener' | 'service' | 'endpoint' | 'rule', number>>;
+  readonly unassigned: Readonly<Record<'listener' | 'service' | 'endpoint' | 'rule', number>>;
   readonly endpointFiles: Readonly<EndpointFileCounts>;
   readonly certificates: Readonly<CertificateCounts>;
   /** Server names requested by TLS clients that are not ours. */
@@ -187,7 +187,7 @@ export class MetricsReader {
   readonly identities: LabelValues;
   readonly exemplars: Exemplars;
   readonly #clients: ClientGroup;
-  readonly #holders: Holders = { count: 0 };
+  readonly #holders: SnapshotHolders = { count: 0 };
   readonly #cells = new CellSums(this.#holders);
   readonly #original: { readonly service: number; readonly endpoint: number };
 
@@ -330,11 +330,11 @@ export class MetricsReader {
       endpoints,
       rules,
       overflows: this.listeners.overflows + this.services.overflows + this.endpoints.overflows + this.rules.overflows,
-      homeless: {
-        listener: this.listeners.homeless,
-        service: this.services.homeless,
-        endpoint: this.endpoints.homeless,
-        rule: this.rules.homeless,
+      unassigned: {
+        listener: this.listeners.unassigned,
+        service: this.services.unassigned,
+        endpoint: this.endpoints.unassigned,
+        rule: this.rules.unassigned,
       },
       endpointFiles: { ...this.endpointFiles },
       certificates: { ...this.certificates },

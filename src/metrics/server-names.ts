@@ -1,7 +1,7 @@
 // Requested server names that are not ours, counted up to a limit because anybody may make them up.
 
 /** Names counted separately; all others count as OTHER. */
-export const MOST_NAMES = 64;
+export const MAX_NAMES = 64;
 const LONGEST = 253;
 const NONE = 'none';
 const OTHER = 'other';
@@ -13,7 +13,7 @@ export class ServerNames {
   note(name: string, count = 1): void {
     const known = name === '' ? NONE : /^[a-z0-9._-]+$/.test(name) && name.length <= LONGEST ? name : OTHER;
     const before = this.counts.get(known);
-    const key = before === undefined && known !== NONE && this.counts.size >= MOST_NAMES ? OTHER : known;
+    const key = before === undefined && known !== NONE && this.counts.size >= MAX_NAMES ? OTHER : known;
     this.counts.set(key, (this.counts.get(key) ?? 0) + count);
   }
 

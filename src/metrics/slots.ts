@@ -30,7 +30,7 @@ export class SlotTable {
   /** Slots whose keys were released, oldest first: only these are searched, never the whole table. */
   readonly #released = new Map<number, Released>();
   /** Keys that found no room and have not been released. */
-  readonly #homeless = new Set<string>();
+  readonly #unassigned = new Set<string>();
   readonly #free: number[] = [];
   readonly #capacity: number;
   readonly #options: Required<SlotTableOptions>;
@@ -49,8 +49,8 @@ export class SlotTable {
   }
 
   /** Keys that are held without a slot of their own. */
-  get homeless(): number {
-    return this.#homeless.size;
+  get unassigned(): number {
+    return this.#unassigned.size;
   }
 
   /** The key's slot; 0 if the table is full. A key that is held, or whose slot is still kept, gets the same slot. */
@@ -64,7 +64,7 @@ export class SlotTable {
     if (slot === 0) {
       return this.decline(key);
     }
-    this.#homeless.delete(key);
+    this.#unassigned.delete(key);
     this.#slots.set(key, slot);
     return slot;
   }
@@ -72,7 +72,7 @@ export class SlotTable {
   /** Gives the key slot 0 until it is released. */
   decline(key: string): number {
     this.overflows++;
-    this.#homeless.add(key);
+    this.#unassigned.add(key);
     return 0;
   }
 
@@ -83,7 +83,7 @@ export class SlotTable {
 
   /** Releases the key. Its slot stays reserved for `retainMs` and as long as it is not quiet. */
   release(key: string): void {
-    this.#homeless.delete(key);
+    this.#unassigned.delete(key);
     const slot = this.#slots.get(key);
     if (slot === undefined || this.#released.has(slot)) return;
     this.#released.set(slot, { key, at: this.#options.now() });

@@ -11,7 +11,7 @@ import type { Reactor } from '../io/reactor.js';
 import type { Slab } from '../io/slab.js';
 import type { Sockets } from '../io/sockets.js';
 import type { Splicer } from '../io/splice.js';
-import type { Wheel } from '../io/wheel.js';
+import type { TimerWheel } from '../io/timer-wheel.js';
 import { AccessLog } from '../log/access-log.js';
 import { quoted } from '../log/json-text.js';
 import { ClientSeries } from '../metrics/client-series.js';
@@ -62,7 +62,7 @@ export class Context {
   readonly sockets: Sockets;
   readonly slab: Slab;
   readonly bytes: Uint8Array;
-  readonly wheel: Wheel;
+  readonly wheel: TimerWheel;
   readonly splicer: Splicer;
   readonly inbox: Inbox;
   readonly connections: Connections;

@@ -1,7 +1,7 @@
 // Addresses and identities of endpoints, as typed arrays.
 import type { PeerProxy } from '../config/model.js';
 import { parseWorkloadName, serverNameOf } from '../identity/names.js';
-import { Paged } from '../io/paged.js';
+import { PagedArray } from '../io/paged-array.js';
 import { ENDPOINT_SLOTS, MAX_ENDPOINTS } from './capacity.js';
 
 /** SNI can carry only DNS names. */
@@ -16,16 +16,16 @@ export class EndpointTable {
   readonly family = new Uint8Array(ENDPOINT_SLOTS);
   readonly addressAt = new Int32Array(ENDPOINT_SLOTS);
   readonly addressLength = new Int32Array(ENDPOINT_SLOTS);
-  readonly address = new Paged<string>(ENDPOINT_SLOTS, '');
+  readonly address = new PagedArray<string>(ENDPOINT_SLOTS, '');
   /**
    * Slot of the endpoint's series in the metrics, and the first value of its block there. Several endpoints may share the overflow series.
    */
   readonly series = new Int32Array(ENDPOINT_SLOTS);
   readonly base = new Int32Array(ENDPOINT_SLOTS);
   /** The name its certificate must be for, if the TLS profile does not say; empty if unknown. */
-  readonly identity = new Paged<string>(ENDPOINT_SLOTS, '');
+  readonly identity = new PagedArray<string>(ENDPOINT_SLOTS, '');
   /** The SNI to send, if it differs from the identity. */
-  readonly serverName = new Paged<string>(ENDPOINT_SLOTS, '');
+  readonly serverName = new PagedArray<string>(ENDPOINT_SLOTS, '');
   /** 1: the mesh proxy in front of it carries HTTP/1 over HTTP/2. */
   readonly origProto = new Uint8Array(ENDPOINT_SLOTS);
   /** Port of that proxy, for all connections, with the opaque transport; 0: connect to the endpoint's own port. */

@@ -1,7 +1,7 @@
 // Refusals by a worker, counted per reason until the main thread is told. The log gets at most one line per second and reason, however many
 // there are. Only the first refusal of a reason allocates.
 import { RESPONSE_REASONS } from '../http/response-reasons.js';
-import type { Paged } from '../io/paged.js';
+import type { PagedArray } from '../io/paged-array.js';
 import { TLS_FAILURES } from '../tls/failures.js';
 import type { TlsPeers } from '../tls/peers.js';
 import type { Connections } from './connect/connections.js';
@@ -89,8 +89,8 @@ export interface Refused {
 interface Shared {
   readonly connections: Connections;
   readonly listenerNames: readonly string[];
-  readonly services: { readonly name: Pick<Paged<string>, 'get'> };
-  readonly endpoints: { readonly address: Pick<Paged<string>, 'get'> };
+  readonly services: { readonly name: Pick<PagedArray<string>, 'get'> };
+  readonly endpoints: { readonly address: Pick<PagedArray<string>, 'get'> };
   readonly peers: Pick<TlsPeers, 'identity' | 'nameOf'>;
 }
 

@@ -1,6 +1,6 @@
 // Settings of services as typed arrays: what the data path reads for each request and connection.
 import type { ServiceProtocol } from '../config/model.js';
-import { Paged } from '../io/paged.js';
+import { PagedArray } from '../io/paged-array.js';
 import { serviceBase } from '../metrics/layout.js';
 import { SERVICE_SLOTS } from './capacity.js';
 import { SERVICE_PROTOCOL } from './connect/protocols.js';
@@ -39,7 +39,7 @@ export class ServiceTable {
   /** 1: its endpoints are not known yet. */
   readonly unresolved = new Uint8Array(SERVICE_SLOTS);
   /** As configured. */
-  readonly name = new Paged<string>(SERVICE_SLOTS, '');
+  readonly name = new PagedArray<string>(SERVICE_SLOTS, '');
   /** 1: the endpoints do not speak HTTP, so HTTP is relayed unread. */
   readonly opaque = new Uint8Array(SERVICE_SLOTS);
   /** Version of the PROXY header sent to endpoints; 0 for none. */

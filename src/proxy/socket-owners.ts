@@ -128,11 +128,11 @@ class Http1Client extends SocketOwner {
   }
 
   override timer(socket: SocketSlot): void {
-    const { clients, lifecycle: control } = this.to;
+    const { clients, lifecycle } = this.to;
     if (clients.isBetweenRequests(socket)) clients.timer(socket);
     else {
       clients.watch(socket);
-      control.timer(clients.exchange(socket));
+      lifecycle.timer(clients.exchange(socket));
     }
   }
 }

@@ -70,7 +70,7 @@ export class TlsStats implements TlsReports {
   sample({ open, handshakes }: TlsTransport): void {
     const { values } = this.context;
     values[W.TLS_OPEN] = open;
-    values[W.TLS_HANDSHAKING] = handshakes.underWay;
+    values[W.TLS_HANDSHAKING] = handshakes.inProgress;
     values[W.TLS_WAITING] = handshakes.waiting;
     values[LIMIT_TURN] = handshakes.deferrals;
   }

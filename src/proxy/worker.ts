@@ -326,7 +326,7 @@ export class Worker {
       max: own.maxHandshakes,
       perTurn: own.handshakesPerTurn,
       turnMs: own.handshakeTurnUs / 1000,
-      patienceMs: own.handshakePatienceMs,
+      displaceAfterMs: own.handshakePatienceMs,
     };
     const sizes = { maxHello: own.maxHello, maxChain: own.maxChain };
     for (const problem of this.context.tls?.configure(tls, bounds, sizes) ?? [])

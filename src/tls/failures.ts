@@ -29,7 +29,7 @@ export const FAILURE = {
   /** It kept us waiting, and others wanted its place. */
   DISPLACED: TLS_FAILURES.indexOf('displaced'),
   /** The peer closed the connection, or the connection broke. */
-  LEFT: TLS_FAILURES.indexOf('left'),
+  PEER_CLOSED: TLS_FAILURES.indexOf('left'),
   /** The bytes were not TLS. */
   PLAIN: TLS_FAILURES.indexOf('plain-text'),
   VERSION: TLS_FAILURES.indexOf('version'),
@@ -126,7 +126,7 @@ function causeOfAlert(alert: number): number {
 function namedAlert(alert: number): number {
   const refused: readonly number[] = [ALERT.UNKNOWN_CA, ALERT.ACCESS_DENIED, ALERT.CERTIFICATE_REQUIRED];
   if (refused.includes(alert)) return FAILURE.REFUSED;
-  return alert === ALERT.INTERNAL_ERROR ? FAILURE.LEFT : FAILURE.MALFORMED;
+  return alert === ALERT.INTERNAL_ERROR ? FAILURE.PEER_CLOSED : FAILURE.MALFORMED;
 }
 
 /** The cause of a failed handshake, from the last call; `tls`: the first byte looked like TLS. */

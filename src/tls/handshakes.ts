@@ -15,7 +15,7 @@ export interface HandshakeLimits {
   readonly perTurn: number;
   readonly turnMs: number;
   /** When the maximum is reached: one in progress for this long makes room for those that wait, ms. */
-  readonly patienceMs: number;
+  readonly displaceAfterMs: number;
 }
 
 /** Carries out the steps. */
@@ -25,7 +25,7 @@ export interface HandshakeSteps {
   /** Takes its next step. */
   step(slot: number): void;
   /** Its time is up. */
-  late(slot: number): void;
+  timedOut(slot: number): void;
   /** It has kept us waiting, and others want its place. */
   displaced(slot: number): void;
 }
@@ -33,17 +33,17 @@ export interface HandshakeSteps {
 export class Handshakes {
   /** Turns that left some steps for the next. */
   deferrals = 0;
-  limits: HandshakeLimits = { timeoutMs: 10_000, max: 1024, perTurn: 8, turnMs: 0.25, patienceMs: 1000 };
+  limits: HandshakeLimits = { timeoutMs: 10_000, max: 1024, perTurn: 8, turnMs: 0.25, displaceAfterMs: 1000 };
   private readonly all: SlotList;
-  private readonly strangers: SlotList;
-  private readonly ours: SlotList;
-  private readonly admittedStrangers: SlotList;
-  private readonly admittedOurs: SlotList;
+  private readonly waitingClients: SlotList;
+  private readonly waitingDials: SlotList;
+  private readonly admittedClients: SlotList;
+  private readonly admittedDials: SlotList;
   private readonly steps: SlotList;
   private readonly began: Float64Array;
   private readonly admittedAt: Float64Array;
   /** 1 for our own connections. */
-  private readonly own: Uint8Array;
+  private readonly dialled: Uint8Array;
 
   constructor(
     slots: number,
@@ -51,14 +51,14 @@ export class Handshakes {
     private readonly clock: () => number = () => performance.now(),
   ) {
     this.all = new SlotList(slots);
-    this.strangers = new SlotList(slots);
-    this.ours = new SlotList(slots);
-    this.admittedStrangers = new SlotList(slots);
-    this.admittedOurs = new SlotList(slots);
+    this.waitingClients = new SlotList(slots);
+    this.waitingDials = new SlotList(slots);
+    this.admittedClients = new SlotList(slots);
+    this.admittedDials = new SlotList(slots);
     this.steps = new SlotList(slots);
     this.began = new Float64Array(slots);
     this.admittedAt = new Float64Array(slots);
-    this.own = new Uint8Array(slots);
+    this.dialled = new Uint8Array(slots);
   }
 
   /** Unfinished handshakes, including those whose peer has not sent anything. */
@@ -67,34 +67,34 @@ export class Handshakes {
   }
 
   /** Those that have begun, on both sides. */
-  get underWay(): number {
-    return this.admittedStrangers.size + this.admittedOurs.size;
+  get inProgress(): number {
+    return this.admittedClients.size + this.admittedDials.size;
   }
 
   /** Those waiting for a place. */
   get waiting(): number {
-    return this.strangers.size + this.ours.size;
+    return this.waitingClients.size + this.waitingDials.size;
   }
 
   /** Whether something could be done at once. */
   get runnable(): number {
     const { max } = this.limits;
     if (this.steps.size > 0) return this.steps.size;
-    if (this.admittedStrangers.size < max && this.strangers.size > 0) return this.strangers.size;
-    return this.admittedOurs.size < max ? this.ours.size : 0;
+    if (this.admittedClients.size < max && this.waitingClients.size > 0) return this.waitingClients.size;
+    return this.admittedDials.size < max ? this.waitingDials.size : 0;
   }
 
-  /** The connection is established: its time begins. `own`: we dialled it. */
-  begin(slot: number, own: boolean): void {
-    this.own[slot] = own ? 1 : 0;
+  /** The connection is established: its time begins. `dialled`: by us. */
+  begin(slot: number, dialled: boolean): void {
+    this.dialled[slot] = dialled ? 1 : 0;
     this.began[slot] = this.clock();
     this.all.push(slot);
   }
 
   /** Asks for a place. */
-  ask(slot: number): void {
-    if (this.own[slot] === 1) this.ours.push(slot);
-    else this.strangers.push(slot);
+  enqueue(slot: number): void {
+    if (this.dialled[slot] === 1) this.waitingDials.push(slot);
+    else this.waitingClients.push(slot);
   }
 
   /** Queues a step. */
@@ -110,10 +110,10 @@ export class Handshakes {
   done(slot: number): number {
     if (!this.all.has(slot)) return 0;
     this.all.remove(slot);
-    this.strangers.remove(slot);
-    this.ours.remove(slot);
-    this.admittedStrangers.remove(slot);
-    this.admittedOurs.remove(slot);
+    this.waitingClients.remove(slot);
+    this.waitingDials.remove(slot);
+    this.admittedClients.remove(slot);
+    this.admittedDials.remove(slot);
     this.steps.remove(slot);
     return this.clock() - this.began[slot];
   }
@@ -137,22 +137,23 @@ export class Handshakes {
   private expire(now: number): void {
     for (let slot = this.all.first; slot >= 0; slot = this.all.first) {
       if (now < this.began[slot] + this.limits.timeoutMs) return;
-      this.work.late(slot);
+      this.work.timedOut(slot);
       this.done(slot);
     }
   }
 
   private admit(now: number): void {
     const { max, perTurn } = this.limits;
-    while (this.ours.size > 0 && this.admittedOurs.size < max) this.begins(this.ours, this.admittedOurs, now);
+    while (this.waitingDials.size > 0 && this.admittedDials.size < max)
+      this.admitNext(this.waitingDials, this.admittedDials, now);
     // Admit no more than can be served soon: whatever they send is held from now on.
-    for (let room = perTurn - this.steps.size; room > 0 && this.strangers.size > 0; room--) {
-      if (this.admittedStrangers.size >= max && !this.makeRoom(now)) return;
-      this.begins(this.strangers, this.admittedStrangers, now);
+    for (let room = perTurn - this.steps.size; room > 0 && this.waitingClients.size > 0; room--) {
+      if (this.admittedClients.size >= max && !this.makeRoom(now)) return;
+      this.admitNext(this.waitingClients, this.admittedClients, now);
     }
   }
 
-  private begins(from: SlotList, to: SlotList, now: number): void {
+  private admitNext(from: SlotList, to: SlotList, now: number): void {
     const slot = from.shift();
     to.push(slot);
     this.admittedAt[slot] = now;
@@ -161,8 +162,8 @@ export class Handshakes {
 
   /** Ends the oldest one in progress, if it is old enough: it is waiting for its peer. */
   private makeRoom(now: number): boolean {
-    const slot = this.admittedStrangers.first;
-    if (slot < 0 || this.steps.has(slot) || now < this.admittedAt[slot] + this.limits.patienceMs) return false;
+    const slot = this.admittedClients.first;
+    if (slot < 0 || this.steps.has(slot) || now < this.admittedAt[slot] + this.limits.displaceAfterMs) return false;
     this.work.displaced(slot);
     this.done(slot);
     return true;

@@ -51,7 +51,7 @@ export class Handshaking {
       return;
     }
     phase[slot] = PHASE.LINE;
-    this.handshakes.ask(slot);
+    this.handshakes.enqueue(slot);
   }
 
   /** Whether nothing should be received now. */
@@ -63,18 +63,18 @@ export class Handshaking {
   readable(slot: number): void {
     if (this.sockets.phase[slot] !== PHASE.QUIET) return;
     this.sockets.phase[slot] = PHASE.LINE;
-    this.handshakes.ask(slot);
+    this.handshakes.enqueue(slot);
   }
 
   received(slot: number, bid: number, at: number, length: number): void {
     const { sockets } = this;
-    this.look(slot, sockets.slab.bytes[at]);
+    this.checkProgress(slot, sockets.slab.bytes[at]);
     sockets.inbox.push(slot, bid, at, at + length);
     this.advance(slot);
   }
 
   /** Records what the first byte looks like. */
-  look(slot: number, byte: number): void {
+  checkProgress(slot: number, byte: number): void {
     const { sockets } = this;
     if (sockets.has(slot, FLAG.HEARD)) return;
     sockets.flags[slot] |= byte === HANDSHAKE_RECORD || byte === ALERT_RECORD ? FLAG.HEARD | FLAG.TLS : FLAG.HEARD;
@@ -84,7 +84,7 @@ export class Handshaking {
   ended(slot: number, errno: number): void {
     const { sockets } = this;
     sockets.errno[slot] = errno;
-    if (!this.handshakes.queued(slot)) this.left(slot);
+    if (!this.handshakes.queued(slot)) this.peerClosed(slot);
   }
 
   admitted(slot: number): void {
@@ -95,7 +95,7 @@ export class Handshaking {
     else this.advance(slot);
   }
 
-  late(slot: number): void {
+  timedOut(slot: number): void {
     this.give(slot, FAILURE.TIMEOUT, ERRNO.ETIMEDOUT);
   }
 
@@ -171,14 +171,14 @@ export class Handshaking {
       if (consumed < length && (status & TLS.FAILED) === 0) inbox.unshift(slot, bid, at + consumed, at + length);
       else slab.release(bid);
     }
-    if ((status & TLS.FAILED) !== 0) this.give(slot, causeOf(page, this.spokeTls(slot)), ERRNO.EPROTO);
+    if ((status & TLS.FAILED) !== 0) this.give(slot, causeOf(page, this.sentTls(slot)), ERRNO.EPROTO);
     else if ((status & TLS.HANDSHAKE_DONE) !== 0) this.finish(slot, status, page[TLS_PAGE.PLAIN]);
     else if ((status & TLS.MORE_WIRE) !== 0 || (consumed > 0 && !inbox.empty(slot))) this.handshakes.queue(slot);
-    else if (sockets.has(slot, FLAG.FIN | FLAG.BROKEN)) this.left(slot);
+    else if (sockets.has(slot, FLAG.FIN | FLAG.BROKEN)) this.peerClosed(slot);
     else sockets.channel.receive(slot);
   }
 
-  private spokeTls(slot: number): boolean {
+  private sentTls(slot: number): boolean {
     return this.sockets.has(slot, FLAG.TLS) || !this.sockets.has(slot, FLAG.HEARD);
   }
 
@@ -207,12 +207,12 @@ export class Handshaking {
   }
 
   /** The peer is gone. If it never sent anything, it was a port check. */
-  private left(slot: number): void {
+  private peerClosed(slot: number): void {
     const { sockets } = this;
     const silent = sockets.isServer(slot) && !sockets.has(slot, FLAG.HEARD) && sockets.has(slot, FLAG.FIN);
     const errno = sockets.has(slot, FLAG.BROKEN) ? sockets.errno[slot] : ERRNO.ECONNRESET;
     if (silent) this.give(slot, FAILURE.NONE, 0);
-    else this.give(slot, this.spokeTls(slot) ? FAILURE.LEFT : FAILURE.PLAIN, errno);
+    else this.give(slot, this.sentTls(slot) ? FAILURE.PEER_CLOSED : FAILURE.PLAIN, errno);
   }
 
   private give(slot: number, cause: number, errno: number): void {

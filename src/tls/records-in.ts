@@ -6,20 +6,20 @@ import { FLAG, PHASE, type TlsSockets, WIRE_BYTES } from './sockets.js';
 /** With more than this waiting, nothing is received. */
 const BACKLOG_BYTES = 16 * 1024;
 /** Maximum input without payload in a row: an incomplete record, tickets, key updates. */
-const MAX_BARREN_BYTES = 64 * 1024;
+const MAX_EMPTY_BYTES = 64 * 1024;
 /** Maximum unsent output for a peer that makes us answer and does not read. */
 const MAX_UNSENT_BYTES = 512 * 1024;
 
 export class RecordsIn {
   /** Bytes received since the last payload. */
-  private readonly barren: Int32Array;
+  private readonly emptyBytes: Int32Array;
 
   constructor(private readonly sockets: TlsSockets) {
-    this.barren = new Int32Array(sockets.capacity);
+    this.emptyBytes = new Int32Array(sockets.capacity);
   }
 
   reset(slot: number): void {
-    this.barren[slot] = 0;
+    this.emptyBytes[slot] = 0;
   }
 
   full(slot: number): boolean {
@@ -29,9 +29,9 @@ export class RecordsIn {
   /** Decrypts available input while it is wanted, followed by the end of the stream. */
   read(slot: number): void {
     const { channel, inbox, phase } = this.sockets;
-    while (phase[slot] === PHASE.OPEN && channel.wants(slot)) {
+    while (phase[slot] === PHASE.OPEN && channel.wantsData(slot)) {
       if (this.sockets.has(slot, FLAG.MORE) || !inbox.empty(slot)) {
-        if (!this.piece(slot)) return;
+        if (!this.decryptOnce(slot)) return;
         continue;
       }
       this.finish(slot);
@@ -49,7 +49,7 @@ export class RecordsIn {
   }
 
   /** One call of the engine. False if there is no memory for it, or nothing left to do. */
-  private piece(slot: number): boolean {
+  private decryptOnce(slot: number): boolean {
     const { sockets } = this;
     const { slab, inbox, engine, channel, flags } = sockets;
     const to = sockets.buffer();
@@ -78,13 +78,13 @@ export class RecordsIn {
         inbox.unshift(slot, bid, at + consumed, at + length);
       else slab.release(bid);
     }
-    this.barren[slot] = plain > 0 ? 0 : this.barren[slot] + consumed;
+    this.emptyBytes[slot] = plain > 0 ? 0 : this.emptyBytes[slot] + consumed;
     if (plain > 0) channel.deliver(slot, to, start, plain);
     else slab.release(to);
-    return sockets.phase[slot] === PHASE.OPEN && this.goOn(slot, status, wire);
+    return sockets.phase[slot] === PHASE.OPEN && this.checkStatus(slot, status, wire);
   }
 
-  private goOn(slot: number, status: number, wire: number): boolean {
+  private checkStatus(slot: number, status: number, wire: number): boolean {
     const { sockets } = this;
     if ((status & TLS.FAILED) !== 0) {
       sockets.reports?.broken(slot, sockets.isServer(slot), false);
@@ -99,7 +99,7 @@ export class RecordsIn {
       return false;
     }
     const flood = wire > 0 && sockets.channel.unsent(slot) > MAX_UNSENT_BYTES;
-    if (flood || this.barren[slot] > MAX_BARREN_BYTES) {
+    if (flood || this.emptyBytes[slot] > MAX_EMPTY_BYTES) {
       sockets.reports?.broken(slot, sockets.isServer(slot), false);
       sockets.fail(slot, ERRNO.EPROTO);
       return false;

@@ -13,13 +13,13 @@ const FULL_RECORD = BUFFER_SIZE - OVERHEAD;
 const FIRST_RECORD = 1300;
 /** ... and of the next ones, until this much has been sent. */
 const NEXT_RECORD = 4096;
-const GROWN_BYTES = 16 * 1024;
+const FULL_RECORD_AFTER_BYTES = 16 * 1024;
 /** A slice the size of a received buffer becomes a record of its own: filling it up would need a copy. */
-const ALONE_BYTES = BUFFER_CAPACITY - 512;
+const MIN_SINGLE_SLICE_BYTES = BUFFER_CAPACITY - 512;
 /** Silence that counts as a pause, ms. */
 const PAUSE_MS = 100;
 /** Maximum to write at once; the rest follows once the kernel has taken it. */
-const GO_BYTES = 256 * 1024;
+const MAX_WRITE_BYTES = 256 * 1024;
 
 export class RecordsOut {
   /** Time of this turn, whole ms. */
@@ -44,14 +44,14 @@ export class RecordsOut {
     const { channel, slab } = this.sockets;
     if (this.ms - this.sentAt[slot] > PAUSE_MS) this.burst[slot] = 0;
     this.sentAt[slot] = this.ms;
-    for (let written = 0; written < GO_BYTES; ) {
+    for (let written = 0; written < MAX_WRITE_BYTES; ) {
       if (channel.payloadLength(slot) === 0) return;
       if (slab.free === 0) {
         this.sockets.starve(slot, FLAG.SEND);
         return;
       }
       const length = this.gather(slot);
-      this.burst[slot] = Math.min(this.burst[slot] + length, GROWN_BYTES);
+      this.burst[slot] = Math.min(this.burst[slot] + length, FULL_RECORD_AFTER_BYTES);
       if (!this.record(slot, length)) return;
       written += length;
     }
@@ -71,12 +71,12 @@ export class RecordsOut {
   /** Takes payload for one record, which is then at `from`; returns its length. A single slice stays where it is. */
   private gather(slot: number): number {
     const { channel, slab, scratchAt } = this.sockets;
-    const most = Math.min(this.mostOf(slot), SCRATCH_BYTES);
+    const most = Math.min(this.maxRecordOf(slot), SCRATCH_BYTES);
     this.from = channel.payloadAt(slot);
     let length = Math.min(channel.payloadLength(slot), most);
     // Payload stays in its buffer until it has been sent.
     channel.take(slot, length);
-    if (length === most || length >= ALONE_BYTES || channel.payloadLength(slot) === 0) return length;
+    if (length === most || length >= MIN_SINGLE_SLICE_BYTES || channel.payloadLength(slot) === 0) return length;
     slab.bytes.copyWithin(scratchAt, this.from, this.from + length);
     this.from = scratchAt;
     for (let next = channel.payloadLength(slot); next > 0 && length < most; next = channel.payloadLength(slot)) {
@@ -89,10 +89,10 @@ export class RecordsOut {
     return length;
   }
 
-  private mostOf(slot: number): number {
+  private maxRecordOf(slot: number): number {
     const burst = this.burst[slot];
     if (burst < FIRST_RECORD) return FIRST_RECORD;
-    return burst < GROWN_BYTES ? NEXT_RECORD : FULL_RECORD;
+    return burst < FULL_RECORD_AFTER_BYTES ? NEXT_RECORD : FULL_RECORD;
   }
 
   /** Encrypts `length` bytes at `from` and writes them; false on failure. */

@@ -85,13 +85,13 @@ export class TlsTransport implements Transport {
   }
 
   /** Whether HTTP/2 was offered to the endpoint of `slot`, and not negotiated. */
-  withoutHttp2(slot: number): boolean {
+  declinedHttp2(slot: number): boolean {
     const offers = this.contexts.profile(this.sockets.profile[slot])?.alpn.includes(ALPN_NAMES.HTTP2) === true;
     return offers && this.alpn[slot] !== ALPN.HTTP2;
   }
 
   /** The proxy no longer waits for the handshake of `slot`, if that is what it waited for. */
-  gaveUp(slot: number): void {
+  dialTimedOut(slot: number): void {
     const { sockets } = this;
     const phase = sockets.phase[slot];
     if (phase === PHASE.LINE || phase === PHASE.HANDSHAKE)

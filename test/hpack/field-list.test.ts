@@ -93,13 +93,13 @@ describe('field list', () => {
       const expected = grouped([...at(i), ...of(['via', 'second'], ['date', 'sec'])]);
       assert.ok(list.has(NAME.DATE));
       assert.deepEqual(grouped(fieldsOf(list)), expected);
-      const { size, encodedBound: bound } = list;
+      const { size, encodedBound } = list;
       const end = encoder.encode(list, OUTPUT);
-      assert.ok(end - OUTPUT <= bound + 16);
+      assert.ok(end - OUTPUT <= encodedBound + 16);
       assert.deepEqual(grouped(decoder.decode(memory.bytes.subarray(OUTPUT, end))), expected);
       const via = list.find(NAME.VIA);
       list.replace(via, value, 15);
-      assert.deepEqual([list.size, list.encodedBound], [size + 10, bound + 10]);
+      assert.deepEqual([list.size, list.encodedBound], [size + 10, encodedBound + 10]);
       const again = encoder.encode(list, OUTPUT);
       const replaced = grouped([...at(i), ...of(['via', 'second'], ['date', 'sec'])]);
       replaced[':via'] = ['second and last', 'second'];

@@ -108,9 +108,9 @@ function encodeNaively(
 }
 
 const encodeList = (encoder: Encoder, memory: HeaderMemory, list: FieldList): number[] => {
-  const { encodedBound: bound } = list;
+  const { encodedBound } = list;
   const end = encoder.encode(list, OUTPUT);
-  assert.ok(end - OUTPUT <= bound + 16, `${end - OUTPUT} octets, bound ${bound}`);
+  assert.ok(end - OUTPUT <= encodedBound + 16, `${end - OUTPUT} octets, bound ${encodedBound}`);
   return read(memory, OUTPUT, end);
 };
 

@@ -190,8 +190,8 @@ function play(role: number, script: readonly Step[], cuts: readonly number[], sl
     } else if (step.act !== undefined) perform(world, wire, step.act.what, step.act.n);
     world.check(wire);
     held = Math.max(held, free - memory.slab.free);
-    const { readState: reading, state: going } = wire.connection;
-    assert.equal(reading === READ_STATE.FAILED, going === CONNECTION_STATE.FAILED || wire.over);
+    const { readState, state } = wire.connection;
+    assert.equal(readState === READ_STATE.FAILED, state === CONNECTION_STATE.FAILED || wire.over);
   }
   assert.ok(held < CEILING, `${held} buffers were held`);
   if (wire.failed >= 0) {

@@ -8,7 +8,7 @@ import { SendQueue } from '../../src/io/send-queue.js';
 import { Slab } from '../../src/io/slab.js';
 import { SOCKET, Sockets } from '../../src/io/sockets.js';
 import { PUMP, Splicer } from '../../src/io/splice.js';
-import { Wheel } from '../../src/io/wheel.js';
+import { TimerWheel } from '../../src/io/timer-wheel.js';
 import { fakeMemory } from './slab-support.js';
 
 const ENTRIES = 8;
@@ -114,7 +114,7 @@ function stage(): Stage {
   const ring = new Ring(fake, memory);
   const slab = new Slab(memory, SendQueue.fixedBytes(4));
   const owner = new Int32Array(256);
-  const sockets = new Sockets(fake, ring, slab, new Wheel(8, 0), owner, 1, 8, 4);
+  const sockets = new Sockets(fake, ring, slab, new TimerWheel(8, 0), owner, 1, 8, 4);
   const splicer = new Splicer(fake, ring, sockets, owner, 1, 4, memory.page);
   const words = new Int32Array(memory.entries);
   let seen = 0;
@@ -183,7 +183,7 @@ describe('a poll that fails', () => {
 describe('while memory is short', () => {
   /** Nothing is left to share. */
   function exhaust(slab: Slab): void {
-    slab.promise(BUFFERS);
+    slab.guarantee(BUFFERS);
     while (slab.share > 0) assert.ok(slab.take() >= 0);
   }
 

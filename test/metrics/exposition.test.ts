@@ -89,7 +89,7 @@ test('every field of the layout is exposed', async () => {
   const tables = [
     ['W', W, WORKER_FIELDS, W_BLOCKS],
     ['H', H, HTTP2_FIELDS, ['RESET_SENT', 'RESET_RECEIVED', 'GOAWAY_SENT', 'GOAWAY_RECEIVED', 'SIZE']],
-    ['L', L, LISTENER_FIELDS, ['CLOSE', 'VERDICT', 'TLS', 'ELSEWHERE', 'SIZE']],
+    ['L', L, LISTENER_FIELDS, ['CLOSE', 'VERDICT', 'TLS', 'COUNTED_BY_IDENTITY', 'SIZE']],
     ['S', S, SERVICE_FIELDS, ['RESPONSE', 'GRPC_STATUS', 'GRPC_MISSING', 'SIZE']],
     ['E', E, ENDPOINT_FIELDS, ['CLOSE', 'STATUS', 'GRPC_STATUS', 'GRPC_MISSING', 'PASSED', 'SIZE']],
   ] as const;

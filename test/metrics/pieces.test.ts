@@ -1,7 +1,7 @@
 // A snapshot and a page of metrics are made in pieces: each is small however long the page is, and all of them are of one snapshot.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Exposition, PIECE } from '../../src/metrics/exposition.js';
+import { Exposition, PIECE_SAMPLES } from '../../src/metrics/exposition.js';
 import { countOf } from '../../src/metrics/histogram.js';
 import { E, endpointBase, endpointHistogram } from '../../src/metrics/layout.js';
 import { MetricsReader } from '../../src/metrics/reader.js';
@@ -57,13 +57,13 @@ for (const accept of ['text/plain', OPEN_METRICS])
     const { page, pieces } = await pageInPieces(accept);
     assert.ok('body' in page);
     const samples = page.body.split('\n').filter((line) => line !== '' && !line.startsWith('#')).length;
-    assert.ok(samples > 10 * PIECE);
+    assert.ok(samples > 10 * PIECE_SAMPLES);
     assert.equal(
       pieces.reduce((sum, piece) => sum + piece, 0),
       samples,
     );
     assert.ok(
-      pieces.every((piece) => piece <= PIECE),
+      pieces.every((piece) => piece <= PIECE_SAMPLES),
       `${pieces}`,
     );
     const counts = [...page.body.matchAll(/^response_latency_ms_count\{.*\} (\d+)$/gm)].map(([, count]) => count);

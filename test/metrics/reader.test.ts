@@ -225,7 +225,7 @@ test('the number of series is configured, and what goes to its original destinat
     ['a', 'b', 'c'].map((key) => reader.endpoints.acquire(key)),
     [1, 2, 0],
   );
-  assert.deepEqual(reader.snapshot().homeless, { listener: 0, service: 1, endpoint: 1, rule: 0 });
+  assert.deepEqual(reader.snapshot().unassigned, { listener: 0, service: 1, endpoint: 1, rule: 0 });
   const { service, endpoint } = reader.originalDestination();
   const { values } = new WorkerMetrics(memory);
   values[serviceBase(service) + S.REQUESTS] = 3;

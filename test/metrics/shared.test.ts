@@ -110,7 +110,7 @@ test('the lists fit the room that the layout leaves them', () => {
   assert.ok(W.HTTP2 + H2_ROLES.length * H.SIZE <= W.SIZE);
   assert.ok(L.CLOSE + CLOSE_REASONS.length <= L.REQUESTS);
   assert.ok(verdictField(VERDICTS.length, 0) <= L.TLS);
-  assert.ok(L.TLS + LISTENER_TLS.length <= L.ELSEWHERE);
+  assert.ok(L.TLS + LISTENER_TLS.length <= L.COUNTED_BY_IDENTITY);
   for (const key of ['OPEN_TOTAL', 'OPEN', 'READ_BYTES', 'WRITE_BYTES', 'CLOSE', 'REQUESTS'] as const) {
     assert.equal(C[key], L[key], 'the counters of clients are those of their listener');
     assert.equal(E[key], L[key]);

@@ -57,16 +57,16 @@ test('keys without a slot are counted until they are released or find one', () =
   let now = 0;
   const table = new SlotTable(2, { now: () => now, retainMs: 100, reuseMs: 100 });
   for (const key of ['a', 'b', 'c', 'c']) table.acquire(key);
-  assert.equal(table.homeless, 2);
+  assert.equal(table.unassigned, 2);
   assert.deepEqual([table.find('a'), table.find('b')], [1, 0]);
   table.release('b');
   table.release('a');
-  assert.equal(table.homeless, 1);
+  assert.equal(table.unassigned, 1);
   now = 100;
   assert.equal(table.acquire('c'), 1);
-  assert.equal(table.homeless, 0);
+  assert.equal(table.unassigned, 0);
   assert.equal(table.decline('d'), 0);
-  assert.equal(table.homeless, 1);
+  assert.equal(table.unassigned, 1);
 });
 
 test('no two held keys share a slot other than 0', () => {

@@ -44,14 +44,14 @@ test('beyond the configured series there are slots, and the overflow says how ma
       [3, 0],
     ],
   );
-  assert.deepEqual(reader.snapshot().homeless, { listener: 0, service: 2, endpoint: 1, rule: 0 });
+  assert.deepEqual(reader.snapshot().unassigned, { listener: 0, service: 2, endpoint: 1, rule: 0 });
   assert.deepEqual(
     reader.snapshot().services.map(({ info }) => info.name),
     [OVERFLOW, 'a', 'b'],
   );
   destinations.dropEndpoint('d', at(3));
   destinations.dropService('d');
-  assert.deepEqual(reader.snapshot().homeless, { listener: 0, service: 1, endpoint: 0, rule: 0 });
+  assert.deepEqual(reader.snapshot().unassigned, { listener: 0, service: 1, endpoint: 0, rule: 0 });
 });
 
 test('a series that becomes free is not given to what counts elsewhere already', () => {
@@ -80,7 +80,7 @@ test('what comes back soon gets its slot back, and while it is in use its series
   reader.sweep();
   destinations.sweep();
   assert.deepEqual(destinations.addEndpoint('web', at(2)), overflown, 'a connection on it counts in the overflow');
-  assert.equal(reader.snapshot().homeless.endpoint, 1);
+  assert.equal(reader.snapshot().unassigned.endpoint, 1);
   destinations.dropEndpoint('web', at(2));
   busy.clear();
   assert.deepEqual(destinations.addEndpoint('web', at(2)), { ...overflown, series: 1 });

@@ -155,8 +155,8 @@ export class RechunkingTransport implements Transport {
       if (this.phase[slot] !== PHASE.OPEN) return;
     }
     this.output(slot);
-    if (channel.wants(slot) && !this.inbox.empty(slot) && this.piece(slot)) this.relieve(slot);
-    if (this.phase[slot] !== PHASE.OPEN || !channel.wants(slot)) return;
+    if (channel.wantsData(slot) && !this.inbox.empty(slot) && this.piece(slot)) this.relieve(slot);
+    if (this.phase[slot] !== PHASE.OPEN || !channel.wantsData(slot)) return;
     if (!this.inbox.empty(slot)) this.wake(slot);
     else if (this.ending[slot] >= 0) {
       if (this.ending[slot]-- > 0) this.wake(slot);
@@ -166,7 +166,7 @@ export class RechunkingTransport implements Transport {
 
   /** Delivers pieces until little is left. */
   private relieve(slot: number): void {
-    while (this.full(slot) && this.channel.wants(slot)) if (!this.piece(slot)) return;
+    while (this.full(slot) && this.channel.wantsData(slot)) if (!this.piece(slot)) return;
     if (!this.full(slot)) this.channel.receive(slot);
   }
 

@@ -60,7 +60,7 @@ export class TestTls implements Transport, Channel {
       max: 1024,
       perTurn: 8,
       turnMs: 1,
-      patienceMs: 1000,
+      displaceAfterMs: 1000,
     });
     this.inner.targets = {
       accepts: () => SERVER,
@@ -174,8 +174,8 @@ export class TestTls implements Transport, Channel {
     this.work.push(slot);
   }
 
-  wants(slot: number): boolean {
-    return this.channel.wants(slot);
+  wantsData(slot: number): boolean {
+    return this.channel.wantsData(slot);
   }
 
   deliver(slot: number, bid: number, at: number, length: number): void {

@@ -20,12 +20,12 @@ function handshakes(limits: Partial<Handshakes['limits']> = {}): { line: Handsha
         did.push(`step ${slot}`);
         now += cost;
       },
-      late: (slot) => void did.push(`late ${slot}`),
+      timedOut: (slot) => void did.push(`late ${slot}`),
       displaced: (slot) => void did.push(`displaced ${slot}`),
     },
     () => now,
   );
-  line.limits = { timeoutMs: 10_000, max: 3, perTurn: 2, turnMs: 1, patienceMs: 1000, ...limits };
+  line.limits = { timeoutMs: 10_000, max: 3, perTurn: 2, turnMs: 1, displaceAfterMs: 1000, ...limits };
   return { line, did };
 }
 
@@ -58,10 +58,10 @@ describe('Handshakes', () => {
     const both = handshakes({ perTurn: 10 });
     for (let slot = 0; slot < 5; slot++) {
       both.line.begin(slot, false);
-      both.line.ask(slot);
+      both.line.enqueue(slot);
     }
     assert.deepEqual(turn(both), ['admitted 0', 'admitted 1', 'admitted 2']);
-    assert.equal(both.line.underWay, 3);
+    assert.equal(both.line.inProgress, 3);
     assert.equal(both.line.waiting, 2);
     assert.equal(both.line.runnable, 0, 'nothing to do before one of them is over');
     both.line.done(1);
@@ -73,7 +73,7 @@ describe('Handshakes', () => {
     const both = handshakes({ max: 4096, perTurn: 8 });
     for (let slot = 0; slot < 2000; slot++) {
       both.line.begin(slot, false);
-      both.line.ask(slot);
+      both.line.enqueue(slot);
       both.line.queue(slot);
     }
     const order: string[] = [];
@@ -102,7 +102,7 @@ describe('Handshakes', () => {
   });
 
   test('how long a turn may be, and how long one may be waited for, are settings', () => {
-    const both = handshakes({ max: 1, perTurn: 100, turnMs: 10, patienceMs: 20 });
+    const both = handshakes({ max: 1, perTurn: 100, turnMs: 10, displaceAfterMs: 20 });
     for (let slot = 0; slot < 5; slot++) {
       both.line.begin(slot, true);
       both.line.queue(slot);
@@ -112,7 +112,7 @@ describe('Handshakes', () => {
     assert.deepEqual(turn(both), ['step 3', 'step 4']);
     for (const slot of [6, 7]) {
       both.line.begin(slot, false);
-      both.line.ask(slot);
+      both.line.enqueue(slot);
     }
     assert.deepEqual(turn(both), ['admitted 6']);
     now += 19;
@@ -125,12 +125,12 @@ describe('Handshakes', () => {
     const both = handshakes();
     for (let slot = 0; slot < 6; slot++) {
       both.line.begin(slot, false);
-      both.line.ask(slot);
+      both.line.enqueue(slot);
     }
     turn(both);
     turn(both);
     both.line.begin(9, true);
-    both.line.ask(9);
+    both.line.enqueue(9);
     assert.deepEqual(turn(both), ['admitted 9']);
   });
 
@@ -153,7 +153,7 @@ describe('Handshakes', () => {
     const both = handshakes({ max: 2 });
     for (let slot = 0; slot < 4; slot++) {
       both.line.begin(slot, false);
-      both.line.ask(slot);
+      both.line.enqueue(slot);
     }
     assert.deepEqual(turn(both), ['admitted 0', 'admitted 1']);
     now = 999;
@@ -161,7 +161,7 @@ describe('Handshakes', () => {
     now = 1000;
     assert.deepEqual(turn(both), ['displaced 0', 'admitted 2', 'displaced 1', 'admitted 3']);
     both.line.begin(4, false);
-    both.line.ask(4);
+    both.line.enqueue(4);
     now = 3000;
     both.line.queue(2);
     both.line.limits = { ...both.line.limits, perTurn: 3 };
@@ -172,12 +172,12 @@ describe('Handshakes', () => {
   test('one that is over leaves every list', () => {
     const both = handshakes({ perTurn: 10 });
     both.line.begin(1, false);
-    both.line.ask(1);
+    both.line.enqueue(1);
     both.line.queue(1);
     now = 7;
     assert.equal(both.line.done(1), 7);
     assert.equal(both.line.done(1), 0);
     assert.deepEqual(turn(both), []);
-    assert.equal(both.line.open + both.line.waiting + both.line.runnable + both.line.underWay, 0);
+    assert.equal(both.line.open + both.line.waiting + both.line.runnable + both.line.inProgress, 0);
   });
 });

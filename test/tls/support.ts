@@ -1,11 +1,12 @@
 // Sockets with TLS by hand: no kernel, an engine that counts, and a list of what happens.
-import { Layered, WIRE_MESSAGE_BLOCKS } from '../../src/io/layered.js';
+
 import type { Native } from '../../src/io/native.js';
 import type { Ring } from '../../src/io/ring.js';
 import { SendQueue } from '../../src/io/send-queue.js';
 import { Slab } from '../../src/io/slab.js';
 import { SOCKET, Sockets } from '../../src/io/sockets.js';
-import type { Wheel } from '../../src/io/wheel.js';
+import type { TimerWheel } from '../../src/io/timer-wheel.js';
+import { TransportSockets, WIRE_MESSAGE_BLOCKS } from '../../src/io/transport-sockets.js';
 import type { TlsProfile } from '../../src/tls/profile.js';
 import { TLS_BYTES, TlsTransport } from '../../src/tls/transport.js';
 import { fakeMemory } from '../io/slab-support.js';
@@ -13,7 +14,7 @@ import { FakeEngine } from './fake-engine.js';
 
 const SERVER = 1;
 const CLIENT = 2;
-export const LIMITS = { timeoutMs: 10_000, max: 100, perTurn: 4, turnMs: 1, patienceMs: 1000 };
+export const LIMITS = { timeoutMs: 10_000, max: 100, perTurn: 4, turnMs: 1, displaceAfterMs: 1000 };
 
 export function profile(slot: number, role: 'server' | 'client', generation = 1): TlsProfile {
   return {
@@ -37,7 +38,7 @@ export class Bench {
   now = 1000;
   readonly slab: Slab;
   readonly sockets: Sockets;
-  readonly layered: Layered;
+  readonly transportSockets: TransportSockets;
   readonly engine: FakeEngine;
   readonly tls: TlsTransport;
   /** What was free before anything was held. */
@@ -61,11 +62,11 @@ export class Bench {
       close: () => undefined,
     } as unknown as Ring;
     const native = { shutdown: () => happened.push('fin'), resetOnClose: () => undefined } as unknown as Native;
-    const wheel = { cancel: () => undefined } as unknown as Wheel;
+    const wheel = { cancel: () => undefined } as unknown as TimerWheel;
     this.sockets = new Sockets(native, ring, this.slab, wheel, new Int32Array(16), 1, slots, WIRE_MESSAGE_BLOCKS);
     this.engine = new FakeEngine(() => this.slab.bytes);
     let tls: TlsTransport | undefined;
-    this.layered = new Layered(this.sockets, this.slab, (channel, slab, n) => {
+    this.transportSockets = new TransportSockets(this.sockets, this.slab, (channel, slab, n) => {
       tls = new TlsTransport(channel, slab, n, this.engine, () => this.now);
       return tls;
     });
@@ -84,7 +85,7 @@ export class Bench {
       failed: (slot, _server, cause) => happened.push(`handshake failed ${slot} ${cause}`),
       broken: (slot, _server, truncated) => happened.push(`${truncated ? 'truncated' : 'broken'} ${slot}`),
     };
-    this.layered.events = {
+    this.transportSockets.events = {
       connected: (slot, result) => {
         happened.push(`connected ${slot} ${result}`);
         if (result === 0 && this.eager) this.sockets.resume(slot);
@@ -122,7 +123,7 @@ export class Bench {
     this.sockets.attach(slot, this.tls.dials(0, slot), false);
     this.sockets.connect(slot, 0, 16);
     this.sockets.connected(slot);
-    this.layered.connected(slot);
+    this.transportSockets.connected(slot);
     return slot;
   }
 
@@ -134,7 +135,7 @@ export class Bench {
   /** The first bytes of a stranger are there to be received. */
   knock(slot: number): void {
     this.sockets.polledIn(slot, 1);
-    this.layered.receiveEnded(slot);
+    this.transportSockets.receiveEnded(slot);
   }
 
   /** Bytes arrive; the receive is over with them. */
@@ -146,20 +147,20 @@ export class Bench {
       this.sockets.received(slot, piece.length, !last);
       const bid = this.slab.take();
       this.slab.bytes.set(piece, this.slab.dataStart(bid));
-      this.layered.received(slot, bid, this.slab.dataStart(bid), piece.length);
-      if (last) this.layered.receiveEnded(slot);
+      this.transportSockets.received(slot, bid, this.slab.dataStart(bid), piece.length);
+      if (last) this.transportSockets.receiveEnded(slot);
     }
   }
 
   fin(slot: number): void {
     this.sockets.received(slot, 0, false);
-    this.layered.ended(slot);
+    this.transportSockets.ended(slot);
   }
 
   /** A loop turn without the kernel. */
   turn(): void {
     this.sockets.flush();
-    this.layered.turn();
+    this.transportSockets.turn();
   }
 
   turns(n: number): void {
@@ -211,7 +212,7 @@ export class Bench {
   /** The kernel takes everything at once, and says so a moment later. */
   private complete(slot: number, length: number): void {
     queueMicrotask(() => {
-      this.layered.sent(slot, length);
+      this.transportSockets.sent(slot, length);
       this.sockets.sent(slot, length);
     });
   }

@@ -137,7 +137,10 @@ describe('A handshake', () => {
     bench.arrive(talker, hello().subarray(0, 4));
     bench.fin(talker);
     await settle();
-    assert.deepEqual(bench.taken(), [`handshake failed ${talker} ${FAILURE.LEFT}`, `failed ${talker} ${ECONNRESET}`]);
+    assert.deepEqual(bench.taken(), [
+      `handshake failed ${talker} ${FAILURE.PEER_CLOSED}`,
+      `failed ${talker} ${ECONNRESET}`,
+    ]);
     bench.sockets.close(talker);
     bench.sockets.close(silent);
     assert.equal(bench.slab.free, bench.free);
@@ -174,7 +177,7 @@ describe('A handshake', () => {
       for (const slot of busy) assert.equal(bench.received.get(slot)?.length, answered);
       assert.ok(bench.free - bench.slab.free < 40, 'of thousands few hold a buffer');
     }
-    assert.equal(bench.tls.handshakes.underWay, 100);
+    assert.equal(bench.tls.handshakes.inProgress, 100);
   });
 });
 
@@ -247,7 +250,7 @@ describe('What comes in', () => {
     bench.arrive(paused, data('kept'));
     bench.sockets.resume(paused);
     bench.sockets.pause(paused);
-    bench.layered.failed(paused, ECONNRESET);
+    bench.transportSockets.failed(paused, ECONNRESET);
     await settle();
     assert.deepEqual(bench.taken(), [], 'nobody wants to hear of it yet');
     bench.sockets.resume(paused);

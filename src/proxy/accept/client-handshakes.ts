@@ -95,8 +95,8 @@ export class ClientHandshakes {
   /** Inserts TLS between the client and everything else. It starts with the bytes already received. */
   private attach(client: SocketSlot, profile: number): void {
     const { sockets, inbox, tls, connections } = this.context;
-    const { layered } = sockets;
-    if (tls === undefined || layered === undefined || !inbox.wake(client)) {
+    const { transportSockets } = sockets;
+    if (tls === undefined || transportSockets === undefined || !inbox.wake(client)) {
       connections.close(client, CLOSE.LIMIT);
       return;
     }
@@ -108,10 +108,10 @@ export class ClientHandshakes {
       const length = inbox.endOf(bid) - at;
       // They were counted as the client's data. (The metrics keep the count, because a counter that decreases means a restart.)
       if (this.context.observed && connections.countingDeferred[client] === 0) connections.read[client] -= length;
-      layered.received(client, bid, at, length);
+      transportSockets.received(client, bid, at, length);
     }
     if ((sockets.flags[client] & SOCKET.EOF) === 0) return;
     sockets.flags[client] &= ~SOCKET.EOF;
-    layered.ended(client);
+    transportSockets.ended(client);
   }
 }

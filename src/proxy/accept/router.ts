@@ -3,7 +3,7 @@
 // same address, while their bytes stay in the kernel. If it knows nothing, or does not answer in time, connections go to their original
 // destination: redirecting must not break what worked.
 import { ADDRESS_WORDS } from '../../detect/server-first-table.js';
-import { Paged } from '../../io/paged.js';
+import { PagedArray } from '../../io/paged-array.js';
 import { LIMITS, MAX_LISTENERS, REASONS, W } from '../../metrics/layout.js';
 import { LOCAL_DESTINATIONS } from '../capacity.js';
 import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
@@ -48,7 +48,7 @@ export class Router {
   private readonly words = new Int32Array(ADDRESS_WORDS);
   private readonly sockaddr = new Uint8Array(this.words.buffer);
   // For original destinations:
-  private readonly address = new Paged<string>(DESTINATION_SLOTS, '');
+  private readonly address = new PagedArray<string>(DESTINATION_SLOTS, '');
   private readonly bytes: Uint8Array[] = [];
   /** Id of the open question, 0: none. The slot is its remainder. */
   private readonly question = new Float64Array(DESTINATION_SLOTS);

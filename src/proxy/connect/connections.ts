@@ -8,7 +8,7 @@ import type { Native } from '../../io/native.js';
 import type { Reactor } from '../../io/reactor.js';
 import { SOCKET, type Sockets } from '../../io/sockets.js';
 import type { Splicer } from '../../io/splice.js';
-import type { Wheel } from '../../io/wheel.js';
+import type { TimerWheel } from '../../io/timer-wheel.js';
 import type { ClientSeries } from '../../metrics/client-series.js';
 import { C, CLOSE_REASONS, E, L, listenerBase, W } from '../../metrics/layout.js';
 import type { TlsPeers } from '../../tls/peers.js';
@@ -90,7 +90,7 @@ interface Shared {
   readonly sockets: Sockets;
   readonly splicer: Splicer;
   readonly inbox: Inbox;
-  readonly wheel: Wheel;
+  readonly wheel: TimerWheel;
   readonly reactor: Reactor;
   readonly native: Native;
   readonly balancer: Balancer;
@@ -234,7 +234,7 @@ export class Connections {
     const base = clientSeries.baseOf(this.listener[slot], seen, peers.nameOf(peers.identity[slot]));
     if (base >= 0) {
       values[this.meter[slot] + L.OPEN]--;
-      values[this.meter[slot] + L.ELSEWHERE]++;
+      values[this.meter[slot] + L.COUNTED_BY_IDENTITY]++;
       values[base + C.OPEN]++;
       this.meter[slot] = base;
     }
@@ -380,7 +380,7 @@ export class Connections {
       values[meter + L.CLOSE + reason]++;
       values[meter + L.OPEN]--;
       const own = listenerBase(this.listener[slot]);
-      if (meter !== own) values[own + L.ELSEWHERE]--;
+      if (meter !== own) values[own + L.COUNTED_BY_IDENTITY]--;
       values[W.CONNECTIONS_OPEN]--;
       this.clients--;
       this.context.authorization.forget(slot);

@@ -41,7 +41,7 @@ export class DeadPeers {
   /** Checks the sockets that data was sent to. Called now and then. Returns the latest time for the next call. */
   check(now: number): number {
     const { sockets } = this.context;
-    const { unacknowledged: owes } = sockets;
+    const { unacknowledged } = sockets;
     const n = sockets.used;
     const most = Math.max(MIN_QUERIES, n >> QUERIES_SHIFT);
     let asked = 0;
@@ -50,9 +50,9 @@ export class DeadPeers {
       if (asked === most) return now;
       if (this.cursor >= n) this.cursor = 0;
       const slot = this.cursor++;
-      if (owes[slot] === 0) continue;
+      if (unacknowledged[slot] === 0) continue;
       if (now >= this.next[slot] && this.query(slot, now)) asked++;
-      if (owes[slot] !== 0) again = Math.min(again, this.next[slot]);
+      if (unacknowledged[slot] !== 0) again = Math.min(again, this.next[slot]);
     }
     return again;
   }

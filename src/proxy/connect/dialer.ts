@@ -239,7 +239,7 @@ export class Dialer {
       return;
     }
     this.context.limited(LIMIT_CONNECT);
-    this.context.tls?.gaveUp(socket);
+    this.context.tls?.dialTimedOut(socket);
     this.fail(socket, CLOSE.TIMEOUT);
   }
 
@@ -278,7 +278,7 @@ export class Dialer {
     if (tls === undefined || sockets.layer[socket] === 0 || this.context.isMeshEndpoint(connections.endpoint[socket]))
       return false;
     const service = endpoints.service[connections.endpoint[socket]];
-    return service >= 0 && services.protocol[service] === SERVICE_PROTOCOL.AUTO && tls.withoutHttp2(socket);
+    return service >= 0 && services.protocol[service] === SERVICE_PROTOCOL.AUTO && tls.declinedHttp2(socket);
   }
 
   private failed(socket: SocketSlot, signal: number): void {

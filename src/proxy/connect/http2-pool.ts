@@ -2,7 +2,7 @@
 // and old ones are replaced. Requests are queued for a connection being established.
 import { CONNECTION_STATE, type Connection } from '../../http2/connection.js';
 import { MAX_STREAM_ID } from '../../http2/frame.js';
-import { Paged } from '../../io/paged.js';
+import { PagedArray } from '../../io/paged-array.js';
 import { E } from '../../metrics/layout.js';
 import { ENDPOINT_SLOTS } from '../capacity.js';
 import type { Context } from '../context.js';
@@ -15,7 +15,7 @@ const NO_CONNECTIONS: readonly Connection[] = [];
 
 export class Http2Pool {
   /** Only endpoints that have ever had a connection have their own list. */
-  private readonly connections = new Paged<readonly Connection[]>(ENDPOINT_SLOTS, NO_CONNECTIONS);
+  private readonly connections = new PagedArray<readonly Connection[]>(ENDPOINT_SLOTS, NO_CONNECTIONS);
   /** The values that the endpoint's gauges were last set to; several endpoints may share the gauges. */
   private readonly shownConnections = new Int32Array(ENDPOINT_SLOTS);
   private readonly shownCapacity = new Int32Array(ENDPOINT_SLOTS);

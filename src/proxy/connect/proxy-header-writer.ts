@@ -42,7 +42,7 @@ export class ProxyHeaderWriter {
     const source = connections.peerName(client);
     const length = writeHeader(version === 1 ? 1 : 2, source, this.destination(client), slab.bytes, at);
     this.written[upstream] = 1;
-    if (this.aheadOfTls(upstream)) sockets.layered?.precede(upstream, at, length, bid);
+    if (this.aheadOfTls(upstream)) sockets.transportSockets?.sendAhead(upstream, at, length, bid);
     else sockets.queue(upstream, at, length, bid);
     return true;
   }

@@ -20,28 +20,28 @@ export class Backpressure {
 
   /** Pauses a client's socket while too much of its data waits in `chain` of `waits`. */
   holdClient(x: ExchangeSlot, waits: BufferChains, chain: number): void {
-    const { outputLimits: pressure, limits } = this.context;
+    const { outputLimits, limits } = this.context;
     const costs = waits.pinned[chain] * BLOCK_BYTES;
-    if (costs > 0 && costs > pressure.bytes(limits.maxBufferedBytes)) this.stopClient(x);
+    if (costs > 0 && costs > outputLimits.bytes(limits.maxBufferedBytes)) this.stopClient(x);
   }
 
   /** Pauses it: the socket it sends to is full. */
   stopClient(x: ExchangeSlot): void {
-    const { outputLimits: pressure, sockets } = this.context;
+    const { outputLimits, sockets } = this.context;
     const { throttled } = this.http1;
     const client = this.exchanges.clientSocket(x);
     if (throttled[client] === 1) return;
     throttled[client] = 1;
-    pressure.count();
+    outputLimits.count();
     sockets.pause(client);
     this.context.watchSoon(client);
   }
 
   /** Resumes it once little waits. */
   resumeClient(x: ExchangeSlot, waits: BufferChains, chain: number): void {
-    const { outputLimits: pressure, limits } = this.context;
+    const { outputLimits, limits } = this.context;
     const costs = waits.pinned[chain] * BLOCK_BYTES;
-    if (costs <= pressure.bytes(limits.maxBufferedBytes) >> 1) this.startClient(x);
+    if (costs <= outputLimits.bytes(limits.maxBufferedBytes) >> 1) this.startClient(x);
   }
 
   /** Resumes it: nothing waits. */
@@ -56,19 +56,19 @@ export class Backpressure {
   /** Pauses an endpoint's socket: its client's stream may have no more waiting than an HTTP/2 stream may have in flight. */
   holdEndpoint(x: ExchangeSlot, socket: SocketSlot): void {
     const { core, context } = this;
-    const { sockets, limits, outputLimits: pressure } = context;
+    const { sockets, limits, outputLimits } = context;
     const waits = core.pending.pinned[this.exchanges.clientStream(x)] * BLOCK_BYTES;
     if (waits === 0 || (sockets.flags[socket] & SOCKET.PAUSED) !== 0) return;
-    if (waits < pressure.bytes(limits.http2.streamWindow)) return;
-    pressure.count();
+    if (waits < outputLimits.bytes(limits.http2.streamWindow)) return;
+    outputLimits.count();
     sockets.pause(socket);
   }
 
   /** Resumes it once little waits. */
   resumeEndpoint(x: ExchangeSlot, socket: SocketSlot): void {
-    const { sockets, limits, outputLimits: pressure } = this.context;
+    const { sockets, limits, outputLimits } = this.context;
     if ((sockets.flags[socket] & SOCKET.PAUSED) === 0) return;
     const waits = this.core.pending.pinned[this.exchanges.clientStream(x)] * BLOCK_BYTES;
-    if (waits <= pressure.bytes(limits.http2.streamWindow) >> 1) sockets.resumeSlowly(socket);
+    if (waits <= outputLimits.bytes(limits.http2.streamWindow) >> 1) sockets.resumeSlowly(socket);
   }
 }

@@ -75,10 +75,10 @@ export class RequestLog {
   }
 
   private forget(x: ExchangeSlot): void {
-    const { telemetry: told, target } = this.exchanges;
-    if ((told[x] & TELEMETRY.SPAN) !== 0) this.traces.forget(x);
-    if ((told[x] & TELEMETRY.TAP) !== 0) this.taps.leave(x);
-    told[x] = 0;
+    const { telemetry, target } = this.exchanges;
+    if ((telemetry[x] & TELEMETRY.SPAN) !== 0) this.traces.forget(x);
+    if ((telemetry[x] & TELEMETRY.TAP) !== 0) this.taps.leave(x);
+    telemetry[x] = 0;
     target[x] = undefined;
   }
 

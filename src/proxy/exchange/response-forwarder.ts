@@ -46,7 +46,7 @@ export class ResponseForwarder implements ResponseSink {
 
   finalHead(x: ExchangeSlot, bid: number, at: number, end: number): number {
     const { exchanges, context, core } = this;
-    const { events: control } = this.reports;
+    const { events } = this.reports;
     const { responses, responseFields, http1 } = this.ways;
     const socket = exchanges.endpointSocket(x);
     const { status, hasBody } = http1.head;
@@ -60,22 +60,22 @@ export class ResponseForwarder implements ResponseSink {
       error = responseFields.fromHead(x);
       if (error === 0) error = this.unfit(x);
       if (error === 0) {
-        control.responded(x, status);
+        events.responded(x, status);
         if (!responseFields.final(x, !hasBody && !tunnel, tunnel)) return NONE;
-        control.responding(x);
+        events.responding(x);
       }
     } else {
-      control.responded(x, status);
+      events.responded(x, status);
       error = responses.finalHead(x, socket, bid, at, end, tunnel);
       used = responses.used;
       if (responses.began) {
-        control.responding(x);
-        if (hasBody && !http1.bodies.finished(socket)) control.progress(x);
+        events.responding(x);
+        if (hasBody && !http1.bodies.finished(socket)) events.progress(x);
       }
     }
     if (error !== 0) {
-      if (error === NO_BUFFER) control.outOfMemory(x);
-      else control.malformed(x, -error);
+      if (error === NO_BUFFER) events.outOfMemory(x);
+      else events.malformed(x, -error);
       return NONE;
     }
     if (!tunnel) return exchanges.kind[x] === LEG.NONE ? NONE : used;
@@ -83,7 +83,7 @@ export class ResponseForwarder implements ResponseSink {
       context.slab.retain(bid);
       context.inbox.push(socket, bid, at, end);
     }
-    control.upgraded(x, false);
+    events.upgraded(x, false);
     return NONE;
   }
 
@@ -111,7 +111,7 @@ export class ResponseForwarder implements ResponseSink {
 
   head(x: ExchangeSlot, end: boolean): void {
     const { exchanges, ways } = this;
-    const { events: control } = this.reports;
+    const { events } = this.reports;
     const { facts } = this.core.list;
     const { status } = facts;
     if (status < 200) {
@@ -127,40 +127,40 @@ export class ResponseForwarder implements ResponseSink {
     const tunnel = status < 300 && exchanges.tunnelsInHttp2(x);
     if (end) exchanges.grpcStatus[x] = facts.grpcStatus;
     if (facts.eventStream) exchanges.eventStream[x] = 1;
-    control.responded(x, status);
+    events.responded(x, status);
     // RFC 9110 section 9.3.6: a length in a 2xx to CONNECT has no meaning.
     if (tunnel) this.core.streams.expected[exchanges.endpointStream(x)] = NONE;
     if (exchanges.isStream(x)) {
       if (!ways.responseFields.final(x, end, tunnel)) return;
     } else if (!this.check(x, ways.responses.finalList(x, end, tunnel))) return;
-    control.responding(x);
-    if (tunnel) control.upgraded(x, end);
+    events.responding(x);
+    if (tunnel) events.upgraded(x, end);
     else if (end) this.ended(x);
-    else control.progress(x);
+    else events.progress(x);
   }
 
   data(x: ExchangeSlot, at: number, length: number, end: boolean): void {
     const { exchanges, ways } = this;
-    const { events: control } = this.reports;
+    const { events } = this.reports;
     if (exchanges.state[x] === STATE.TUNNEL) {
       ways.tunnels.fromEndpoint(x, at, length, end);
       return;
     }
-    if (exchanges.awaitsMessage[x] === 1 && length > 0) control.firstMessage(x);
+    if (exchanges.awaitsMessage[x] === 1 && length > 0) events.firstMessage(x);
     if (exchanges.telemetry[x] !== 0) exchanges.sent[x] += length;
     const slot = exchanges.endpointStream(x);
     const { frames, sender } = ways.streams.machine;
     if (exchanges.isStream(x)) {
       const moved = sender.data(exchanges.clientStream(x), at, length, end);
       if (moved < 0) {
-        control.outOfMemory(x);
+        events.outOfMemory(x);
         return;
       }
       if (moved > 0) frames.credit(slot, moved);
     } else {
       const client = exchanges.clientSocket(x);
       if (!ways.responses.data(client, at, length, end)) {
-        control.outOfMemory(x);
+        events.outOfMemory(x);
         return;
       }
       if (!end && ways.bodyWriter.belowLimit(client)) frames.credit(slot, length);
@@ -170,7 +170,7 @@ export class ResponseForwarder implements ResponseSink {
 
   trailers(x: ExchangeSlot): void {
     const { exchanges, ways, core } = this;
-    const { events: control } = this.reports;
+    const { events } = this.reports;
     if (exchanges.state[x] === STATE.TUNNEL) {
       ways.tunnels.fromEndpoint(x, 0, 0, true);
       return;
@@ -179,7 +179,7 @@ export class ResponseForwarder implements ResponseSink {
     if (!this.check(x, this.unfit(x))) return;
     if (exchanges.isStream(x)) {
       if (!ways.streams.machine.sender.trailers(exchanges.clientStream(x), core.list)) {
-        control.outOfMemory(x);
+        events.outOfMemory(x);
         return;
       }
     } else if (!this.check(x, ways.responses.trailers(exchanges.clientSocket(x)))) return;

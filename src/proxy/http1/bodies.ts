@@ -138,10 +138,10 @@ export class BodyRelay {
 
   private throttle(source: SocketSlot, destination: SocketSlot): void {
     const { throttled } = this.http1;
-    const { outputLimits: pressure } = this.context;
-    if (throttled[source] === 1 || !pressure.full(destination)) return;
+    const { outputLimits } = this.context;
+    if (throttled[source] === 1 || !outputLimits.full(destination)) return;
     throttled[source] = 1;
-    pressure.pauseUntilDrained(source, destination);
+    outputLimits.pauseUntilDrained(source, destination);
     this.context.watchSoon(source);
   }
 

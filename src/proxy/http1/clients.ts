@@ -62,13 +62,13 @@ export class Http1Clients {
   eof(client: SocketSlot): void {
     const { inbox, connections } = this.context;
     const { http1, exchanges } = this;
-    const { events: control } = this.reports;
+    const { events } = this.reports;
     const x = exchanges.ofSocket(client);
     if (http1.request[client] === REQUEST.COMPLETE) {
       // Like other proxies: most clients that half-close have left. If they may still be there (`halfClose`), they get this response and
       // those to earlier requests.
-      if (this.context.allowsHalfClose(client)) control.requestReceived(x);
-      else control.clientHalfClosed(x, CLOSE.OK);
+      if (this.context.allowsHalfClose(client)) events.requestReceived(x);
+      else events.clientHalfClosed(x, CLOSE.OK);
       return;
     }
     if (!inbox.empty(client) && this.requests.waits(client)) {
@@ -82,7 +82,7 @@ export class Http1Clients {
       connections.closeWhenSent(client, CLOSE.OK);
       return;
     }
-    control.truncated(x);
+    events.truncated(x);
   }
 
   /** The client is gone, or can no longer be written to. */
@@ -100,11 +100,11 @@ export class Http1Clients {
   /** A watched client has closed, behind unread data. If it is being read, reading finds the close. */
   hungUp(client: SocketSlot, broken: boolean): void {
     if (this.isBetweenRequests(client) || this.context.sockets.receiving(client)) return;
-    const { events: control, requests } = this.reports;
+    const { events, requests } = this.reports;
     const x = this.exchanges.ofSocket(client);
     if (requests.endEarly(x)) return;
-    if (broken) control.clientGone(x, CLOSE.RESET);
-    else control.clientHalfClosed(x, CLOSE.OK);
+    if (broken) events.clientGone(x, CLOSE.RESET);
+    else events.clientHalfClosed(x, CLOSE.OK);
   }
 
   paused(client: SocketSlot): void {
@@ -233,18 +233,18 @@ export class Http1Clients {
 
   /** The timer of a client between requests. Rearmed unless its time is over. */
   timer(client: SocketSlot): void {
-    const { reactor, connections, inbox, limits, wheel, atCapacity: crowded } = this.context;
+    const { reactor, connections, inbox, limits, wheel, atCapacity } = this.context;
     const { http1 } = limits;
     const leaves = this.context.isDraining(client);
     let deadline: number;
     if (inbox.empty(client) || this.requests.waits(client)) {
       const idle =
-        leaves || crowded ? Math.min(DRAIN_IDLE_MS, http1.idleTimeoutMs || DRAIN_IDLE_MS) : http1.idleTimeoutMs;
+        leaves || atCapacity ? Math.min(DRAIN_IDLE_MS, http1.idleTimeoutMs || DRAIN_IDLE_MS) : http1.idleTimeoutMs;
       if (idle === 0) return;
       deadline = connections.active[client] + idle;
       if (reactor.now >= deadline) {
-        if (!leaves && !crowded) this.context.limited(LIMIT.IDLE_TIME);
-        connections.close(client, leaves ? CLOSE.DRAIN : crowded ? CLOSE.LIMIT : CLOSE.TIMEOUT);
+        if (!leaves && !atCapacity) this.context.limited(LIMIT.IDLE_TIME);
+        connections.close(client, leaves ? CLOSE.DRAIN : atCapacity ? CLOSE.LIMIT : CLOSE.TIMEOUT);
         return;
       }
     } else {

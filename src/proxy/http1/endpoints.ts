@@ -273,7 +273,7 @@ export class Http1Endpoints implements Caller {
 
   /** Moves spliced bytes of a response. */
   pump(socket: SocketSlot): void {
-    const { events: control } = this.reports;
+    const { events } = this.reports;
     const client = this.reports.requests.oppositeSocket(socket);
     if (client < 0) return;
     const x = this.http1.exchange(socket) as ExchangeSlot;
@@ -290,7 +290,7 @@ export class Http1Endpoints implements Caller {
         this.ended(socket, CLOSE.OK);
         return;
       case PUMP.DESTINATION_FAILED:
-        control.clientGone(x, CLOSE.RESET);
+        events.clientGone(x, CLOSE.RESET);
         return;
       default:
         this.ended(socket, CLOSE.RESET);

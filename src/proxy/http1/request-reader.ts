@@ -58,8 +58,8 @@ export class RequestReader {
 
   /** Whether the next request has to wait until the client has read more of its previous responses. */
   waits(client: SocketSlot): boolean {
-    const { sockets, outputLimits: pressure } = this.context;
-    return sockets.queued[client] > 0 && this.http1.request[client] === REQUEST.HEAD && pressure.full(client);
+    const { sockets, outputLimits } = this.context;
+    return sockets.queued[client] > 0 && this.http1.request[client] === REQUEST.HEAD && outputLimits.full(client);
   }
 
   /** Continues with the inbox as far as possible. */
@@ -243,7 +243,7 @@ export class RequestReader {
     const { exchanges, http1 } = this;
     const { bytes, sockets, reactor } = this.context;
     const { head, bodies } = http1;
-    const { events: control } = this.reports;
+    const { events } = this.reports;
     const x = exchanges.ofSocket(client);
     // Looked up for each request, because a reload may have changed the listener's service.
     exchanges.begin(x, this.context.serviceFor(client, VERDICT.HTTP1), head.method, false);
@@ -275,7 +275,7 @@ export class RequestReader {
     if (meshFields.active) meshFields.inHead(head, client);
     if (added.active) added.toRequest(head, client);
     http1.beginning = client;
-    control.request(x, connections.meter[client], error);
+    events.request(x, connections.meter[client], error);
     http1.beginning = NONE;
     if (exchanges.state[x] !== STATE.SENT && exchanges.state[x] !== STATE.PENDING) return NONE;
     // A small body went with the head. An empty one needs no end, unless it is chunked.
@@ -287,7 +287,7 @@ export class RequestReader {
       sockets.pause(client);
       this.context.watchSoon(client);
     }
-    control.requestReceived(x);
+    events.requestReceived(x);
     return consumed;
   }
 
@@ -311,12 +311,12 @@ export class RequestReader {
   private body(client: SocketSlot, bid: number, start: number, end: number): number {
     const { http1 } = this;
     const { bodies } = http1;
-    const { events: control } = this.reports;
+    const { events } = this.reports;
     const x: ExchangeSlot = this.exchanges.ofSocket(client);
     if (this.exchanges.kind[x] === LEG.NONE) return NONE;
     const result = bodies.read(client, this.context.bytes, start, end);
     if (result < 0) {
-      control.reject(x, -result);
+      events.reject(x, -result);
       return NONE;
     }
     const { consumed } = bodies;

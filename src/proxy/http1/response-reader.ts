@@ -54,7 +54,7 @@ export class ResponseReader {
 
   /** A head or trailer section larger than a buffer. False if it waits for more, or the exchange is over. */
   private gathered(socket: SocketSlot, x: ExchangeSlot): boolean {
-    const { events: control } = this.reports;
+    const { events } = this.reports;
     const { input } = this;
     const head = this.http1.response[socket] === RESPONSE.HEAD;
     const end = input.gather(socket);
@@ -62,10 +62,10 @@ export class ResponseReader {
       case GATHER.MORE:
         return false;
       case GATHER.TOO_LARGE:
-        control.malformed(x, (head ? MESSAGE_ERROR.HEADER_TOO_LARGE : MESSAGE_ERROR.TRAILER_TOO_LARGE) + UPSTREAM);
+        events.malformed(x, (head ? MESSAGE_ERROR.HEADER_TOO_LARGE : MESSAGE_ERROR.TRAILER_TOO_LARGE) + UPSTREAM);
         return false;
       case GATHER.MEMORY:
-        control.outOfMemory(x);
+        events.outOfMemory(x);
         return false;
       default:
     }
@@ -116,14 +116,14 @@ export class ResponseReader {
   /** Reads heads up to the final one. Returns how far bytes were used, -1 if the connection has no more to do with the exchange. */
   private heads(socket: SocketSlot, x: ExchangeSlot, bid: number, start: number, end: number): number {
     const { bytes, limits } = this.context;
-    const { responseBegun: heard, scanned, head } = this.http1;
-    const { events: control } = this.reports;
+    const { responseBegun, scanned, head } = this.http1;
+    const { events } = this.reports;
     for (let at = start; at < end; ) {
-      if (bytes[at] === 0 && heard[socket] === 0) {
+      if (bytes[at] === 0 && responseBegun[socket] === 0) {
         const first = firstFrame(bytes, at, end);
         if (first === FIRST.MORE) return at;
         if (first === FIRST.YES) {
-          control.wrongVersion(x);
+          events.wrongVersion(x);
           return NONE;
         }
       }
@@ -132,11 +132,11 @@ export class ResponseReader {
         const found = headEnd(bytes, searched > 3 ? at + searched - 3 : at, end);
         if (found === 0 && end - at <= limits.http1.maxHeaderBytes) return at;
       }
-      heard[socket] = 1;
+      responseBegun[socket] = 1;
       const next = parseResponse(bytes, at, end, head, this.exchanges.methodInHttp1(x), limits.http1);
       if (next === MORE) return at;
       if (next < 0) {
-        control.malformed(x, -next);
+        events.malformed(x, -next);
         return NONE;
       }
       scanned[socket] = 0;
@@ -152,11 +152,11 @@ export class ResponseReader {
   private final(socket: SocketSlot, x: ExchangeSlot, bid: number, at: number, end: number): number {
     const { exchanges, http1 } = this;
     const { head, bodies } = http1;
-    const { events: control } = this.reports;
+    const { events } = this.reports;
     const switching = head.status === 101;
     const asked = exchanges.upgrade[x] !== UPGRADE.NONE;
     if (switching && !asked) {
-      control.malformed(x, MESSAGE_ERROR.SWITCHING + UPSTREAM);
+      events.malformed(x, MESSAGE_ERROR.SWITCHING + UPSTREAM);
       return NONE;
     }
     http1.reusable[socket] = head.keepAlive ? 1 : 0;
@@ -183,10 +183,10 @@ export class ResponseReader {
   /** More of the body, or of a tunnel's bytes. Returns as `heads`. */
   private body(socket: SocketSlot, x: ExchangeSlot, bid: number, start: number, end: number): number {
     const { bodies } = this.http1;
-    const { events: control } = this.reports;
+    const { events } = this.reports;
     const result = bodies.read(socket, this.context.bytes, start, end);
     if (result < 0) {
-      control.malformed(x, -result + UPSTREAM);
+      events.malformed(x, -result + UPSTREAM);
       return NONE;
     }
     const { consumed } = bodies;

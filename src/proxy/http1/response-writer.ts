@@ -57,10 +57,10 @@ export class ResponseWriter {
 
   /** An interim response read as HTTP/1. False if the slab is exhausted. */
   interimHead(client: SocketSlot): boolean {
-    const { slab, bytes, sockets, outputLimits: pressure } = this.context;
+    const { slab, bytes, sockets, outputLimits } = this.context;
     if (this.http1.head.status === CONTINUE) this.http1.expectsContinue[client] = 0;
     // HTTP/1.0 has none (RFC 9110 section 15.2). There may be any number of them, so a client that does not read gets no more.
-    if (this.http1.minor[client] !== 1 || pressure.full(client)) return true;
+    if (this.http1.minor[client] !== 1 || outputLimits.full(client)) return true;
     const buffer = slab.take();
     if (buffer < 0) return false;
     const from = slab.dataStart(buffer);

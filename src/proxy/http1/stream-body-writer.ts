@@ -145,9 +145,9 @@ export class StreamBodyWriter {
   /** Whether the source of this socket may continue; if not, `drained` returns the rest of the window. */
   belowLimit(socket: SocketSlot): boolean {
     if (!this.full(socket)) return true;
-    const { sockets, outputLimits: pressure } = this.context;
+    const { sockets, outputLimits } = this.context;
     if ((sockets.flags[socket] & SOCKET.NOTIFY_DRAINED) === 0) {
-      pressure.count();
+      outputLimits.count();
       sockets.notifyDrained(socket);
     }
     return false;

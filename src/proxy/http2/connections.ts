@@ -149,14 +149,14 @@ export class Http2Connections implements Caller, ConnectionEvents {
 
   /** Once per loop turn: passes what was written to the sockets. */
   turn(): void {
-    const { outOfMemory: lost, overAllowance: excessive, stalled, output } = this.core;
-    while (lost.length > 0) {
-      const connection = lost.pop();
+    const { outOfMemory, overAllowance, stalled, output } = this.core;
+    while (outOfMemory.length > 0) {
+      const connection = outOfMemory.pop();
       if (connection !== undefined && this.bySocket[connection.socket] === connection)
         this.closed(connection.socket as SocketSlot, CLOSE.LIMIT);
     }
-    while (excessive.length > 0) {
-      const connection = excessive.pop();
+    while (overAllowance.length > 0) {
+      const connection = overAllowance.pop();
       if (connection !== undefined && this.bySocket[connection.socket] === connection) this.drain(connection);
     }
     while (stalled.length > 0) {
@@ -214,7 +214,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
   /** Whether the endpoint has shown that it does not speak HTTP/2: by HTTP/1 bytes, or in its TLS handshake. */
   private rejectsHttp2(socket: SocketSlot, connection: Connection | undefined): boolean {
     const { tls, sockets } = this.context;
-    const agreed = tls === undefined || sockets.layer[socket] === 0 || !tls.withoutHttp2(socket);
+    const agreed = tls === undefined || sockets.layer[socket] === 0 || !tls.declinedHttp2(socket);
     return !agreed || (connection !== undefined && isHttp1Response(connection));
   }
 

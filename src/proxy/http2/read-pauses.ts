@@ -17,24 +17,24 @@ export class ReadPauses {
   /** After something was received on a connection. */
   check(connection: Connection): void {
     if (!connection.overBuffered || this.context.slab.share > 0) return;
-    const { sockets, outputLimits: pressure } = this.context;
+    const { sockets, outputLimits } = this.context;
     if ((sockets.flags[connection.socket] & SOCKET.PAUSED) !== 0) return;
-    pressure.count();
+    outputLimits.count();
     sockets.pause(connection.socket);
     this.paused.push(connection);
   }
 
   /** Once per loop turn. */
   turn(): void {
-    const { paused: stopped } = this;
-    if (stopped.length === 0) return;
+    const { paused } = this;
+    if (paused.length === 0) return;
     const { slab, sockets } = this.context;
-    for (let i = stopped.length - 1; i >= 0; i--) {
-      const connection = stopped[i];
+    for (let i = paused.length - 1; i >= 0; i--) {
+      const connection = paused[i];
       const { socket } = connection;
       const there = this.of(socket) === connection;
       if (there && slab.share === 0 && connection.overBuffered) continue;
-      stopped.splice(i, 1);
+      paused.splice(i, 1);
       if (there) sockets.resumeSlowly(socket);
     }
   }

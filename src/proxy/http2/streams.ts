@@ -108,22 +108,22 @@ export class Http2Streams implements Http2Events {
   }
 
   tooLarge(connection: Connection, slot: number): void {
-    const { events: control } = this.reports;
+    const { events } = this.reports;
     if (connection.role === ROLE.SERVER) {
       const x = this.exchanges.ofStream(slot as StreamSlot);
       // Already answered: nobody waits for them.
       if (this.exchanges.kind[x] === LEG.NONE) return;
       this.exchanges.requestComplete[x] = 1;
-      if (connection.blockOutOfMemory) control.outOfMemory(x);
-      else control.reject(x, MESSAGE_ERROR.TRAILER_TOO_LARGE);
+      if (connection.blockOutOfMemory) events.outOfMemory(x);
+      else events.reject(x, MESSAGE_ERROR.TRAILER_TOO_LARGE);
       return;
     }
     const x = this.exchange(slot);
     if (x < 0) return;
     this.detach(x as ExchangeSlot);
     this.connections.reuse(connection);
-    if (connection.blockOutOfMemory) control.outOfMemory(x as ExchangeSlot);
-    else control.malformed(x as ExchangeSlot, MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
+    if (connection.blockOutOfMemory) events.outOfMemory(x as ExchangeSlot);
+    else events.malformed(x as ExchangeSlot, MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
   }
 
   response(_connection: Connection, slot: number, end: boolean): void {

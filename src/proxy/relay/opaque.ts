@@ -422,10 +422,10 @@ export class OpaqueRelay implements Caller {
 
   /** Pauses `slot` while too much waits for its peer. */
   private throttle(slot: number, peer: number): void {
-    const { outputLimits: pressure } = this.context;
-    if (!pressure.full(peer)) return;
+    const { outputLimits } = this.context;
+    if (!outputLimits.full(peer)) return;
     this.throttled[slot] = 1;
-    pressure.pauseUntilDrained(slot, peer);
+    outputLimits.pauseUntilDrained(slot, peer);
   }
 
   private unlink(slot: number, peer: number): void {

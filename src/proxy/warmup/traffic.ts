@@ -85,44 +85,44 @@ export class Traffic {
   }
 
   private makeRequest(count: number): Buffer {
-    const { random: dice } = this;
+    const { random } = this;
     const kind = count % 8;
     const method = kind < 5 ? 'GET' : kind < 7 ? 'POST' : 'HEAD';
     const lines = [
-      `${method} /api/v${dice.below(3)}/items/${hex(dice.below(8))}?page=${dice.below(100)}&token=${hex(12)} HTTP/1.1`,
-      `Host: ${dice.of(HOSTS)}`,
-      `User-Agent: ${dice.of(AGENTS)} build/${dice.below(4)}`,
+      `${method} /api/v${random.below(3)}/items/${hex(random.below(8))}?page=${random.below(100)}&token=${hex(12)} HTTP/1.1`,
+      `Host: ${random.of(HOSTS)}`,
+      `User-Agent: ${random.of(AGENTS)} build/${random.below(4)}`,
       'Accept: */*',
       `X-Request-Id: ${hex(8)}-${hex(4)}-${hex(4)}-${hex(12)}`,
     ];
-    if (dice.below(4) > 0) lines.push(`traceparent: 00-${hex(32)}-${hex(16)}-01`);
-    if (dice.below(3) > 0) lines.push(`Cookie: session=${hex(24)}; theme=dark; visits=${dice.below(500)}`);
-    if (dice.below(2) > 0) lines.push('Accept-Encoding: gzip, deflate');
-    if (dice.below(4) === 0) lines.push(`Authorization: Bearer ${hex(60)}`);
-    if (dice.below(3) === 0) lines.push('Connection: keep-alive');
+    if (random.below(4) > 0) lines.push(`traceparent: 00-${hex(32)}-${hex(16)}-01`);
+    if (random.below(3) > 0) lines.push(`Cookie: session=${hex(24)}; theme=dark; visits=${random.below(500)}`);
+    if (random.below(2) > 0) lines.push('Accept-Encoding: gzip, deflate');
+    if (random.below(4) === 0) lines.push(`Authorization: Bearer ${hex(60)}`);
+    if (random.below(3) === 0) lines.push('Connection: keep-alive');
     // Longer than what HPACK and Huffman codes have one octet for.
-    if (dice.below(6) === 0) lines.push(`X-Context: ${hex(300)}${'padding '.repeat(dice.below(40))}end`);
+    if (random.below(6) === 0) lines.push(`X-Context: ${hex(300)}${'padding '.repeat(random.below(40))}end`);
     if (method !== 'POST') return text(lines);
     return this.withBody(lines);
   }
 
   private makeResponse(method: string, count: number): Buffer {
-    const { random: dice } = this;
+    const { random } = this;
     const status = STATUSES[count % STATUSES.length];
     const lines = [
       `HTTP/1.1 ${status}`,
-      `Date: Mon, ${10 + dice.below(18)} Jun 2026 ${10 + dice.below(14)}:${10 + dice.below(50)}:${10 + dice.below(50)} GMT`,
-      `Content-Type: ${dice.of(TYPES)}`,
+      `Date: Mon, ${10 + random.below(18)} Jun 2026 ${10 + random.below(14)}:${10 + random.below(50)}:${10 + random.below(50)} GMT`,
+      `Content-Type: ${random.of(TYPES)}`,
       `X-Request-Id: ${hex(8)}-${hex(4)}-${hex(4)}-${hex(12)}`,
     ];
-    if (dice.below(3) > 0) lines.push(`ETag: "${hex(16)}"`);
-    if (dice.below(4) === 0) lines.push(`Set-Cookie: session=${hex(24)}; Path=/; HttpOnly`);
-    if (dice.below(2) === 0) lines.push('Server: envoy', `X-Upstream-Time: ${dice.below(90)}`);
-    if (dice.below(3) === 0) lines.push('Connection: keep-alive');
-    if (dice.below(6) === 0) lines.push(`X-Context: ${hex(300)}`);
+    if (random.below(3) > 0) lines.push(`ETag: "${hex(16)}"`);
+    if (random.below(4) === 0) lines.push(`Set-Cookie: session=${hex(24)}; Path=/; HttpOnly`);
+    if (random.below(2) === 0) lines.push('Server: envoy', `X-Upstream-Time: ${random.below(90)}`);
+    if (random.below(3) === 0) lines.push('Connection: keep-alive');
+    if (random.below(6) === 0) lines.push(`X-Context: ${hex(300)}`);
     if (status.startsWith('204') || status.startsWith('304')) return text(lines);
-    if (method === 'HEAD') return text([...lines, `Content-Length: ${dice.below(MAX_BODY)}`]);
-    return dice.below(4) === 0 ? this.chunked(lines) : this.withBody(lines);
+    if (method === 'HEAD') return text([...lines, `Content-Length: ${random.below(MAX_BODY)}`]);
+    return random.below(4) === 0 ? this.chunked(lines) : this.withBody(lines);
   }
 
   private withBody(lines: string[]): Buffer {

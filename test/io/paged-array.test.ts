@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Paged } from '../../src/io/paged.js';
+import { PagedArray } from '../../src/io/paged-array.js';
 
 test('a cell has what was written last, or what is in one that nobody has written', () => {
-  const paged = new Paged<string>(1000, '');
+  const paged = new PagedArray<string>(1000, '');
   paged.set(0, 'first');
   paged.set(255, 'end of a page');
   paged.set(999, 'last');
@@ -17,7 +17,7 @@ test('a cell has what was written last, or what is in one that nobody has writte
 
 test('columns share nothing, nor do pages', () => {
   const none: readonly number[] = [];
-  const [one, other] = [new Paged(600, none), new Paged(600, none)];
+  const [one, other] = [new PagedArray(600, none), new PagedArray(600, none)];
   one.set(3, [1]);
   one.set(259, none);
   assert.deepEqual([one.get(3), one.get(259), one.get(515), other.get(3)], [[1], none, none, none]);

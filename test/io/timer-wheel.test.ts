@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { TICK_MS, Wheel } from '../../src/io/wheel.js';
+import { TICK_MS, TimerWheel } from '../../src/io/timer-wheel.js';
 import { runs } from '../support/runs.js';
 
 const SLOTS = 8;
@@ -34,7 +34,7 @@ test('timers fire once, never early, never later than a tick after time has come
   fc.assert(
     fc.property(start, fc.array(step, { maxLength: 60 }), (begin, steps) => {
       let now = begin;
-      const wheel = new Wheel(SLOTS, now);
+      const wheel = new TimerWheel(SLOTS, now);
       const model = new Map<number, number>();
 
       const advance = (to: number): void => {
@@ -90,7 +90,7 @@ test('timers fire once, never early, never later than a tick after time has come
 });
 
 test('a far timer that is due soon is not forgotten for a nearer one that is due later', () => {
-  const wheel = new Wheel(2, 0);
+  const wheel = new TimerWheel(2, 0);
   wheel.schedule(0, 4096 * TICK_MS + 10);
   wheel.advance(4000 * TICK_MS);
   wheel.schedule(1, (4000 + 4000) * TICK_MS);
@@ -98,7 +98,7 @@ test('a far timer that is due soon is not forgotten for a nearer one that is due
 });
 
 test('a silence of days is passed at once', () => {
-  const wheel = new Wheel(1, 0);
+  const wheel = new TimerWheel(1, 0);
   const week = 7 * 86_400_000;
   wheel.schedule(0, 2 * week);
   assert.equal(wheel.advance(week), 0);
@@ -107,7 +107,7 @@ test('a silence of days is passed at once', () => {
 });
 
 test('a timer that is armed while others fire waits for its own time', () => {
-  const wheel = new Wheel(2, 0);
+  const wheel = new TimerWheel(2, 0);
   wheel.schedule(0, 10);
   assert.equal(wheel.advance(12), 1);
   wheel.schedule(0, 12);

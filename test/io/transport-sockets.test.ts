@@ -1,14 +1,14 @@
 // The seam between sockets and protocols, by hand: no kernel, a transport that does what each test says, and a list of what happens.
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
-import { Layered, WIRE_MESSAGE_BLOCKS } from '../../src/io/layered.js';
 import type { Native } from '../../src/io/native.js';
 import type { Ring } from '../../src/io/ring.js';
 import { SendQueue } from '../../src/io/send-queue.js';
 import { Slab } from '../../src/io/slab.js';
 import { SOCKET, Sockets } from '../../src/io/sockets.js';
+import type { TimerWheel } from '../../src/io/timer-wheel.js';
 import type { Channel, Transport } from '../../src/io/transport.js';
-import type { Wheel } from '../../src/io/wheel.js';
+import { TransportSockets, WIRE_MESSAGE_BLOCKS } from '../../src/io/transport-sockets.js';
 import { fakeMemory } from './slab-support.js';
 
 const LAYER = 7;
@@ -24,7 +24,7 @@ const taken = (): string[] => happened.splice(0);
 
 let sockets: Sockets;
 let slab: Slab;
-let layered: Layered;
+let transportSockets: TransportSockets;
 let channel: Channel;
 let full = false;
 let free = 0;
@@ -80,10 +80,10 @@ beforeEach(() => {
     shutdown: () => note('fin'),
     resetOnClose: () => note('reset on close'),
   } as unknown as Native;
-  const wheel = { cancel: () => undefined } as unknown as Wheel;
+  const wheel = { cancel: () => undefined } as unknown as TimerWheel;
   sockets = new Sockets(native, ring, slab, wheel, new Int32Array(16), 1, 8, WIRE_MESSAGE_BLOCKS);
-  layered = new Layered(sockets, slab, framing);
-  layered.events = {
+  transportSockets = new TransportSockets(sockets, slab, framing);
+  transportSockets.events = {
     connected: (slot, result) => {
       note(`connected ${result}`);
       if (result === 0) sockets.resume(slot);
@@ -110,7 +110,7 @@ function dialled(): number {
 /** The kernel has made the connection. */
 function stands(slot: number): void {
   assert.equal(sockets.connected(slot), true);
-  layered.connected(slot);
+  transportSockets.connected(slot);
 }
 
 /** A dialled connection that is ready and has sent its hello. */
@@ -120,7 +120,7 @@ function ready(): number {
   sockets.flush();
   completed(slot, 3);
   channel.established(slot);
-  layered.turn();
+  transportSockets.turn();
   taken();
   return slot;
 }
@@ -138,7 +138,7 @@ function queue(slot: number, length: number): void {
 
 /** A send completes as it does in the loop. Returns the payload that the protocols hear of. */
 function completed(slot: number, result: number): number {
-  const payload = result > 0 ? layered.sent(slot, result) : 0;
+  const payload = result > 0 ? transportSockets.sent(slot, result) : 0;
   sockets.sent(slot, result);
   return payload;
 }
@@ -147,8 +147,8 @@ function completed(slot: number, result: number): number {
 function arrive(slot: number, length: number, more = true): void {
   assert.equal(sockets.received(slot, length, more), 0);
   const bid = slab.take();
-  layered.received(slot, bid, slab.dataStart(bid), length);
-  if (!more) layered.receiveEnded(slot);
+  transportSockets.received(slot, bid, slab.dataStart(bid), length);
+  if (!more) transportSockets.receiveEnded(slot);
 }
 
 describe('Sockets with a transport', () => {
@@ -175,15 +175,15 @@ describe('Sockets with a transport', () => {
     const slot = dialled();
     stands(slot);
     channel.fail(slot, ECONNRESET);
-    layered.turn();
+    transportSockets.turn();
     assert.deepEqual(taken(), ['connect', 'receive once'], 'what was written with it leaves first');
     sockets.flush();
-    layered.turn();
+    transportSockets.turn();
     assert.deepEqual(taken(), ['send 3', `connected -${ECONNRESET}`]);
     const client = accepted();
     sockets.flush();
     channel.fail(client, ECONNRESET);
-    layered.turn();
+    transportSockets.turn();
     assert.deepEqual(taken(), ['receive once', 'send 3', `failed ${ECONNRESET}`]);
   });
 
@@ -200,7 +200,7 @@ describe('Sockets with a transport', () => {
     channel.established(slot);
     sockets.flush();
     assert.deepEqual(taken(), ['receive once', 'ready', 'shutdown', 'send several']);
-    layered.turn();
+    transportSockets.turn();
     assert.deepEqual(taken(), ['data 20', 'resumed']);
   });
 
@@ -209,11 +209,11 @@ describe('Sockets with a transport', () => {
     channel.established(slot);
     assert.deepEqual(taken(), ['receive once', 'ready', 'cancel 2']);
     arrive(slot, 20, false);
-    layered.turn();
+    transportSockets.turn();
     assert.deepEqual(taken(), ['paused']);
     sockets.resume(slot);
     assert.deepEqual(taken(), [], 'it may come from anywhere');
-    layered.turn();
+    transportSockets.turn();
     assert.deepEqual(taken(), ['data 20', 'resumed', 'receive']);
   });
 
@@ -223,16 +223,16 @@ describe('Sockets with a transport', () => {
     sockets.pause(slot);
     arrive(slot, 20);
     sockets.received(slot, 0, false);
-    layered.ended(slot);
-    layered.turn();
+    transportSockets.ended(slot);
+    transportSockets.turn();
     assert.deepEqual(taken(), ['data 10', 'cancel 2']);
     assert.equal(sockets.flags[slot] & SOCKET.EOF, 0, 'not yet');
     sockets.resume(slot);
-    layered.turn();
+    transportSockets.turn();
     assert.deepEqual(taken(), ['data 20', 'resumed', 'eof']);
     assert.notEqual(sockets.flags[slot] & SOCKET.EOF, 0);
     sockets.resume(slot);
-    layered.turn();
+    transportSockets.turn();
     assert.deepEqual(taken(), [], 'once');
   });
 
@@ -240,11 +240,11 @@ describe('Sockets with a transport', () => {
     const slot = ready();
     sockets.pause(slot);
     arrive(slot, 10, false);
-    layered.failed(slot, ECONNRESET);
-    layered.turn();
+    transportSockets.failed(slot, ECONNRESET);
+    transportSockets.turn();
     assert.deepEqual(taken(), ['cancel 2', 'paused']);
     sockets.resume(slot);
-    layered.turn();
+    transportSockets.turn();
     assert.deepEqual(taken(), ['data 10', 'resumed', `failed ${ECONNRESET}`]);
   });
 
@@ -252,7 +252,7 @@ describe('Sockets with a transport', () => {
     const slot = ready();
     full = true;
     arrive(slot, 10, false);
-    layered.turn();
+    transportSockets.turn();
     assert.deepEqual(taken(), ['data 10']);
     full = false;
     channel.receive(slot);
@@ -261,12 +261,12 @@ describe('Sockets with a transport', () => {
 
   test('the loop does not sleep on what waits for its next turn', () => {
     const slot = ready();
-    assert.equal(layered.pending, false);
+    assert.equal(transportSockets.pending, false);
     sockets.pause(slot);
     sockets.resume(slot);
-    assert.equal(layered.pending, true);
-    layered.turn();
-    assert.equal(layered.pending, false);
+    assert.equal(transportSockets.pending, true);
+    transportSockets.turn();
+    assert.equal(transportSockets.pending, false);
   });
 
   test('payload counts as queued until the kernel has taken what carries it, and no octet twice', () => {

@@ -15,7 +15,7 @@ const SPAN = [1, BUCKETS, BUCKETS ** 2, BUCKETS ** 3, BUCKETS ** 4] as const;
 export const NO_BUCKET = -1;
 const NONE = NO_BUCKET;
 
-export class Wheel {
+export class TimerWheel {
   private readonly next: Int32Array;
   private readonly prev: Int32Array;
   /** Bucket of each slot, or NONE. */

@@ -5,7 +5,7 @@ const SHIFT = 8;
 const PAGE = 1 << SHIFT;
 const MASK = PAGE - 1;
 
-export class Paged<T> {
+export class PagedArray<T> {
   private readonly pages: (readonly T[])[];
   private readonly none: readonly T[];
 

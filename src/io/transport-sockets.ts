@@ -6,7 +6,7 @@ import { SendQueue } from './send-queue.js';
 import type { Slab } from './slab.js';
 import { SOCKET } from './socket-table.js';
 import type { Sockets } from './sockets.js';
-import type { Channel, ConnectionEvents, Layering, MakeTransport, Transport } from './transport.js';
+import type { Channel, ConnectionEvents, MakeTransport, Transport, TransportHooks } from './transport.js';
 
 /** State of a connection's transport. */
 const STATE = {
@@ -38,7 +38,7 @@ const WIRE_BYTES = 256 * 1024;
 /** Message headers for vectored sends. */
 export const WIRE_MESSAGE_BLOCKS = 256;
 
-export class Layered implements Layering, Channel {
+export class TransportSockets implements TransportHooks, Channel {
   readonly wire: SendQueue;
   readonly transport: Transport;
   /** The protocols. */
@@ -51,7 +51,7 @@ export class Layered implements Layering, Channel {
   /** Bytes in `wire`. */
   private readonly written: Int32Array;
   /** Payload taken but not yet reported as sent to the protocols. */
-  private readonly owed: Int32Array;
+  private readonly unreported: Int32Array;
   private readonly list: Int32Array;
   private listed = 0;
   /** The socket whose payload the transport is taking. */
@@ -69,10 +69,10 @@ export class Layered implements Layering, Channel {
     this.state = new Uint16Array(n);
     this.errno = new Uint8Array(n);
     this.written = new Int32Array(n);
-    this.owed = new Int32Array(n);
+    this.unreported = new Int32Array(n);
     // A socket may be listed once more while it is served.
     this.list = new Int32Array(2 * n);
-    sockets.layered = this;
+    sockets.transportSockets = this;
     this.transport = make(this, slab, n);
   }
 
@@ -96,7 +96,7 @@ export class Layered implements Layering, Channel {
     this.opened(slot);
   }
 
-  precede(slot: number, at: number, length: number, bid: number): void {
+  sendAhead(slot: number, at: number, length: number, bid: number): void {
     this.wire.push(slot, at, length, bid);
     this.written[slot] += length;
   }
@@ -132,17 +132,17 @@ export class Layered implements Layering, Channel {
   /** The kernel has taken `bytes` of the output. Returns how much payload that is: everything taken, once all is sent. */
   sent(slot: number, bytes: number): number {
     const left = this.written[slot] - bytes;
-    const owed = this.owed[slot];
+    const owed = this.unreported[slot];
     this.written[slot] = left;
     if (left === 0) {
-      this.owed[slot] = 0;
+      this.unreported[slot] = 0;
       this.state[slot] &= ~STATE.TOUCHED;
       this.taken.clear(slot);
       return owed;
     }
     if (owed === 0) return 0;
     const payload = Math.min(owed, bytes);
-    this.owed[slot] = owed - payload;
+    this.unreported[slot] = owed - payload;
     this.state[slot] |= STATE.TOUCHED;
     return payload;
   }
@@ -184,7 +184,7 @@ export class Layered implements Layering, Channel {
     // Until it is ready a peer gets one receive at a time, because none of its data can be passed on.
     if (this.transport.full(slot)) return;
     if ((state & STATE.READY) === 0) this.sockets.armOnce(slot);
-    else if (this.wants(slot)) this.sockets.arm(slot);
+    else if (this.wantsData(slot)) this.sockets.arm(slot);
   }
 
   /** Lets the transport take payload, and sends its output. Returns how many entries that takes. */
@@ -216,7 +216,7 @@ export class Layered implements Layering, Channel {
     if (taken.empty(slot) || (this.state[slot] & STATE.TOUCHED) !== 0) return;
     wire.clear(slot);
     this.written[slot] = 0;
-    this.owed[slot] = 0;
+    this.unreported[slot] = 0;
     // What has been queued since follows it.
     while (!payload.empty(slot)) this.shift(slot, payload, taken, payload.firstLength(slot));
     while (!taken.empty(slot)) this.shift(slot, taken, payload, taken.firstLength(slot));
@@ -227,7 +227,7 @@ export class Layered implements Layering, Channel {
     this.wire.clear(slot);
     this.taken.clear(slot);
     this.written[slot] = 0;
-    this.owed[slot] = 0;
+    this.unreported[slot] = 0;
   }
 
   /** Closes once everything is sent, including the end of the stream. */
@@ -247,7 +247,7 @@ export class Layered implements Layering, Channel {
   }
 
   /** A truncated stream must not look complete: only if nothing is left to send. */
-  saysGoodbye(slot: number): boolean {
+  closesGracefully(slot: number): boolean {
     const state = this.state[slot];
     const { flags, queued } = this.sockets;
     const over = (flags[slot] & (SOCKET.CLOSED | SOCKET.SHUT)) !== 0;
@@ -284,7 +284,7 @@ export class Layered implements Layering, Channel {
     else if (!this.incoming.empty(slot)) this.serveSoon(slot);
   }
 
-  wants(slot: number): boolean {
+  wantsData(slot: number): boolean {
     const flags = this.sockets.flags[slot];
     return this.ready(slot) && (flags & (SOCKET.PAUSED | SOCKET.CLOSED)) === 0 && this.incoming.empty(slot);
   }
@@ -294,7 +294,7 @@ export class Layered implements Layering, Channel {
       this.slab.release(bid);
       return;
     }
-    if (this.wants(slot)) this.events?.data(slot, bid, at, length);
+    if (this.wantsData(slot)) this.events?.data(slot, bid, at, length);
     else {
       this.incoming.push(slot, bid, at, at + length);
       if ((this.sockets.flags[slot] & SOCKET.PAUSED) === 0) this.serveSoon(slot);
@@ -331,7 +331,7 @@ export class Layered implements Layering, Channel {
 
   take(slot: number, length: number): void {
     this.shift(slot, this.sockets.payload, this.taken, length);
-    this.owed[slot] += length;
+    this.unreported[slot] += length;
   }
 
   write(slot: number, at: number, length: number, bid: number): void {
@@ -363,12 +363,16 @@ export class Layered implements Layering, Channel {
     const { incoming } = this;
     const before = generation[slot];
     if ((this.state[slot] & STATE.READY) === 0) {
-      if ((this.state[slot] & STATE.FAILED) !== 0) this.tellFailure(slot);
+      if ((this.state[slot] & STATE.FAILED) !== 0) this.reportFailure(slot);
       return;
     }
     // A socket that closes when all is sent, or has payload that nobody takes any more, reads nothing and would not notice.
-    if ((this.state[slot] & STATE.FAILED) !== 0 && (flags[slot] & SOCKET.PAUSED) !== 0 && this.stuck(slot)) {
-      this.tellFailure(slot);
+    if (
+      (this.state[slot] & STATE.FAILED) !== 0 &&
+      (flags[slot] & SOCKET.PAUSED) !== 0 &&
+      this.discardUnsendable(slot)
+    ) {
+      this.reportFailure(slot);
       return;
     }
     while ((flags[slot] & (SOCKET.PAUSED | SOCKET.CLOSED)) === 0 && !incoming.empty(slot)) {
@@ -377,10 +381,10 @@ export class Layered implements Layering, Channel {
       this.events?.data(slot, bid, at, incoming.endOf(bid) - at);
       if (generation[slot] !== before) return;
     }
-    if (!this.wants(slot)) return;
+    if (!this.wantsData(slot)) return;
     this.transport.resumed(slot);
-    if (generation[slot] !== before || !this.wants(slot)) return;
-    if ((this.state[slot] & STATE.FAILED) !== 0) this.tellFailure(slot);
+    if (generation[slot] !== before || !this.wantsData(slot)) return;
+    if ((this.state[slot] & STATE.FAILED) !== 0) this.reportFailure(slot);
     else if ((this.state[slot] & STATE.END) !== 0) {
       if ((flags[slot] & SOCKET.EOF) !== 0) return;
       flags[slot] |= SOCKET.EOF;
@@ -388,11 +392,11 @@ export class Layered implements Layering, Channel {
     } else this.rearm(slot);
   }
 
-  private stuck(slot: number): boolean {
+  private discardUnsendable(slot: number): boolean {
     return (this.sockets.flags[slot] & SOCKET.CLOSE_PENDING) !== 0 || !this.sockets.payload.empty(slot);
   }
 
-  private tellFailure(slot: number): void {
+  private reportFailure(slot: number): void {
     const { flags } = this.sockets;
     if ((flags[slot] & SOCKET.DIRTY) !== 0) {
       this.serveSoon(slot);
