@@ -1,10 +1,6 @@
-// The opaque relay: copies bytes between two sockets in both directions, unread. A tunnel (Upgrade, CONNECT) between sockets becomes one
-// too.
-//
-// A direction begins by copying through the slab, which is cheapest for small messages. When receives keep filling whole buffers it is a
-// bulk flow, and the direction is spliced; when splices become small it is copied again.
+// The opaque relay: passes bytes between two sockets in both directions, unread. A tunnel (Upgrade, CONNECT) between sockets becomes one
+// too. flow.ts decides whether a direction is copied or spliced.
 import { ERRNO } from '../../io/abi.js';
-import { BUFFER_CAPACITY } from '../../io/slab.js';
 import { SOCKET } from '../../io/sockets.js';
 import { PUMP } from '../../io/splice.js';
 import { L, LIMITS, W } from '../../metrics/layout.js';
@@ -13,17 +9,12 @@ import { type Caller, DIAL, type Dialer, PURPOSE } from '../connect/dialer.js';
 import type { ProxyHeaderWriter } from '../connect/proxy-header-writer.js';
 import type { Context } from '../context.js';
 import { connectFailureReason, REPLY_REASON } from '../exchange/reply-reasons.js';
-import { FLOW } from '../http1/sockets.js';
 import type { SocketSlot } from '../slots.js';
+import { RelayFlow } from './flow.js';
 
-/** A receive of at least this many bytes counts as bulk ... */
-const BULK_BYTES = BUFFER_CAPACITY >> 1;
-/** ... and this many in a row make a bulk flow: about 128 KiB. */
-const BULK_RUN = 8;
 export const DIAL_ATTEMPTS = 3;
 const NONE = -1;
 
-const LIMIT_PIPES = LIMITS.indexOf('pipes');
 const LIMIT_IDLE = LIMITS.indexOf('opaque-idle');
 const LIMIT_LIFETIME = LIMITS.indexOf('opaque-lifetime');
 const LIMIT_HALF_CLOSE = LIMITS.indexOf('half-close');
@@ -32,10 +23,7 @@ const LIMIT_HALF_CLOSE = LIMITS.indexOf('half-close');
 export const SERVED = 255;
 
 export class OpaqueRelay implements Caller {
-  private readonly flow: Uint8Array;
-  private readonly run: Uint8Array;
-  /** The source is paused because its reader is slow. */
-  private readonly throttled: Uint8Array;
+  private readonly flow: RelayFlow;
   private readonly attempts: Uint8Array;
   /** 1: the client's own TLS goes to its endpoint unchanged. */
   private readonly plain: Uint8Array;
@@ -52,9 +40,7 @@ export class OpaqueRelay implements Caller {
     private readonly proxyHeaderWriter: ProxyHeaderWriter,
   ) {
     const n = context.sockets.capacity;
-    this.flow = new Uint8Array(n);
-    this.run = new Uint8Array(n);
-    this.throttled = new Uint8Array(n);
+    this.flow = new RelayFlow(context);
     this.attempts = new Uint8Array(n);
     this.plain = new Uint8Array(n);
     this.service = new Int32Array(n);
@@ -65,7 +51,7 @@ export class OpaqueRelay implements Caller {
 
   /** Columns by socket of which the cells of free slots may become 0. */
   columns(): readonly ArrayBufferView[] {
-    return [this.flow, this.run, this.throttled, this.attempts, this.plain, this.service, this.broken, this.failure];
+    return [...this.flow.columns(), this.attempts, this.plain, this.service, this.broken, this.failure];
   }
 
   /**
@@ -144,7 +130,7 @@ export class OpaqueRelay implements Caller {
     if (next < 0) return;
     sockets.moveQueue(upstream, next);
     // It was paused because of a queue that has moved.
-    this.throttle(client, next);
+    this.flow.throttle(client, next);
   }
 
   mayHedge(): boolean {
@@ -166,7 +152,7 @@ export class OpaqueRelay implements Caller {
     sockets.moveQueue(upstream, next);
     this.proxyHeaderWriter.queueMoved(next);
     this.join(client, next);
-    this.throttle(client, next);
+    this.flow.throttle(client, next);
     return true;
   }
 
@@ -180,17 +166,15 @@ export class OpaqueRelay implements Caller {
     }
     values[W.COPIED_BYTES] += length;
     sockets.queue(peer, at, length, bid);
-    if (length >= BULK_BYTES) {
-      if (++this.run[slot] >= BULK_RUN && this.flow[slot] === FLOW.COPY) this.beginSplice(slot, peer);
-    } else this.run[slot] = 0;
-    if (this.throttled[slot] === 0) this.throttle(slot, peer);
+    if (this.flow.received(slot, peer, length)) this.pump(slot);
+    this.flow.throttleOnce(slot, peer);
   }
 
   eof(slot: number): void {
     const { sockets, connections, reactor } = this.context;
     const peer = sockets.peer[slot];
     connections.active[slot] = reactor.now;
-    this.flow[slot] = FLOW.COPY;
+    this.flow.endSplice(slot);
     if (peer < 0) {
       connections.close(slot, CLOSE.OK);
       return;
@@ -240,29 +224,17 @@ export class OpaqueRelay implements Caller {
   }
 
   paused(slot: number): void {
-    if (this.flow[slot] !== FLOW.PAUSING) return;
-    this.flow[slot] = FLOW.DRAINING;
-    this.trySplice(slot);
+    if (this.flow.paused(slot)) this.pump(slot);
   }
 
   drained(slot: number): void {
-    const { sockets } = this.context;
-    const source = sockets.peer[slot];
-    if (source < 0) return;
-    if (this.flow[source] === FLOW.DRAINING) {
-      this.trySplice(source);
-      return;
-    }
-    if (this.throttled[source] === 1) {
-      this.throttled[source] = 0;
-      if (this.flow[source] === FLOW.COPY) sockets.resumeSlowly(source);
-    }
+    const source = this.context.sockets.peer[slot];
+    if (source >= 0 && this.flow.drained(source)) this.pump(source);
   }
 
-  /** A receive found no buffer. Data that would only wait for a slow reader stays in the kernel. */
   starved(slot: number): void {
     const peer = this.context.sockets.peer[slot];
-    if (peer >= 0 && this.flow[slot] === FLOW.COPY && this.throttled[slot] === 0) this.throttle(slot, peer);
+    if (peer >= 0) this.flow.starved(slot, peer);
   }
 
   pump(slot: number): void {
@@ -285,13 +257,11 @@ export class OpaqueRelay implements Caller {
         this.eof(slot);
         return;
       case PUMP.SLOW:
-        this.flow[slot] = FLOW.COPY;
-        this.run[slot] = 0;
-        this.throttled[slot] = 0;
+        this.flow.reset(slot);
         sockets.resume(slot);
         return;
       case PUMP.DESTINATION_FAILED:
-        this.flow[slot] = FLOW.COPY;
+        this.flow.endSplice(slot);
         if (peer >= 0) this.sendFailed(peer, splicer.errno);
         return;
       default:
@@ -397,7 +367,7 @@ export class OpaqueRelay implements Caller {
     if (sockets.kind[upstream] === SOCKET_KIND.DIALLING) this.dialer.reassign(upstream as SocketSlot, PURPOSE.OPAQUE);
     else sockets.kind[upstream] = SOCKET_KIND.OPAQUE;
     this.reset(upstream);
-    this.throttled[client] = 0;
+    this.flow.release(client);
     sockets.peer[client] = upstream;
     sockets.peer[upstream] = client;
     connections.relayedTo[client] = connections.endpoint[upstream];
@@ -414,18 +384,8 @@ export class OpaqueRelay implements Caller {
   }
 
   private reset(slot: number): void {
-    this.flow[slot] = FLOW.COPY;
-    this.run[slot] = 0;
-    this.throttled[slot] = 0;
+    this.flow.reset(slot);
     this.broken[slot] = 0;
-  }
-
-  /** Pauses `slot` while too much waits for its peer. */
-  private throttle(slot: number, peer: number): void {
-    const { outputLimits } = this.context;
-    if (!outputLimits.full(peer)) return;
-    this.throttled[slot] = 1;
-    outputLimits.pauseUntilDrained(slot, peer);
   }
 
   private unlink(slot: number, peer: number): void {
@@ -434,42 +394,6 @@ export class OpaqueRelay implements Caller {
     splicer.stop(peer);
     sockets.peer[slot] = NONE;
     sockets.peer[peer] = NONE;
-  }
-
-  private beginSplice(slot: number, peer: number): void {
-    const { sockets, limits, splicer, values } = this.context;
-    if (!sockets.spliceable(slot) || !sockets.spliceable(peer)) return;
-    if (limits.maxPipes === 0 || (sockets.flags[peer] & (SOCKET.CONNECTING | SOCKET.SHUT)) !== 0) return;
-    if (splicer.exhausted) {
-      values[W.PIPE_LIMITED]++;
-      this.context.limited(LIMIT_PIPES);
-      this.run[slot] = 0;
-      return;
-    }
-    this.flow[slot] = FLOW.PAUSING;
-    if (sockets.pause(slot)) this.paused(slot);
-  }
-
-  private trySplice(slot: number): void {
-    const { sockets, splicer, values } = this.context;
-    const peer = sockets.peer[slot];
-    if (peer < 0) return;
-    if (sockets.queued[peer] > 0) {
-      sockets.notifyDrained(peer);
-      return;
-    }
-    this.throttled[slot] = 0;
-    if (!splicer.start(slot, peer, Number.POSITIVE_INFINITY)) {
-      this.flow[slot] = FLOW.COPY;
-      this.run[slot] = 0;
-      values[W.PIPE_LIMITED]++;
-      this.context.limited(LIMIT_PIPES);
-      sockets.resume(slot);
-      return;
-    }
-    values[W.SPLICE_STARTS]++;
-    this.flow[slot] = FLOW.SPLICE;
-    this.pump(slot);
   }
 
   private clientOf(slot: number, peer: number): number {
