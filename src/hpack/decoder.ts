@@ -2,8 +2,8 @@
 
 import { FIRST_REGULAR, NAME } from '../http/field-names.js';
 import { ATOM, DynamicTable, NAME_LENGTH, REF, VALUE_LENGTH } from './dynamic-table.js';
+import { MAX_FIELDS } from './field-columns.js';
 import type { FieldList } from './field-list.js';
-import { MAX_FIELDS } from './field-list.js';
 import { OVERHEAD } from './field-size.js';
 import { decoded, decodedLength, decodeHuffman, longestText, textFits } from './huffman.js';
 import { Cursor, readInteger } from './integer.js';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Encoder } from '../../src/hpack/encoder.js';
-import { FieldList, MAX_FIELDS } from '../../src/hpack/field-list.js';
+import { MAX_FIELDS } from '../../src/hpack/field-columns.js';
+import { FieldList } from '../../src/hpack/field-list.js';
 import { NAME } from '../../src/http/field-names.js';
 import { build, fieldsOf, grouped, newMemory, OUTPUT, TEXT, textAt, write } from '../support/header-fixture.js';
 import { NaiveDecoder } from '../support/naive-hpack.js';
