@@ -202,7 +202,7 @@ async function dashboard() {
 }
 
 if (!existsSync(`${root}dist/src/cli/main.js`)) throw new Error('compile first: npm run build');
-// Run by `runCached`, which says where it is.
+// Run by `runWithCache`, which says where it is.
 await script('serving', `${chunks}/serving.cjs`, 'cjs');
 for (const name of ['data-path', 'caching', 'config']) await script(name, `dist/workers/${name}.cjs`, 'cjs', AS_SCRIPT);
 await script('load', 'dist/workers/load.js', 'esm', AS_MODULE);

@@ -1,4 +1,4 @@
-// The thread that reads a large configuration file; see src/config/load-apart.ts.
+// The thread that reads a large configuration file; see src/config/load-in-thread.ts.
 import { parentPort, workerData } from 'node:worker_threads';
 import { type Reading, read } from '../src/config/reading.js';
 

@@ -1,24 +1,24 @@
-// `sluice await`: waits until a proxy is ready, for what must not start before it.
+// `sluice await`: waits until a proxy is ready, for programs that must not start before it.
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseDuration, parseHostPort, ValueError } from '../config/values.js';
 import type { Arguments, Command } from './usage.js';
-import { complain, FAILURE, parseArguments, print, UsageError } from './usage.js';
+import { EXIT_FAILURE, parseArguments, print, printError, UsageError } from './usage.js';
 
-const BETWEEN_MS = 100;
+const POLL_MS = 100;
 const MAX_TEXT_LENGTH = 4096;
 
-interface Asked {
+interface Reply {
   readonly ready: boolean;
-  /** What the page says, or why there is none. */
+  /** The page's text, or why there is none. */
   readonly said: string;
 }
 
 /** Asks once. Never rejects. */
-function ask(host: string, port: number, timeoutMs: number): Promise<Asked> {
+function checkReady(host: string, port: number, timeoutMs: number): Promise<Reply> {
   return new Promise((resolve) => {
     const failed = (error: Error): void => resolve({ ready: false, said: error.message });
-    // Not a timeout of the socket: who answers an octet a minute is not silent.
+    // Not a socket timeout: a server that sends one byte a minute would never run into it.
     const late = setTimeout(() => asked.destroy(new Error('no answer')), timeoutMs);
     const asked = request({ host, port, path: '/ready', agent: false }, (response) => {
       let said = '';
@@ -73,16 +73,16 @@ Exit codes: 0 ready, 1 not ready in time, 2 wrong usage.`,
     const timeoutMs = timeoutOf(values);
     const end = performance.now() + timeoutMs;
     for (;;) {
-      const { ready, said } = await ask(host, port, Math.max(1, end - performance.now()));
+      const { ready, said } = await checkReady(host, port, Math.max(1, end - performance.now()));
       if (ready) {
         print(`${address} is ready`);
         return 0;
       }
-      if (performance.now() + BETWEEN_MS >= end) {
-        complain(`sluice await: ${address} is not ready after ${values.timeout ?? '2m'}: ${said}`);
-        return FAILURE;
+      if (performance.now() + POLL_MS >= end) {
+        printError(`sluice await: ${address} is not ready after ${values.timeout ?? '2m'}: ${said}`);
+        return EXIT_FAILURE;
       }
-      await sleep(BETWEEN_MS);
+      await sleep(POLL_MS);
     }
   },
 };

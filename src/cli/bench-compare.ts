@@ -1,10 +1,10 @@
-// `sluice bench compare`: what has changed from one run to another.
+// `sluice bench compare`: what changed between two runs.
 import { parseNumber, ValueError } from '../config/values.js';
 import { type Change, type Comparison, compare } from '../harness/compare.js';
 import { ResultFileError, readResult } from '../harness/result-file.js';
-import { Given } from './given.js';
+import { OptionReader } from './option-reader.js';
 import type { Command } from './usage.js';
-import { complain, FAILURE, parseArguments, print, UsageError } from './usage.js';
+import { EXIT_FAILURE, parseArguments, print, printError, UsageError } from './usage.js';
 
 const OPTIONS = {
   threshold: { type: 'string' },
@@ -30,7 +30,7 @@ function changeLine(change: Change): string {
   return `${what}: ${figure(before)} → ${figure(after)} ${unit}, ${percent(ratio)}${range}`;
 }
 
-/** What changed first; what is noise is counted, unless all is asked for. */
+/** Changes come first. Noise is only counted, unless the command asks for all figures. */
 export function comparisonText({ changes, notes }: Comparison, all: boolean): string {
   const order: readonly Change['verdict'][] = ['worse', 'better', 'unclear', 'noise'];
   const shown = order.flatMap((verdict) =>
@@ -46,7 +46,7 @@ function read(path: string): ReturnType<typeof readResult> {
   try {
     return readResult(path);
   } catch (error) {
-    // Nothing can be compared; 1 is for what got worse.
+    // Nothing can be compared. Exit code 1 means that something got worse.
     if (error instanceof ResultFileError) throw new UsageError(error.message);
     throw error;
   }
@@ -74,7 +74,7 @@ Examples:
 Exit codes: 0 nothing got worse, 1 something did, 2 the files can't be compared.`,
   run(args) {
     const { values, positionals } = parseArguments(args, OPTIONS, 2);
-    const given = new Given<keyof typeof OPTIONS>(values);
+    const given = new OptionReader<keyof typeof OPTIONS>(values);
     const [before, after] = positionals;
     if (before === undefined || after === undefined) throw new UsageError('which runs? name two result.json files');
     const output = given.text('output', 'text');
@@ -96,9 +96,9 @@ Exit codes: 0 nothing got worse, 1 something did, 2 the files can't be compared.
     const comparison = compare(was, is, { threshold, relativeTo });
     print(output === 'json' ? JSON.stringify(comparison, null, 2) : comparisonText(comparison, given.flag('all')));
     if (comparison.changes.length === 0) {
-      complain('sluice bench compare: the runs have no scenario and subject in common');
+      printError('sluice bench compare: the runs have no scenario and subject in common');
       return Promise.resolve(2);
     }
-    return Promise.resolve(comparison.worse ? FAILURE : 0);
+    return Promise.resolve(comparison.worse ? EXIT_FAILURE : 0);
   },
 };

@@ -1,4 +1,4 @@
-// `sluice bench gate`: this build against the one that it comes from.
+// `sluice bench gate`: compares this build with the one that it is based on.
 import { parseNumber } from '../config/values.js';
 import { type GateResult, gate } from '../harness/gate.js';
 import { type MatrixOptions, runMatrix } from '../harness/matrix.js';
@@ -16,8 +16,8 @@ import {
   scenariosOf,
   secondsOf,
 } from './bench-options.js';
-import { Given } from './given.js';
-import { type Command, complain, FAILURE, parseArguments, print, UsageError } from './usage.js';
+import { OptionReader } from './option-reader.js';
+import { type Command, EXIT_FAILURE, parseArguments, print, printError, UsageError } from './usage.js';
 
 const { subjects: _, peers: __, ...MEASURING } = MEASURING_OPTIONS;
 const text = { type: 'string' } as const;
@@ -39,8 +39,8 @@ function lineOf({ scenario, ratio, interval, rounds, verdict, reason }: GateResu
 const CODES: Readonly<Record<GateResult['verdict'], number>> = {
   passed: 0,
   unclear: 0,
-  dearer: FAILURE,
-  failed: FAILURE,
+  dearer: EXIT_FAILURE,
+  failed: EXIT_FAILURE,
 };
 
 const judge = (result: HarnessResult, limit: number): GateResult[] =>
@@ -53,8 +53,8 @@ interface Wanted {
   readonly matrix: Pick<MatrixOptions, 'scenarios' | 'rounds' | 'seconds' | 'coldSeconds'>;
 }
 
-/** Both builds in turns; where that has not made it clear, once more with twice the rounds. */
-async function inTurns(
+/** Measures both builds in turns. If the result is unclear, measures again with twice as many rounds. */
+async function interleaved(
   setting: Setting,
   program: readonly string[],
   { matrix, limit }: Wanted,
@@ -82,7 +82,7 @@ async function compareBuilds(setting: Setting, wanted: Wanted): Promise<HarnessR
   setting.progress.at('building the base');
   const older = await buildOlder(packageRoot, base.commit, setting.signal);
   try {
-    return await inTurns(setting, older.program, wanted);
+    return await interleaved(setting, older.program, wanted);
   } finally {
     older.remove();
   }
@@ -112,11 +112,11 @@ Examples:
 Exit codes: 0 not more expensive, or not clear; 1 more expensive, or one could not be measured; 2 wrong usage.`,
   async run(args) {
     const { values } = parseArguments(args, OPTIONS, 0);
-    const given: MeasuringOptions = new Given(values);
-    const limit = new Given<'limit'>(values).parsed('limit', LIMIT, (value) =>
+    const given: MeasuringOptions = new OptionReader(values);
+    const limit = new OptionReader<'limit'>(values).parsed('limit', LIMIT, (value) =>
       parseNumber(value.trim() === '' || Number.isNaN(Number(value)) ? value : Number(value), 1, MAX_LIMIT),
     );
-    const base = new Given<'base'>(values).optional('base');
+    const base = new OptionReader<'base'>(values).optional('base');
     const strict = values.strict === true;
     const seconds = secondsOf(given, 'seconds', '2');
     const rounds = roundsOf(given, ROUNDS);
@@ -129,11 +129,11 @@ Exit codes: 0 not more expensive, or not clear; 1 more expensive, or one could n
           const judged = judge(result, limit);
           for (const one of judged) print(lineOf(one));
           if (judged.some(({ verdict }) => verdict === 'unclear'))
-            complain('unclear: the rounds spread too much for a verdict; use a calmer machine or more --rounds');
+            printError('unclear: the rounds spread too much for a verdict; use a calmer machine or more --rounds');
           return Math.max(
             0,
             ...judged.map(({ verdict, ratio }) =>
-              strict && verdict === 'unclear' && ratio > limit ? FAILURE : CODES[verdict],
+              strict && verdict === 'unclear' && ratio > limit ? EXIT_FAILURE : CODES[verdict],
             ),
           );
         },

@@ -1,4 +1,4 @@
-// `sluice bench matrix`: proxies under the same load, in turns.
+// `sluice bench matrix`: several proxies under the same load, in turns.
 import { runMatrix } from '../harness/matrix.js';
 import { DEFAULT_SCENARIOS, SCENARIOS } from '../harness/scenarios.js';
 import { subjects } from '../harness/subjects/all.js';
@@ -12,7 +12,7 @@ import {
   secondsOf,
   subjectsOf,
 } from './bench-options.js';
-import { Given } from './given.js';
+import { OptionReader } from './option-reader.js';
 import type { Command } from './usage.js';
 import { parseArguments, print, UsageError } from './usage.js';
 
@@ -27,7 +27,7 @@ const OPTIONS = {
 const ROUNDS = 5;
 const NAME = 20;
 
-/** What can be measured here, and why not. */
+/** Lists what can be measured here, and why the rest cannot. */
 function list(given: MeasuringOptions): string {
   const scenarios = SCENARIOS.map(({ name, title }) => `  ${name.padEnd(NAME)} ${title}`);
   const present = subjects(given.optional('peers')).map((subject) => {
@@ -67,13 +67,13 @@ Examples:
 Exit codes: 0 measured, 1 a subject failed or nothing could be measured, 2 wrong usage, 130 ended by a signal.`,
   async run(args) {
     const { values } = parseArguments(args, OPTIONS, 0);
-    const given: MeasuringOptions = new Given(values);
+    const given: MeasuringOptions = new OptionReader(values);
     if (values.list === true) {
       print(list(given));
       return 0;
     }
     const wanted = subjectsOf(given);
-    const reference = new Given<'reference'>(values).optional('reference');
+    const reference = new OptionReader<'reference'>(values).optional('reference');
     if (reference !== null && !wanted.some(({ name }) => name === reference))
       throw new UsageError(
         `--reference: ${reference} is not among the subjects ${wanted.map(({ name }) => name).join(', ')}`,

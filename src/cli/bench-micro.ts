@@ -1,11 +1,11 @@
-// `sluice bench micro`: what the pieces of the hot path cost by themselves.
+// `sluice bench micro`: the cost of each piece of the hot path by itself.
 import { parseDuration, ValueError } from '../config/values.js';
 import { Arena } from '../micro/arena.js';
 import type { Measured } from '../micro/measure.js';
 import { measure, witness } from '../micro/measure.js';
 import { allPieces } from '../micro/pieces.js';
 import type { Command } from './usage.js';
-import { complain, FAILURE, parseArguments, print, UsageError } from './usage.js';
+import { EXIT_FAILURE, parseArguments, print, printError, UsageError } from './usage.js';
 
 const ROUNDS = 5;
 
@@ -75,7 +75,7 @@ Examples:
       print(JSON.stringify({ format: 'sluice-micro', version: 1, pieces: lines, witness: witness() }));
     const greedy = lines.filter(({ allocated }) => allocated > most);
     for (const { name, allocated } of greedy)
-      complain(`${name} allocates ${allocated.toFixed(1)} octets each time; ${most} are allowed`);
-    return greedy.length > 0 ? FAILURE : 0;
+      printError(`${name} allocates ${allocated.toFixed(1)} octets each time; ${most} are allowed`);
+    return greedy.length > 0 ? EXIT_FAILURE : 0;
   },
 };

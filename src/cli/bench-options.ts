@@ -1,4 +1,4 @@
-// What the commands that measure subjects have in common: options, the machine, and where results go.
+// Shared by the commands that measure subjects: their options, the machine's setup, and where results go.
 import { resolve } from 'node:path';
 import { suggest } from '../config/suggest.js';
 import { parseChoice, parseDuration, parseNumber, ValueError } from '../config/values.js';
@@ -16,8 +16,8 @@ import { subjects } from '../harness/subjects/all.js';
 import type { Subject } from '../harness/subjects/subject.js';
 import { markdown } from '../report/markdown.js';
 import { writeReport } from '../report/write.js';
-import type { Given } from './given.js';
-import { complain, FAILURE, messageOf, print, UsageError } from './usage.js';
+import type { OptionReader } from './option-reader.js';
+import { EXIT_FAILURE, messageOf, print, printError, UsageError } from './usage.js';
 
 const text = { type: 'string' } as const;
 
@@ -45,7 +45,7 @@ const MAX_WORKERS = 256;
 const MAX_PORT = 64_500;
 const FIRST_PORT = 21_000;
 
-export type MeasuringOptions = Given<keyof typeof MEASURING_OPTIONS | 'rounds' | 'cold'>;
+export type MeasuringOptions = OptionReader<keyof typeof MEASURING_OPTIONS | 'rounds' | 'cold'>;
 
 function chosen<T extends { readonly name: string }>(option: string, wanted: string, among: readonly T[]): T[] {
   const names = wanted.split(',').filter((name) => name !== '');
@@ -69,7 +69,7 @@ export function subjectsOf(given: MeasuringOptions): Subject[] {
   return chosen('subjects', given.text('subjects', all.map(({ name }) => name).join(',')), all);
 }
 
-/** Of a load: a number of seconds, or a time with a unit. */
+/** The duration of a load: a number of seconds, or a time with a unit. */
 export const secondsOf = (given: MeasuringOptions, name: 'seconds' | 'cold', fallback: string): number =>
   given.parsed(name, fallback, (value) => {
     const time = /^\d+(\.\d+)?$/.test(value) ? `${value}s` : value;
@@ -79,7 +79,7 @@ export const secondsOf = (given: MeasuringOptions, name: 'seconds' | 'cold', fal
 export const roundsOf = (given: MeasuringOptions, fallback: number): number =>
   given.integer('rounds', fallback, MAX_ROUNDS);
 
-/** What `work` runs with; it gets all but what to measure. */
+/** The settings of a run, without what it measures. */
 export type Setting = Pick<
   MatrixOptions,
   'workers' | 'io' | 'placement' | 'environment' | 'processes' | 'runLoad' | 'progress' | 'signal' | 'notes' | 'saved'
@@ -99,27 +99,27 @@ function directoryOf(given: MeasuringOptions): ResultDirectory {
   }
 }
 
-/** Writes what was measured, for people too. Where that fails the raw figures are printed: they are not lost. */
+/** Writes the results and the report. If that fails, prints the raw figures, so that they are not lost. */
 function deliver(directory: ResultDirectory, result: HarnessResult): boolean {
   if (!directory.save(result)) {
-    complain(`sluice bench: ${directory.file} cannot be written: ${directory.problem}; the result follows`);
+    printError(`sluice bench: ${directory.file} cannot be written: ${directory.problem}; the result follows`);
     print(JSON.stringify(result));
     return false;
   }
   try {
     const written = writeReport(result, directory.path);
     print(markdown(result));
-    complain(`written: ${directory.file}, ${written.slice(0, 2).join(', ')}`);
+    printError(`written: ${directory.file}, ${written.slice(0, 2).join(', ')}`);
     return true;
   } catch (error) {
-    complain(
+    printError(
       `sluice bench: the report cannot be written: ${messageOf(error)}; \`sluice bench report ${directory.file}\` tries again`,
     );
     return false;
   }
 }
 
-/** Sets the machine up, lets `work` measure, writes what it has found, and takes everything down. Returns the exit code. */
+/** Sets up the machine, lets `work` measure, writes the results, and cleans up. Returns the exit code. */
 export async function measured(
   given: MeasuringOptions,
   work: (setting: Setting) => Promise<HarnessResult>,
@@ -132,14 +132,14 @@ export async function measured(
     return parseNumber(Number(value), 1024, MAX_PORT);
   });
   const directory = directoryOf(given);
-  // Tests run beside each other, and look at no figures.
+  // Tests run in parallel, and do not look at the figures.
   if (process.env.SLUICE_BENCH_ALONE !== 'no') await lockMachine();
-  // What this process may use is less once it is pinned.
+  // Read before this process is pinned: afterwards it may use fewer cores.
   const about = environment();
   const placement = place(allowedCores(), workers);
   const notes: string[] = [];
   if (which('taskset') === null) notes.push('nothing is pinned to cores: taskset is not installed (util-linux)');
-  // The load is threads of this process.
+  // The load's threads belong to this process.
   else if (!pinSelf(placement.load)) notes.push(`the load could not be pinned to the cores ${placement.load}`);
   const progress = new Progress(process.stderr);
   const interrupt = untilInterrupted(() =>
@@ -170,12 +170,12 @@ export async function measured(
       throw error;
     });
     if (result === null) {
-      complain('sluice bench: ended before anything was measured');
+      printError('sluice bench: ended before anything was measured');
       return INTERRUPTED;
     }
     progress.end();
     const delivered = deliver(directory, result);
-    if (!delivered) return FAILURE;
+    if (!delivered) return EXIT_FAILURE;
     return result.interrupted ? INTERRUPTED : judge(result);
   } finally {
     progress.end();
@@ -184,9 +184,9 @@ export async function measured(
   }
 }
 
-/** A subject that failed is a failure, one that is not here is none, as long as anybody was measured. */
+/** A failed subject makes the run fail. A subject that is not installed does not, as long as any other was measured. */
 function codeOf({ scenarios }: HarnessResult): number {
   const all = scenarios.flatMap(({ subjects }) => subjects);
-  if (all.some(({ failed }) => failed !== null)) return FAILURE;
-  return all.some(({ samples, curve }) => samples.length > 0 || curve.length > 0) ? 0 : FAILURE;
+  if (all.some(({ failed }) => failed !== null)) return EXIT_FAILURE;
+  return all.some(({ samples, curve }) => samples.length > 0 || curve.length > 0) ? 0 : EXIT_FAILURE;
 }

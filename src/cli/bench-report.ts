@@ -1,4 +1,4 @@
-// `sluice bench report`: what people read, from the raw figures of a run.
+// `sluice bench report`: writes the report for people from a run's raw figures.
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readResult } from '../harness/result-file.js';

@@ -1,4 +1,4 @@
-// `sluice bench run`: a load on servers, and what became of it.
+// `sluice bench run`: puts load on servers and shows the result.
 
 import { INTERRUPTED, untilInterrupted } from '../harness/interrupt.js';
 import { native } from '../io/native.js';
@@ -7,15 +7,15 @@ import type { LoadPlan } from '../load/plan.js';
 import type { LoadResult } from '../load/result.js';
 import { type LoadProgress, runLoad, UnreachableError } from '../load/run.js';
 import { LiveLine } from './live-line.js';
-import { askedLoad, loadOptions } from './load-options.js';
+import { loadOptions, parseLoadOptions } from './load-options.js';
 import { resolveTargets } from './load-targets.js';
 import { checkOutput, OutputError, standardOutput, writeOutput } from './output-file.js';
-import { type Arguments, type Command, complain, FAILURE, parseArguments, UsageError } from './usage.js';
+import { type Arguments, type Command, EXIT_FAILURE, parseArguments, printError, UsageError } from './usage.js';
 
-/** The rate that was asked for could not be had; all the rest is as it should be. */
-const MISSED = 3;
+/** Exit code if the requested rate was not reached and nothing else went wrong. */
+const EXIT_RATE_MISSED = 3;
 const MAX_URLS = 64;
-/** Files beside connections. */
+/** Descriptors that are not connections. */
 const OTHER_FILES = 64;
 
 const OUTPUTS = ['json', 'hgrm', 'log'] as const;
@@ -58,7 +58,7 @@ function liveParts(progress: LoadProgress): string[] {
   return parts;
 }
 
-/** Runs it; the first signal, that of a terminal that goes away too, ends it early, and what was measured is told all the same. */
+/** Runs the load. The first signal (including SIGHUP) ends it early; what was measured until then is still reported. */
 async function measured(plan: LoadPlan): Promise<LoadResult> {
   const line = new LiveLine();
   const stop = untilInterrupted(() => undefined);
@@ -71,19 +71,19 @@ async function measured(plan: LoadPlan): Promise<LoadResult> {
   }
 }
 
-/** Where the standard output takes no more, it is told on the other one rather than lost. */
+/** If standard output fails, the result goes to standard error, so that it is not lost. */
 async function printed(text: string): Promise<boolean> {
   try {
     await standardOutput.write(text);
     return true;
   } catch (error) {
     if (!(error instanceof OutputError)) throw error;
-    complain(`sluice bench run: ${error.message}; here is what was to be written:\n${text.trimEnd()}`);
+    printError(`sluice bench run: ${error.message}; here is what was to be written:\n${text.trimEnd()}`);
     return false;
   }
 }
 
-/** Throws an Error where this process may not have as many connections. */
+/** Throws an Error if this process may not open that many connections. */
 function checkFiles(connections: number): void {
   const limit = native().raiseFileLimit();
   if (connections + OTHER_FILES <= limit) return;
@@ -94,13 +94,13 @@ function checkFiles(connections: number): void {
 
 function exitCodeOf(result: LoadResult, missed: boolean): number {
   if (result.interrupted) return INTERRUPTED;
-  if (result.done === 0) return FAILURE;
-  return missed ? MISSED : 0;
+  if (result.done === 0) return EXIT_FAILURE;
+  return missed ? EXIT_RATE_MISSED : 0;
 }
 
 async function run(args: readonly string[]): Promise<number> {
   const parsed = parseArguments(args, options, MAX_URLS);
-  const asked = askedLoad(parsed);
+  const asked = parseLoadOptions(parsed);
   const format = parsed.values.output ?? 'text';
   if (typeof format !== 'string' || !FORMATS.includes(format))
     throw new UsageError(`--output ${String(format)}: write one of ${FORMATS.join(', ')}`);
@@ -125,12 +125,12 @@ async function run(args: readonly string[]): Promise<number> {
   const { summaryOf, missedRate, missedRateText, unansweredText } = await import('./load-summary.js');
   const missed = missedRate(result) && !result.interrupted;
   const shown = await printed(format === 'json' ? jsonOf(plan, result) : `${summaryOf(plan, result)}\n`);
-  if (missed) complain(`\n${missedRateText(result)}`);
+  if (missed) printError(`\n${missedRateText(result)}`);
   const unanswered = unansweredText(result);
-  if (unanswered !== undefined) complain(`sluice bench run: ${unanswered}`);
+  if (unanswered !== undefined) printError(`sluice bench run: ${unanswered}`);
   const text = { json: () => jsonOf(plan, result), hgrm: () => hgrmOf(result), log: () => logOf(result) };
   const written = outputs.map(({ kind, file }) => writeOutput(file, text[kind]()));
-  return shown && !written.includes(false) ? exitCodeOf(result, missed) : FAILURE;
+  return shown && !written.includes(false) ? exitCodeOf(result, missed) : EXIT_FAILURE;
 }
 
 export const benchRunCommand: Command = {

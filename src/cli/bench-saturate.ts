@@ -1,4 +1,4 @@
-// `sluice bench saturate`: how much goes through while latency stays under a limit.
+// `sluice bench saturate`: finds the highest rate at which latency stays under a limit.
 import { parseChoice, parseDuration } from '../config/values.js';
 import { runSaturation } from '../harness/saturate.js';
 import {
@@ -10,7 +10,7 @@ import {
   secondsOf,
   subjectsOf,
 } from './bench-options.js';
-import { Given } from './given.js';
+import { OptionReader } from './option-reader.js';
 import type { Command } from './usage.js';
 import { parseArguments, UsageError } from './usage.js';
 
@@ -59,8 +59,8 @@ Examples:
 Exit codes: 0 measured, 1 a subject failed or nothing could be measured, 2 wrong usage, 130 ended by a signal.`,
   run(args) {
     const { values } = parseArguments(args, OPTIONS, 0);
-    const given: MeasuringOptions = new Given(values);
-    const own = new Given<keyof typeof OPTIONS>(values);
+    const given: MeasuringOptions = new OptionReader(values);
+    const own = new OptionReader<keyof typeof OPTIONS>(values);
     const limitUs = own.parsed('limit', '10ms', (value) =>
       parseDuration(value, { in: 'us', step: 0, min: '10us', max: '60s' }),
     );

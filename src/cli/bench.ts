@@ -1,6 +1,6 @@
-// `sluice bench`: load, and what servers and proxies make of it.
+// `sluice bench`: load on servers and proxies, and its measurements.
 import type { Command, ListedCommand } from './usage.js';
-import { complain, summaries, USAGE } from './usage.js';
+import { EXIT_USAGE, printError, summaries } from './usage.js';
 
 const commands: readonly ListedCommand[] = [
   {
@@ -48,9 +48,9 @@ ${summaries(commands)}
 
 \`sluice bench COMMAND --help\` explains a command.`,
   commands,
-  // Called without the name of one of them.
+  // No sub-command was given.
   run() {
-    complain(this.help);
-    return Promise.resolve(USAGE);
+    printError(this.help);
+    return Promise.resolve(EXIT_USAGE);
   },
 };

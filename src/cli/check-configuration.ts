@@ -3,7 +3,7 @@ import { ConfigError, formatProblem } from '../config/problem.js';
 import { endpointFileProblems } from '../discovery/check-files.js';
 import { credentialFindings } from '../identity/check-files.js';
 import { identityFindings } from '../identity/check-identity.js';
-import { complain, print } from './usage.js';
+import { print, printError } from './usage.js';
 
 const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
@@ -14,7 +14,8 @@ export function checkConfiguration(file: string): number {
   const problems = [endpointFileProblems(file, loaded), ...findings.map(({ problems: some }) => some)]
     .flat()
     .sort((a, b) => a.line - b.line || a.column - b.column);
-  for (const warning of findings.flatMap(({ warnings }) => warnings)) complain(`${formatProblem(warning)} (a warning)`);
+  for (const warning of findings.flatMap(({ warnings }) => warnings))
+    printError(`${formatProblem(warning)} (a warning)`);
   if (problems.length > 0) throw new ConfigError(problems);
   const { listeners, services } = loaded.config;
   print(`${file}: ok (${plural(listeners.length, 'listener')}, ${plural(services.length, 'service')})`);

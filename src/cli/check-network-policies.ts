@@ -7,7 +7,7 @@ import { type SourcedObject, sourced } from '../check/objects.js';
 import { ManifestProblem } from '../inject/manifests.js';
 import { ApiClient } from '../kubernetes/client.js';
 import { manifestsFrom } from './manifest-sources.js';
-import { complain, FAILURE, print, USAGE } from './usage.js';
+import { EXIT_FAILURE, EXIT_USAGE, print, printError } from './usage.js';
 
 const plural = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
 
@@ -25,14 +25,14 @@ function report({ findings, policies, meshed }: Checked): void {
   print(`${looked}: ${found}${hints === 0 ? '' : `, ${plural(hints, 'hint')}`}`);
 }
 
-/** Of objects from wherever. */
+/** Checks objects, whatever their source. */
 export function checkPolicies(objects: readonly SourcedObject[], options: CheckOptions, json: boolean): number {
   const checked = checkNetworkPolicies(objects, options);
-  for (const problem of checked.problems) complain(problemLine(problem));
+  for (const problem of checked.problems) printError(problemLine(problem));
   if (json) print(JSON.stringify(checked, null, 2));
   else report(checked);
-  if (checked.problems.length > 0) return USAGE;
-  return checked.findings.some(({ severity }) => severity === 'error') ? FAILURE : 0;
+  if (checked.problems.length > 0) return EXIT_USAGE;
+  return checked.findings.some(({ severity }) => severity === 'error') ? EXIT_FAILURE : 0;
 }
 
 /** `sluice check --network-policies PATH…`. */
@@ -48,12 +48,12 @@ export async function checkPolicyFiles(
     return checkPolicies(objects, options, json);
   } catch (error) {
     if (!(error instanceof ManifestProblem)) throw error;
-    complain(error.message);
-    return USAGE;
+    printError(error.message);
+    return EXIT_USAGE;
   }
 }
 
-/** `sluice check --network-policies`: what a cluster has. */
+/** `sluice check --network-policies`: checks a cluster's own objects. */
 export async function checkClusterPolicies(
   access: AccessOptions,
   options: CheckOptions,

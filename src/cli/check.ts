@@ -12,7 +12,7 @@ const OPTIONS = {
   output: { type: 'string', short: 'o' },
 } as const;
 
-/** What is checked, and the options that go with it. */
+/** Each kind of check, and the options that it takes. */
 const ACCOMPANY = {
   '-c': ['config'],
   '--network-policies': ['network-policies', 'namespace', 'controller-namespace', 'kubeconfig', 'context', 'output'],

@@ -1,10 +1,10 @@
-// What the process is to the operating system: what it does on signals, and its name. Loaded before anything else, as Node opens
-// its inspector on SIGUSR1, and the kernel ends the process on SIGUSR2, until somebody listens. Nothing may be imported here.
+// Claims signals and the process name. Loaded before everything else: until there are listeners, SIGUSR1 makes Node open its inspector, and
+// SIGUSR2 makes the kernel end the process. Nothing may be imported here.
 
-// `sluice run` adds listeners of its own. These stay: with the last one Node's handler would come back.
+// `sluice run` adds its own listeners. These stay, because Node's handler returns when the last listener is removed.
 for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => undefined);
-// What is to be read anew has not been read yet.
+// A reload has no effect yet: nothing has been read so far.
 if (process.argv[2] === 'run') process.on('SIGHUP', () => undefined);
 
-// pidof, pkill -x and ps know it by this name: the thread's (prctl PR_SET_NAME) and the command line's.
+// pidof, pkill -x and ps find the process by this name: that of the thread (prctl PR_SET_NAME) and that in the command line.
 process.title = 'sluice';

@@ -1,4 +1,4 @@
-// What proxies of an installed mesh trust, asked of the cluster by kubectl: whoever applies manifests has it, with whatever way in a cluster wants.
+// Reads the trust anchors of an installed mesh with kubectl. People who apply manifests have kubectl, with credentials for the cluster.
 import { execFile } from 'node:child_process';
 import { at, textOf } from '../inject/plain.js';
 import { messageOf } from './usage.js';
@@ -19,10 +19,10 @@ function kubectl(args: readonly string[]): Promise<string> {
   });
 }
 
-/** PEM of the mesh in `namespace`, or why there is none. */
+/** The anchors of the mesh in `namespace` as PEM, or why there are none. */
 export async function clusterAnchors(namespace: string): Promise<{ anchors: string } | { problem: string }> {
   try {
-    // What issues certificates is loaded with these names: only where they are wanted.
+    // Loaded only when needed: this import also loads the code that issues certificates.
     const { BUNDLE_KEY } = await import('../controller/issuer-material.js');
     const { TRUST_ROOTS } = await import('../controller/issuer-secret.js');
     const args = [

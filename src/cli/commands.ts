@@ -1,9 +1,9 @@
-// Picks the sub-command, turns what it throws into a message and an exit code.
+// Picks the sub-command, and turns errors into a message and an exit code.
 import { ConfigError } from '../config/problem.js';
 import { suggest } from '../config/suggest.js';
 import { withHelp } from './shortages.js';
 import type { Command, ListedCommand } from './usage.js';
-import { complain, FAILURE, messageOf, print, summaries, USAGE, UsageError } from './usage.js';
+import { EXIT_FAILURE, EXIT_USAGE, messageOf, print, printError, summaries, UsageError } from './usage.js';
 
 const commands: readonly ListedCommand[] = [
   { name: 'run', summary: 'start the proxy', load: async () => (await import('./run.js')).runCommand },
@@ -123,12 +123,12 @@ function findCommand(name: string, among: readonly ListedCommand[]): Promise<Com
 
 interface Called {
   readonly command: Command;
-  /** Its name, with that of the command that it is one of. */
+  /** Its name, including its parent command. */
   readonly name: string;
   readonly args: readonly string[];
 }
 
-/** The command that arguments begin with; of one that consists of several, the one that comes next. */
+/** The command that the arguments name; for a group of commands, the sub-command. */
 async function called(first: string, args: readonly string[], name = first, among = commands): Promise<Called> {
   const command = await findCommand(first, among);
   const [next, ...rest] = args;
@@ -153,8 +153,8 @@ export async function main(args: readonly string[]): Promise<number> {
       return 0;
     }
     if (first === undefined) {
-      complain(HELP);
-      return USAGE;
+      printError(HELP);
+      return EXIT_USAGE;
     }
     if (first === 'help') {
       const [name, ...more] = rest;
@@ -172,15 +172,15 @@ export async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof UsageError) {
       if (error.topic !== '') topic = ` ${error.topic}`;
-      complain(`sluice${topic}: ${error.message}\nTry: sluice${topic} --help`);
-      return USAGE;
+      printError(`sluice${topic}: ${error.message}\nTry: sluice${topic} --help`);
+      return EXIT_USAGE;
     }
     if (error instanceof ConfigError) {
-      complain(error.message);
-      return error.problems.every(({ file }) => file === 'command line') ? USAGE : FAILURE;
+      printError(error.message);
+      return error.problems.every(({ file }) => file === 'command line') ? EXIT_USAGE : EXIT_FAILURE;
     }
     const causes = error instanceof AggregateError ? error.errors : [error];
-    for (const cause of causes) complain(`sluice${topic}: ${withHelp(messageOf(cause))}`);
-    return FAILURE;
+    for (const cause of causes) printError(`sluice${topic}: ${withHelp(messageOf(cause))}`);
+    return EXIT_FAILURE;
   }
 }

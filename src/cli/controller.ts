@@ -1,11 +1,10 @@
-// `sluice controller`: what a mesh on Kubernetes has one of.
+// `sluice controller`: the services that a mesh on Kubernetes needs once.
 import { setFlagsFromString } from 'node:v8';
 import { parseDuration, parseListen } from '../config/values.js';
 import type { AssemblyOptions } from '../controller/assembly.js';
 import { csiIssuer } from '../inject/csi.js';
 import { DEFAULT_LIST, OLDER_LIST, opaqueDefault } from '../inject/installation.js';
 import { sluiceVersion } from '../log/process-state.js';
-import { Given } from './given.js';
 import {
   apiFiles,
   apiServerOf,
@@ -17,6 +16,7 @@ import {
   namespaceNamed,
   reviewOf,
 } from './issuing-options.js';
+import { OptionReader } from './option-reader.js';
 import { type Arguments, type Command, parseArguments, UsageError } from './usage.js';
 
 const text = { type: 'string' } as const;
@@ -40,14 +40,14 @@ const OPTIONS = {
   grace: text,
 } as const;
 
-type Options = Given<keyof typeof OPTIONS>;
+type Options = OptionReader<keyof typeof OPTIONS>;
 
 const MAX_CONNECTIONS = 65_536;
 const MAX_STREAMS = 1_000_000;
 const REVIEW_MS = 5000;
 const HEAP_GROWTH_PERCENT = 10;
 
-/** Where the API server is. */
+/** How to reach the API server. */
 function apiServer(env: NodeJS.ProcessEnv): string {
   const server = apiServerOf(env);
   if (server === null)
@@ -83,7 +83,7 @@ function tokensOf(given: Options, inFile: boolean, env: NodeJS.ProcessEnv): Asse
 }
 
 export function controllerOptions(values: Arguments['values'], env: NodeJS.ProcessEnv): AssemblyOptions {
-  const given: Options = new Given(values);
+  const given: Options = new OptionReader(values);
   const file = given.optional('cluster');
   const time = (name: keyof typeof OPTIONS, fallback: string, max: string): number =>
     given.parsed(name, fallback, (text) => parseDuration(text, { in: 'ms', step: 1, min: '100ms', max }));
@@ -186,12 +186,13 @@ Exit codes: 0 ended, 1 failed or cut off, 2 wrong usage.`,
   async run(args) {
     const { values } = parseArguments(args, OPTIONS, 0);
     const options = controllerOptions(values, process.env);
-    const given: Options = new Given(values);
+    const given: Options = new OptionReader(values);
     const admin = given.parsed('admin', '0.0.0.0:9990', parseListen);
-    // What a cluster is read from is garbage at once. By default the heap would grow to several times what is in it before that is taken back.
+    // The texts that a cluster is parsed from are garbage at once. By default the heap would grow to several times its live size before V8
+    // collects them.
     setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
     const logger = loggerOf(given);
-    // Loaded only now: a wrong call is answered without them.
+    // Loaded only now, so that a usage error is reported quickly.
     const [{ assemble }, { runController }, { IssuingMetrics }] = await Promise.all([
       import('../controller/assembly.js'),
       import('../controller/run.js'),

@@ -1,18 +1,18 @@
-// `sluice edges`: who speaks with whom through a running proxy, and whether each knows who the other is.
+// `sluice edges`: who talks to whom through a running proxy, and whether both ends are authenticated.
 import type { LiveClient, LiveEndpoint, LiveListener, LiveState } from '../live/state.js';
-import { STATE_OPTIONS_HELP } from './ask-state.js';
-import { type Shown, showState } from './show-state.js';
+import { STATE_OPTIONS_HELP } from './fetch-state.js';
+import { type StateView, showState } from './show-state.js';
 import { bytesPerSecond, type Column, rps } from './tables.js';
 import type { Command } from './usage.js';
 
 interface Edge {
   readonly direction: string;
-  /** Of a connection that comes in, who the client is; of one that goes out, the listener or service. */
+  /** Inbound: the client. Outbound: the listener or service. */
   readonly source: string;
   readonly destination: string;
   readonly clientIdentity: string;
   readonly serverIdentity: string;
-  /** Both ends have shown who they are, or why not. */
+  /** Whether both ends are authenticated, or why not. */
   readonly secured: boolean;
   readonly reason: string;
   readonly connections: number;
@@ -21,7 +21,7 @@ interface Edge {
   readonly written: number;
 }
 
-/** The part of an identity that people look for: `web.shop` of `web.shop.serviceaccount.identity…`, or of a SPIFFE ID its path. */
+/** The part of an identity that people look for: `web.shop` of `web.shop.serviceaccount.identity…`, or the path of a SPIFFE ID. */
 export function shortIdentity(identity: string): string {
   const spiffe = /^spiffe:\/\/[^/]+\/(.+)$/.exec(identity)?.[1];
   if (spiffe !== undefined) return spiffe.replace(/^ns\/([^/]+)\/sa\/([^/]+)$/, '$2.$1');
@@ -100,7 +100,7 @@ const columns: readonly Column<Edge>[] = [
   { head: 'SERVER_ID', left: true, wide: true, cell: ({ serverIdentity }) => serverIdentity || '-' },
 ];
 
-const shown: Shown<Edge> = {
+const view: StateView<Edge> = {
   name: 'edges',
   columns,
   rows: (state, only) =>
@@ -123,5 +123,5 @@ Examples:
   sluice edges -o json | jq '.rows[] | select(.secured | not)'
 
 Exit codes: 0 shown, 1 nobody answers or there is no such end, 2 wrong usage.`,
-  run: (args) => showState(shown, args),
+  run: (args) => showState(view, args),
 };

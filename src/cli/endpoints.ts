@@ -1,7 +1,7 @@
-// `sluice endpoints`: what a running proxy knows of each endpoint, and how much of the traffic it gets.
+// `sluice endpoints`: the state of each endpoint of a running proxy, and its share of the traffic.
 import type { LiveEndpoint } from '../live/state.js';
-import { STATE_OPTIONS_HELP } from './ask-state.js';
-import { type Shown, showState } from './show-state.js';
+import { STATE_OPTIONS_HELP } from './fetch-state.js';
+import { type StateView, showState } from './show-state.js';
 import { bytesPerSecond, type Column, milliseconds, percent, rps } from './tables.js';
 import type { Command } from './usage.js';
 
@@ -34,7 +34,7 @@ const columns: readonly Column<LiveEndpoint>[] = [
   { head: 'IDENTITY', left: true, wide: true, cell: ({ identity }) => identity || '-' },
 ];
 
-const shown: Shown<LiveEndpoint> = {
+const view: StateView<LiveEndpoint> = {
   name: 'endpoints',
   columns,
   rows: ({ endpoints }, only) =>
@@ -61,5 +61,5 @@ Examples:
   sluice endpoints -o json | jq '.rows[] | select(.state != "ready") | .address'
 
 Exit codes: 0 shown, 1 nobody answers or there is no such service, 2 wrong usage.`,
-  run: (args) => showState(shown, args),
+  run: (args) => showState(view, args),
 };

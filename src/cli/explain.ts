@@ -6,7 +6,7 @@ import { explain } from '../policy/explain.js';
 import type { Command } from './usage.js';
 import { configFile, parseArguments, print, UsageError } from './usage.js';
 
-/** For people: the answer first, then how it comes about. */
+/** Text for people: the answer first, then the steps that lead to it. */
 export function formatExplanation(explanation: Explanation): string {
   const { destination, listener, verdict, reason, service, endpoints, steps } = explanation;
   const numbered = steps.map((step, index) => `  ${index + 1}. ${step}`);

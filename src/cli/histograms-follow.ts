@@ -1,4 +1,4 @@
-// Asks a proxy once, or again and again until Ctrl-C, and writes what has come.
+// Asks a proxy once, or repeatedly until Ctrl-C, and writes the histograms.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suggest } from '../config/suggest.js';
 import { AdminError, type AdminPlace, askAdmin, since } from '../histograms/admin-source.js';
@@ -6,9 +6,9 @@ import type { Recording } from '../histograms/recorded.js';
 import type { Rendering } from '../histograms/rendering.js';
 import type { Format } from '../histograms/renderings.js';
 import { type Output, OutputError, standardOutput } from './output-file.js';
-import { complain, FAILURE } from './usage.js';
+import { EXIT_FAILURE, printError } from './usage.js';
 
-export interface HistogramsAsked {
+export interface HistogramsRequest {
   readonly from: AdminPlace;
   readonly format: Format;
   /** Null: totals, once. */
@@ -19,7 +19,7 @@ export interface HistogramsAsked {
   readonly patterns: readonly string[];
 }
 
-/** Those that patterns name; all where there are none. `wanted`: each has to be there. */
+/** The histograms that match the patterns; all if there are none. `wanted`: each pattern must match one. */
 export function selected(recording: Recording, patterns: readonly string[], wanted: boolean): Recording {
   if (patterns.length === 0) return recording;
   const tests = patterns.map((pattern) => {
@@ -37,7 +37,7 @@ export function selected(recording: Recording, patterns: readonly string[], want
   return { ...recording, histograms: recording.histograms.filter(({ id }) => tests.some((test) => test.test(id))) };
 }
 
-/** Writes, or says why not; what could not be written goes to the standard output, so that it isn't lost. False: it is over. */
+/** Writes the text. If that fails, says why, prints the text on standard output so that it isn't lost, and returns false. */
 async function written(text: string, output: Output): Promise<boolean> {
   if (text === '') return true;
   try {
@@ -45,17 +45,17 @@ async function written(text: string, output: Output): Promise<boolean> {
     return true;
   } catch (error) {
     if (!(error instanceof OutputError)) throw error;
-    complain(`sluice histograms: ${error.message}${output === standardOutput ? '' : '; here it is instead:'}`);
+    printError(`sluice histograms: ${error.message}${output === standardOutput ? '' : '; here it is instead:'}`);
     if (output !== standardOutput) await standardOutput.write(text).catch(() => undefined);
     return false;
   }
 }
 
-export async function follow(asked: HistogramsAsked, rendering: Rendering, output: Output): Promise<number> {
+export async function follow(asked: HistogramsRequest, rendering: Rendering, output: Output): Promise<number> {
   const first = await askAdmin(asked.from);
   if (asked.intervalMs === null) {
     const done = await tell(selected(first, asked.patterns, true), rendering, output);
-    return done && (await rendering.end()) ? 0 : FAILURE;
+    return done && (await rendering.end()) ? 0 : EXIT_FAILURE;
   }
   selected(first, asked.patterns, false);
   const interrupted = new AbortController();
@@ -73,9 +73,9 @@ export async function follow(asked: HistogramsAsked, rendering: Rendering, outpu
 const tell = async (recording: Recording, rendering: Rendering, output: Output): Promise<boolean> =>
   written(await rendering.next(recording), output);
 
-/** From `first` on. The last one is shorter where it is interrupted. */
+/** The intervals from `first` on. The last one is shorter if interrupted. */
 async function intervals(
-  asked: HistogramsAsked,
+  asked: HistogramsRequest,
   everyMs: number,
   first: Recording,
   rendering: Rendering,
@@ -86,24 +86,24 @@ async function intervals(
   let failing = false;
   const startedMs = performance.now();
   for (let number = 1; number <= asked.count && !signal.aborted; number++) {
-    // By the clock of the start, so that intervals do not drift.
+    // Relative to the start, so that intervals do not drift.
     const waitMs = Math.max(0, startedMs + number * everyMs - performance.now());
-    // Interrupted, it rejects; the loop sees that by itself.
+    // An interruption rejects; the loop condition ends the loop.
     await sleep(waitMs, undefined, { signal }).catch(() => undefined);
     try {
       const now = await askAdmin(asked.from);
-      if (failing) complain(`sluice histograms: it answers again`);
+      if (failing) printError(`sluice histograms: it answers again`);
       failing = false;
       const part = selected(since(before, now), asked.patterns, false);
       before = now;
-      if (!(await tell(part, rendering, output))) return FAILURE;
+      if (!(await tell(part, rendering, output))) return EXIT_FAILURE;
     } catch (error) {
       if (!(error instanceof AdminError)) throw error;
-      // A proxy that is restarted comes back; what has come until then is written.
-      if (!failing) complain(`sluice histograms: ${error.message}; trying again`);
+      // A proxy that restarts comes back. What has arrived until then is written.
+      if (!failing) printError(`sluice histograms: ${error.message}; trying again`);
       failing = true;
     }
   }
   const ended = await rendering.end();
-  return failing || !ended ? FAILURE : 0;
+  return failing || !ended ? EXIT_FAILURE : 0;
 }

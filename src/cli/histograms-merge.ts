@@ -1,4 +1,4 @@
-// `sluice histograms merge`: logs of many sidecars, added up.
+// `sluice histograms merge`: adds up the logs of many sidecars.
 import { HistogramFileError, parseLog } from '../histograms/log-file.js';
 import { mergedLogs } from '../histograms/merge.js';
 import { readHistogramFile } from '../histograms/read-file.js';
@@ -7,7 +7,7 @@ import { unitNamed } from '../histograms/units.js';
 import { selected } from './histograms-follow.js';
 import { deliver } from './output-file.js';
 import type { Command } from './usage.js';
-import { complain, parseArguments, UsageError } from './usage.js';
+import { parseArguments, printError, UsageError } from './usage.js';
 
 const FORMATS = ['log', 'table', 'hgrm', 'json', 'csv', 'prometheus'] as const;
 const UNITS = ['ns', 'us', 'ms', 's'];
@@ -58,7 +58,7 @@ Exit codes: 0 done, 1 a file can't be read or added up, 2 wrong usage.`,
       return { file, recordings: parseLog(read.text, file) };
     });
     const { recording, notes } = mergedLogs(contents, unit);
-    for (const note of notes) complain(`sluice histograms merge: ${note}`);
+    for (const note of notes) printError(`sluice histograms merge: ${note}`);
     const patterns = typeof values.id === 'string' ? values.id.split(',') : [];
     const columns = process.stdout.columns ?? Number.POSITIVE_INFINITY;
     const rendering = await renderings(format, { columns, delta: false, target: null });

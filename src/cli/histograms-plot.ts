@@ -1,4 +1,4 @@
-// `sluice histograms plot`: latency by percentile, as a picture.
+// `sluice histograms plot`: plots latency by percentile.
 import { basename } from 'node:path';
 import { parseHgrm } from '../histograms/hgrm-file.js';
 import { HistogramFileError, parseLog } from '../histograms/log-file.js';
@@ -15,7 +15,7 @@ import type { Command } from './usage.js';
 import { parseArguments, UsageError } from './usage.js';
 
 const UNITS = ['ns', 'us', 'ms', 's', 'none'];
-/** Curves that can be told apart. */
+/** More curves cannot be told apart. */
 const MAX_FILES = 16;
 
 export const histogramsPlotCommand: Command = {
@@ -72,7 +72,7 @@ Exit codes: 0 done, 1 a file can't be read, 2 wrong usage.`,
   },
 };
 
-/** Times as µs. */
+/** Converts times to µs. */
 function curvesOf(
   file: string,
   saidUnit: string | null,

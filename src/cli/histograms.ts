@@ -1,4 +1,4 @@
-// `sluice histograms`: latencies of a running proxy, in the formats of other tools.
+// `sluice histograms`: exports a running proxy's latencies in the formats of other tools.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseDuration, parseHostPort, ValueError } from '../config/values.js';
@@ -7,10 +7,10 @@ import type { Recorded, Recording } from '../histograms/recorded.js';
 import type { Rendering } from '../histograms/rendering.js';
 import { FORMATS, renderings } from '../histograms/renderings.js';
 import { otlpUrl } from '../otlp/target.js';
-import { follow, type HistogramsAsked, selected } from './histograms-follow.js';
+import { follow, type HistogramsRequest, selected } from './histograms-follow.js';
 import { type Output, OutputError, outputFile, standardOutput } from './output-file.js';
 import type { Arguments, Command, ListedCommand } from './usage.js';
-import { complain, FAILURE, messageOf, parseArguments, summaries, UsageError } from './usage.js';
+import { EXIT_FAILURE, messageOf, parseArguments, printError, summaries, UsageError } from './usage.js';
 
 const commands: readonly ListedCommand[] = [
   {
@@ -62,7 +62,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
   commands,
   takesArguments: true,
   async run(args) {
-    const asked = askedFor(args);
+    const asked = histogramsRequest(args);
     let output: Output = standardOutput;
     let rendering: Rendering;
     try {
@@ -75,8 +75,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
       if (asked.out !== null && asked.format !== 'otlp') output = outputFile(asked.out, asked.force);
     } catch (error) {
       if (!(error instanceof OutputError)) throw error;
-      complain(`sluice histograms: ${error.message}`);
-      return FAILURE;
+      printError(`sluice histograms: ${error.message}`);
+      return EXIT_FAILURE;
     }
     try {
       return await follow(asked, rendering, output);
@@ -86,7 +86,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
   },
 };
 
-function askedFor(args: readonly string[]): HistogramsAsked {
+function histogramsRequest(args: readonly string[]): HistogramsRequest {
   const text = { type: 'string' } as const;
   const options = {
     from: text,
@@ -119,7 +119,7 @@ function askedFor(args: readonly string[]): HistogramsAsked {
   return { from: place(values), format, intervalMs, count, out, force: values.force === true, patterns: positionals };
 }
 
-/** Whether it is the address of one. */
+/** Parses a collector's address. */
 function collector(out: string): void {
   try {
     otlpUrl(out, 'metrics');
@@ -148,8 +148,8 @@ function interval(values: Arguments['values']): number | null {
   }
 }
 
-/** One file for each histogram. */
-async function hgrmFiles(asked: HistogramsAsked, directory: string): Promise<number> {
+/** Writes one file per histogram. */
+async function hgrmFiles(asked: HistogramsRequest, directory: string): Promise<number> {
   const { askAdmin } = await import('../histograms/admin-source.js');
   const { hgrmOf } = await import('../histograms/render.js');
   const found: Recording = selected(await askAdmin(asked.from), asked.patterns, true);
@@ -166,7 +166,7 @@ async function hgrmFiles(asked: HistogramsAsked, directory: string): Promise<num
       output.close();
     }
   }
-  complain(`${found.histograms.length} files in ${directory}`);
+  printError(`${found.histograms.length} files in ${directory}`);
   return 0;
 }
 

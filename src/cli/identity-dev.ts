@@ -1,4 +1,4 @@
-// `sluice identity dev`: certificates to try mutual TLS out with.
+// `sluice identity dev`: makes certificates for trying out mutual TLS.
 import { join, resolve } from 'node:path';
 import type { DevLeaf, DevName } from '../identity/issuing/dev.js';
 import { parseLifetime } from '../identity/issuing/lifetime.js';
@@ -30,7 +30,7 @@ function parseNames(text: string, mesh: string, trustDomain: string): DevName[] 
   return names.map((name) => parseName(name, mesh, trustDomain));
 }
 
-/** A configuration that works with the first account and the first server among them. */
+/** A configuration that works with the first account and the first server name. */
 function snippet(directory: string, leaves: readonly DevLeaf[]): string[] {
   const quoted = (name: string): string => JSON.stringify(join(resolve(directory), name));
   const files = ({ file }: DevLeaf): string =>
@@ -99,7 +99,7 @@ Exit codes: 0 made, 1 a file is there already or can't be written, 2 wrong usage
     if (keys !== 'ecdsa' && keys !== 'rsa')
       throw new UsageError(`--keys: ${keys} is unknown; expected one of ecdsa, rsa`);
     const wanted = parseNames(String(names), String(mesh), String(trustDomain));
-    // Loaded only now: the other commands do without the library for certificates.
+    // Loaded only now: the other commands do not need the certificate library.
     const { makeDevFiles } = await import('../identity/issuing/dev.js');
     const leaves = await makeDevFiles({ directory, names: wanted, keys, lifetimeMs, nowMs: Date.now() });
     const until = new Date(Date.now() + lifetimeMs).toISOString().slice(0, 10);

@@ -1,8 +1,7 @@
-// `sluice identity serve`: the identity service of a mesh.
+// `sluice identity serve`: a mesh's identity service.
 import { parseDuration, parseListen, parseSize } from '../config/values.js';
 import type { ServeOptions } from '../identity/issuing/serve.js';
 import { accountName, parseWorkloadName } from '../identity/names.js';
-import { Given } from './given.js';
 import {
   apiServerOf,
   certifying,
@@ -13,6 +12,7 @@ import {
   namespaceNamed,
   reviewOf,
 } from './issuing-options.js';
+import { OptionReader } from './option-reader.js';
 import { type Arguments, type Command, parseArguments, UsageError } from './usage.js';
 
 const text = { type: 'string' } as const;
@@ -30,7 +30,7 @@ const OPTIONS = {
   'max-message': text,
 } as const;
 
-type Options = Given<keyof typeof OPTIONS>;
+type Options = OptionReader<keyof typeof OPTIONS>;
 
 function tokensOf(given: Options, env: NodeJS.ProcessEnv): ServeOptions['tokens'] {
   const file = given.optional('tokens');
@@ -51,10 +51,10 @@ function tokensOf(given: Options, env: NodeJS.ProcessEnv): ServeOptions['tokens'
   return { review: reviewOf(given, server, timeoutMs) };
 }
 
-/** Accounts that proxies expect the service to be: ours, and Linkerd's unless they are told otherwise. */
+/** The accounts that proxies expect this service to run as: the default of Sluice's proxies, and that of Linkerd's. */
 const TLS_ACCOUNTS = ['sluice-identity', 'linkerd-identity'];
 
-/** The names of the service's own certificate; null: plain text. */
+/** The names in the service's own certificate; null: plain text. */
 function tlsNamesOf(given: Options, mesh: string, trustDomain: string): string[] | null {
   const name = given.optional('tls-name');
   if (!given.flag('tls')) {
@@ -69,7 +69,7 @@ function tlsNamesOf(given: Options, mesh: string, trustDomain: string): string[]
 }
 
 export function serveOptions(values: Arguments['values'], env: NodeJS.ProcessEnv): ServeOptions {
-  const given: Options = new Given(values);
+  const given: Options = new OptionReader(values);
   const trustDomain = given.parsed('trust-domain', 'cluster.local', domainNamed);
   const mesh = given.parsed('mesh', 'sluice', namespaceNamed);
   return {
@@ -145,8 +145,8 @@ Exit codes: 0 ended, 1 failed or cut off, 2 wrong usage.`,
   async run(args) {
     const { values } = parseArguments(args, OPTIONS, 0);
     const options = serveOptions(values, process.env);
-    const logger = loggerOf(new Given(values));
-    // Loaded only now: the other commands do without gRPC and the library for certificates.
+    const logger = loggerOf(new OptionReader(values));
+    // Loaded only now: the other commands need neither gRPC nor the certificate library.
     const { serveIdentities } = await import('../identity/issuing/serve.js');
     return serveIdentities(options, logger, process);
   },

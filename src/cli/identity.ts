@@ -1,6 +1,6 @@
-// `sluice identity`: what gives proxies their certificates.
+// `sluice identity`: commands that issue certificates to proxies.
 import type { Command, ListedCommand } from './usage.js';
-import { complain, summaries, USAGE } from './usage.js';
+import { EXIT_USAGE, printError, summaries } from './usage.js';
 
 const commands: readonly ListedCommand[] = [
   {
@@ -27,9 +27,9 @@ Examples:
   sluice identity dev certificates
   sluice identity serve --issuer issuer.pem --issuer-key issuer-key.pem --kubernetes`,
   commands,
-  // Called without the name of one of them.
+  // No sub-command was given.
   run() {
-    complain(this.help);
-    return Promise.resolve(USAGE);
+    printError(this.help);
+    return Promise.resolve(EXIT_USAGE);
   },
 };

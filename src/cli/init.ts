@@ -1,4 +1,4 @@
-// `sluice init`: leads the connections of a pod through the proxy, before anything else in it runs.
+// `sluice init`: redirects a pod's connections to the proxy, before anything else in the pod runs.
 import { writeFileSync } from 'node:fs';
 import { parseNetwork } from '../config/networks.js';
 import { isReachedByIpv6, SIDECAR_PORTS, speaksIpv6 } from '../config/sidecar.js';
@@ -9,9 +9,9 @@ import { formatSpans, type PortSpan, parsePortList } from '../redirect/port-list
 import { type Family, type Redirect, restoreInput } from '../redirect/rules.js';
 import { redirectProblem } from '../redirect/validate.js';
 import type { Arguments, Command } from './usage.js';
-import { complain, FAILURE, parseArguments, print, UsageError } from './usage.js';
+import { EXIT_FAILURE, parseArguments, print, printError, UsageError } from './usage.js';
 
-/** The proxy's own: its admin page, and the port for tap. */
+/** The proxy's own ports: admin and tap. */
 const ALWAYS_SKIPPED = '4190,4191';
 const CLOSE_WAIT = '/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait';
 
@@ -35,7 +35,7 @@ const options = {
 
 type Values = Arguments['values'];
 
-/** A whole number between bounds; `fallback` where the option is not given. */
+/** An integer between bounds; `fallback` if the option is missing. */
 function number<T>(values: Values, name: keyof typeof options, fallback: T, least: number, most: number): number | T {
   const text = values[name];
   if (text === undefined) return fallback;
@@ -76,7 +76,7 @@ function redirectOf(values: Values): Redirect {
     inboundPort,
     outboundPort,
     proxyUid: number(values, 'proxy-uid', 2102, 0, 4_294_967_294),
-    // 0 is what Linkerd's chart says where there is none.
+    // Linkerd's chart writes 0 if there is none.
     proxyGid: number(values, 'proxy-gid', 0, 0, 4_294_967_294) || null,
     skipInbound: ports(values, 'inbound-ports-to-ignore', ALWAYS_SKIPPED),
     skipOutbound: ports(values, 'outbound-ports-to-ignore'),
@@ -149,8 +149,8 @@ Exit codes: 0 done, 1 rules could not be installed or don't work, 2 wrong usage.
     if (values.validate === true) {
       const problem = await redirectProblem({ ...probe, port: redirect.outboundPort, timeoutMs: 10_000 });
       if (problem === null) print(`connections are redirected to port ${redirect.outboundPort}`);
-      else complain(`sluice init: ${problem}`);
-      return problem === null ? 0 : FAILURE;
+      else printError(`sluice init: ${problem}`);
+      return problem === null ? 0 : EXIT_FAILURE;
     }
     const families: Family[] = ipv6 === 'on' || (ipv6 === 'auto' && speaksIpv6()) ? [4, 6] : [4];
     if (values.simulate === true) {
@@ -163,10 +163,10 @@ Exit codes: 0 done, 1 rules could not be installed or don't work, 2 wrong usage.
         const { command } = lay(redirect, family, { mode, waitSeconds });
         print(`IPv${family} (${command}): ${told(redirect)}`);
       } catch (error) {
-        // Many pods have IPv6 on the loopback interface, on nodes without its tables. Nobody goes past the proxy that way.
+        // Many pods have IPv6 on the loopback interface only, on nodes without ip6tables. No connection can bypass the proxy that way.
         const needed = family === 4 || ipv6 === 'on' || isReachedByIpv6();
         if (needed || !(error instanceof RedirectError)) throw error;
-        complain(`sluice init: ${error.message}. This namespace has no IPv6 address that leads out of it: going on`);
+        printError(`sluice init: ${error.message}. This namespace has no IPv6 address that leads out of it: going on`);
       }
     }
     if (closeWait > 0) writeFileSync(CLOSE_WAIT, `${closeWait}\n`);

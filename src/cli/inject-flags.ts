@@ -1,4 +1,4 @@
-// The options of `sluice inject` that become annotations, and those of `linkerd inject` that mean nothing here.
+// The options of `sluice inject` that become annotations, and options of `linkerd inject` that have no effect here.
 import {
   isOwnSetting,
   MEANINGS,
@@ -17,7 +17,7 @@ import { UsageError } from './usage.js';
 interface Flag {
   readonly setting: Setting | OwnSetting;
   readonly help: string;
-  /** A switch: given without a value, this is it. */
+  /** For a switch: its value if given without one. */
   readonly on?: string;
 }
 
@@ -70,7 +70,7 @@ export const FLAGS: Readonly<Record<string, Flag>> = {
 };
 
 interface Ignored {
-  /** Its annotation, where there is one. */
+  /** Its annotation, if any. */
   readonly annotation?: string;
   readonly because?: string;
   readonly takes: 'string' | 'boolean';
@@ -85,10 +85,10 @@ export const IGNORED: Readonly<Record<string, Ignored>> = {
   'disable-identity': { because: 'a proxy has an identity wherever there are trust anchors', takes: 'boolean' },
 };
 
-/** Somebody relies on it: to go on without it is no help. */
+/** The user relies on this option, so ignoring it would be wrong. */
 const REFUSED = 'require-identity-on-inbound-ports';
 
-/** Lists may be given in parts: `--opaque-ports 4406 --opaque-ports 5000`. */
+/** Lists may be given in several options: `--opaque-ports 4406 --opaque-ports 5000`. */
 const isList = (setting: Setting | OwnSetting): boolean => {
   const takes: Takes = isOwnSetting(setting) ? OWN_MEANINGS[setting].takes : MEANINGS[setting].takes;
   return ['ports', 'numbers', 'networks'].includes(takes);
@@ -102,7 +102,7 @@ export const injectOptions = {
   [REFUSED]: { type: 'string' },
 } as const;
 
-/** What the given options mean nothing of, in words. */
+/** A message for each given option that has no effect. */
 export function ignoredFlags(values: Arguments['values']): string[] {
   if (values[REFUSED] !== undefined)
     throw new UsageError(`--${REFUSED}: ${NO_MEANINGS['proxy-require-identity-inbound-ports'].instead}`);
@@ -114,7 +114,7 @@ export function ignoredFlags(values: Arguments['values']): string[] {
     });
 }
 
-/** Annotations by their keys. What is wrong with a value is a wrong call: somebody is there to correct it. */
+/** Annotations by key. A bad value is a usage error, because the user is there to correct it. */
 export function flagAnnotations(values: Arguments['values']): Record<string, string> {
   const annotations: Record<string, string> = {};
   const flags = new Map<string, string>();

@@ -1,4 +1,4 @@
-// `sluice inject`: manifests, so that their pods get a proxy.
+// `sluice inject`: adds a proxy to the pods in manifests.
 import { readFileSync } from 'node:fs';
 import { type CsiIssuer, csiIssuer } from '../inject/csi.js';
 import { injectObject, type ObjectReport } from '../inject/inject-object.js';
@@ -14,7 +14,7 @@ import { FLAGS, flagAnnotations, flagHelp, ignoredFlags, injectOptions } from '.
 import { FORMATS, type Format, reportLines, written } from './manifest-output.js';
 import { manifestsFrom } from './manifest-sources.js';
 import type { Arguments, Command } from './usage.js';
-import { complain, FAILURE, messageOf, parseArguments, UsageError } from './usage.js';
+import { EXIT_FAILURE, messageOf, parseArguments, printError, UsageError } from './usage.js';
 
 const MAX_SOURCES = 1000;
 
@@ -41,7 +41,7 @@ export function formatOf(values: Values): Format {
   return format;
 }
 
-/** Everything that the arguments name. */
+/** All manifests that the arguments name. */
 export async function manifestsOf(positionals: readonly string[]): Promise<Manifest[]> {
   if (positionals.length === 0)
     throw new UsageError('which manifests? name a file, a folder, a URL, or - for the standard input');
@@ -51,17 +51,17 @@ export async function manifestsOf(positionals: readonly string[]): Promise<Manif
   return manifests;
 }
 
-/** Writes all of the text, and waits until it is taken: a pipe has 64 KiB of room, and its reader may be slow. */
+/** Writes the whole text and waits until it is written: a pipe holds 64 KiB, and its reader may be slow. */
 const put = (stream: NodeJS.WriteStream, text: string): Promise<void> =>
   new Promise((resolve, reject) => {
     stream.write(text, (error) => {
-      // Whoever has read enough closes the pipe.
+      // A reader that has seen enough closes the pipe.
       if (error === null || error === undefined || (error as NodeJS.ErrnoException).code === 'EPIPE') resolve();
       else reject(error);
     });
   });
 
-/** Runs `change` over all objects, tells of each, and writes the result. Exit code. */
+/** Applies `change` to all objects, reports on each, and writes the result. Returns the exit code. */
 export async function rewrite(
   command: string,
   manifests: readonly Manifest[],
@@ -81,14 +81,14 @@ export async function rewrite(
   return 0;
 }
 
-/** Problems of manifests as a message; others are thrown on. */
+/** Prints problems of manifests as messages; rethrows other errors. */
 export async function telling(command: string, run: () => Promise<number>): Promise<number> {
   try {
     return await run();
   } catch (error) {
     if (!(error instanceof ManifestProblem)) throw error;
-    complain(`${command}: ${error.message}`);
-    return FAILURE;
+    printError(`${command}: ${error.message}`);
+    return EXIT_FAILURE;
   }
 }
 
@@ -103,7 +103,7 @@ function anchorsIn(file: string): string {
   return text;
 }
 
-/** What proxies that are written out trust: of the file, or else of the cluster; null, and why is told, where there is nothing. */
+/** The trust anchors for injected proxies, from the file or else from the cluster. If there are none, says why and returns null. */
 async function anchorsOf(values: Values, namespace: string): Promise<string | null> {
   const file = values['trust-anchors'];
   if (file !== undefined) return anchorsIn(String(file));
@@ -111,7 +111,9 @@ async function anchorsOf(values: Values, namespace: string): Promise<string | nu
   const asked = values['ignore-cluster'] === true ? { problem: '' } : await clusterAnchors(namespace);
   if ('anchors' in asked) return asked.anchors;
   const why = asked.problem === '' ? '' : ` (${asked.problem})`;
-  complain(`sluice inject: without --trust-anchors FILE the proxies have no identity, and nothing is encrypted${why}`);
+  printError(
+    `sluice inject: without --trust-anchors FILE the proxies have no identity, and nothing is encrypted${why}`,
+  );
   return null;
 }
 
@@ -123,7 +125,7 @@ function csiIssuerOf(text: string | undefined): CsiIssuer | null {
   }
 }
 
-/** Annotations of the namespaces that are among the objects. */
+/** Annotations of the namespaces among the objects. */
 function namespacesIn(manifests: readonly Manifest[]): Map<string, Readonly<Record<string, string>>> {
   const found = new Map<string, Readonly<Record<string, string>>>();
   for (const { value } of manifests.flatMap(objectsOf))
@@ -137,7 +139,7 @@ async function inject(args: readonly string[]): Promise<number> {
   const format = formatOf(values);
   const manual = values.manual === true;
   const annotations = flagAnnotations(values);
-  for (const line of ignoredFlags(values)) complain(`sluice inject: ${line}`);
+  for (const line of ignoredFlags(values)) printError(`sluice inject: ${line}`);
   const text = (name: keyof typeof options): string | undefined =>
     values[name] === undefined ? undefined : String(values[name]);
   const namespace = text('mesh-namespace') ?? MESH_NAMESPACE;
@@ -165,7 +167,7 @@ async function inject(args: readonly string[]): Promise<number> {
   });
 }
 
-/** Switches may have a value, as those of Linkerd's programs have: `--manual=false`. */
+/** Switches may have a value, as in Linkerd's programs: `--manual=false`. */
 function switched(args: readonly string[]): string[] {
   return args.flatMap((arg) => {
     const [, name, value] = /^--([a-z-]+)(?:=(.*))?$/.exec(arg) ?? [];

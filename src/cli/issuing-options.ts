@@ -1,11 +1,11 @@
-// Options of the commands that issue certificates: alone (`sluice identity serve`), or with all else that a mesh needs (`sluice controller`).
+// Options shared by the commands that issue certificates: `sluice identity serve` and `sluice controller`.
 import { parseDuration, ValueError } from '../config/values.js';
 import type { TokenReviewOptions } from '../identity/issuing/token-review.js';
 import { trustDomainProblem } from '../identity/names.js';
 import { isNamespaceName } from '../kubernetes/names.js';
 import { createLogger, LOG_LEVELS, type Logger } from '../log/logger.js';
-import { type Given, lifetimeOf } from './given.js';
-import { dieLogged } from './run.js';
+import { lifetimeOf, type OptionReader } from './option-reader.js';
+import { exitWithError } from './run.js';
 import { UsageError } from './usage.js';
 
 const text = { type: 'string' } as const;
@@ -28,12 +28,12 @@ export const ISSUING_OPTIONS = {
   'log-level': text,
 } as const;
 
-type Options = Given<keyof typeof ISSUING_OPTIONS>;
+type Options = OptionReader<keyof typeof ISSUING_OPTIONS>;
 
-/** Where Kubernetes puts what a pod needs to speak to it. */
+/** Where Kubernetes mounts a pod's API credentials. */
 export const IN_CLUSTER = '/var/run/secrets/kubernetes.io/serviceaccount';
 
-/** `https://HOST:PORT`, as Kubernetes tells a pod; null: this is none. */
+/** `https://HOST:PORT` from the environment that Kubernetes gives a pod; null: this is not a pod. */
 export function apiServerOf({
   KUBERNETES_SERVICE_HOST: host = '',
   KUBERNETES_SERVICE_PORT: port = '443',
@@ -41,7 +41,7 @@ export function apiServerOf({
   return host === '' ? null : `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-/** Files with which Kubernetes is asked. */
+/** The files with this pod's API credentials. */
 export const apiFiles = (given: Options) => ({
   token: given.text('api-token', `${IN_CLUSTER}/token`),
   authority: given.text('api-ca', `${IN_CLUSTER}/ca.crt`),
@@ -52,7 +52,7 @@ export function reviewOf(given: Options, server: string, timeoutMs: number): Tok
   return { server, tokenFile, authorityFile, audience: given.text('audience', 'identity.l5d.io'), timeoutMs };
 }
 
-/** What certificates are like, and how many requests for them are worked on. */
+/** Settings for certificates, and limits for requests. */
 export const certifying = (given: Options) => ({
   lifetimeMs: given.parsed('lifetime', '24h', lifetimeOf),
   skewMs: given.parsed('skew', '20s', (value) =>
@@ -75,13 +75,13 @@ export function domainNamed(name: string): string {
   return name;
 }
 
-/** Where the command logs, also what it dies of. */
+/** The command's logger, which also logs fatal errors. */
 export function loggerOf(given: Options): Logger {
   const wanted = given.text('log-level', 'info');
   const level = LOG_LEVELS.find((known) => known === wanted);
   if (level === undefined)
     throw new UsageError(`--log-level: ${wanted} is unknown; expected one of ${LOG_LEVELS.join(', ')}`);
   const logger = createLogger({ level });
-  dieLogged(logger);
+  exitWithError(logger);
   return logger;
 }

@@ -1,6 +1,6 @@
-// One line on a terminal that is written over while something goes on. Where there is no terminal nothing is written.
+// A line on the terminal that is overwritten as work proceeds. Without a terminal, nothing is written.
 
-/** What it writes to. */
+/** The output stream. */
 export interface Screen {
   readonly isTTY?: boolean;
   readonly columns?: number;
@@ -12,10 +12,10 @@ export class LiveLine {
 
   constructor(private readonly screen: Screen = process.stderr) {}
 
-  /** Shows parts, as many as fit, the first ones first. */
+  /** Shows as many of the parts as fit, beginning with the first. */
   show(parts: readonly string[]): void {
     if (this.screen.isTTY !== true) return;
-    // The last column is left free: some terminals go on to the next line with it.
+    // The last column stays free, because some terminals wrap when it is written.
     const room = (this.screen.columns ?? 80) - 1;
     let line = '';
     for (const part of parts) {
@@ -27,7 +27,7 @@ export class LiveLine {
     this.shown = true;
   }
 
-  /** Takes the line away. */
+  /** Erases the line. */
   clear(): void {
     if (this.shown) this.screen.write('\r\x1b[2K');
     this.shown = false;

@@ -1,10 +1,10 @@
-// Options of `sluice bench run`, as a plan of a load.
+// Options of `sluice bench run`, turned into a load plan.
 import { readFileSync, statSync } from 'node:fs';
 import { parseChoice, parseSize, ValueError } from '../config/values.js';
 import { parseRate, parseSeconds, parseSteps } from '../load/amounts.js';
 import type { LoadPlan, LoadProtocol, LoadTls, Pace } from '../load/plan.js';
-import { Given } from './given.js';
-import { type AskedTarget, parseTarget } from './load-targets.js';
+import { type ParsedTarget, parseTarget } from './load-targets.js';
+import { OptionReader } from './option-reader.js';
 import { type Arguments, messageOf, UsageError } from './usage.js';
 
 export const loadOptions = {
@@ -42,27 +42,27 @@ type Name = keyof typeof loadOptions;
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const MAX_CONNECTIONS = 500_000;
 const MAX_BODY = 2 ** 30;
-/** Of a file: all of it is kept in memory, by each thread. */
+/** Maximum size of a body from a file: each thread keeps all of it in memory. */
 const MAX_BODY_FILE = 64 * 2 ** 20;
 const MAX_MESSAGES = 1_000_000;
 const CALL_MESSAGES = 10;
 const MAX_THREADS = 64;
 const MAX_STREAMS = 1000;
 
-/** Octets that are sent where nothing is said. */
+/** Default body sizes, bytes. */
 const BODIES: Partial<Record<LoadProtocol, string>> = { tcp: '64', websocket: '64', 'tcp-bulk': '64KiB' };
 
-/** What is asked for, but for the addresses of names. */
-export interface AskedLoad {
-  readonly targets: readonly AskedTarget[];
+/** The requested load, before names are resolved. */
+export interface LoadRequest {
+  readonly targets: readonly ParsedTarget[];
   readonly weights: readonly number[];
   readonly plan: Omit<LoadPlan, 'targets'>;
 }
 
 /** Throws a UsageError. */
-export function askedLoad({ values, positionals, lists }: Arguments): AskedLoad {
+export function parseLoadOptions({ values, positionals, lists }: Arguments): LoadRequest {
   if (positionals.length === 0) throw new UsageError('which server? write a URL, such as http://127.0.0.1:8080/');
-  const given = new Given<Name>(values);
+  const given = new OptionReader<Name>(values);
   const targets = positionals.map(parseTarget);
   const [first] = targets;
   if (targets.some((target) => target.protocol !== first.protocol || target.tls !== first.tls))
@@ -112,7 +112,7 @@ export function askedLoad({ values, positionals, lists }: Arguments): AskedLoad 
   };
 }
 
-function protocolOf(given: Given<Name>, protocol: LoadProtocol): LoadProtocol {
+function protocolOf(given: OptionReader<Name>, protocol: LoadProtocol): LoadProtocol {
   if (given.flag('bulk')) {
     if (protocol !== 'tcp') throw new UsageError('--bulk is for tcp:// and tls://');
     for (const name of ['rate', 'steps', 'think'] as const)
@@ -137,8 +137,8 @@ function protocolOf(given: Given<Name>, protocol: LoadProtocol): LoadProtocol {
 const KINDS_OF_CALLS = ['unary', 'client', 'server', 'bidi'] as const;
 const CALLS = { unary: 'grpc', client: 'grpc-client', server: 'grpc-server', bidi: 'grpc-bidi' } as const;
 
-/** How many messages calls have. Of those that a server sends any number is right where none is asked for. */
-function messagesOf(given: Given<Name>, protocol: LoadProtocol): Pick<LoadPlan, 'messages'> {
+/** The number of messages in a call. Without an option, a server may send any number. */
+function messagesOf(given: OptionReader<Name>, protocol: LoadProtocol): Pick<LoadPlan, 'messages'> {
   const asked = given.optional('call-messages');
   switch (protocol) {
     case 'grpc-server':
@@ -152,8 +152,8 @@ function messagesOf(given: Given<Name>, protocol: LoadProtocol): Pick<LoadPlan, 
   }
 }
 
-/** What is sent, of a file; null: something as long as is asked for. */
-function bodyOf(given: Given<Name>): Uint8Array | null {
+/** The body from a file; null: a filler of the requested length. */
+function bodyOf(given: OptionReader<Name>): Uint8Array | null {
   const file = given.optional('body-file');
   if (file === null) return null;
   if (given.optional('body') !== null) throw new UsageError('--body and --body-file: give one of them');
@@ -167,14 +167,14 @@ function bodyOf(given: Given<Name>): Uint8Array | null {
   }
 }
 
-function streamsOf(given: Given<Name>, protocol: LoadProtocol): number {
+function streamsOf(given: OptionReader<Name>, protocol: LoadProtocol): number {
   const several = protocol === 'http2' || protocol.startsWith('grpc');
   if (!several && given.optional('streams') !== null)
     throw new UsageError('--streams: HTTP/1.1 has one request at a time on a connection; add --http2');
   return given.integer('streams', 1, MAX_STREAMS);
 }
 
-function tlsOf(given: Given<Name>, targets: readonly AskedTarget[]): LoadTls | null {
+function tlsOf(given: OptionReader<Name>, targets: readonly ParsedTarget[]): LoadTls | null {
   const [certificate, key] = [given.optional('cert'), given.optional('key')];
   if (!targets[0].tls) {
     for (const name of ['ca', 'cert', 'key', 'server-name'] as const)
@@ -214,7 +214,7 @@ function tlsOf(given: Given<Name>, targets: readonly AskedTarget[]): LoadTls | n
   };
 }
 
-function paceOf(given: Given<Name>): Pace {
+function paceOf(given: OptionReader<Name>): Pace {
   const rate = given.optional('rate');
   const steps = given.optional('steps');
   const think = given.optional('think');
@@ -231,7 +231,7 @@ function paceOf(given: Given<Name>): Pace {
   return { kind: 'poisson', rate: perSecond, seed: given.integer('seed', 1, 2 ** 31 - 1) };
 }
 
-function weightsOf(given: Given<Name>, count: number): number[] {
+function weightsOf(given: OptionReader<Name>, count: number): number[] {
   const text = given.optional('weights');
   if (text === null) return Array.from({ length: count }, () => 1);
   const weights = text.split(',').map(Number);
@@ -253,7 +253,7 @@ function headerOf(text: string): readonly [string, string] {
   const name = text.slice(0, Math.max(0, colon)).trim();
   const value = text.slice(colon + 1).trim();
   if (!TOKEN.test(name)) throw new UsageError(`--header ${JSON.stringify(text)}: write NAME: VALUE`);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what may not be in a value.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are not allowed in a value.
   if (/[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]/.test(value))
     throw new UsageError(`--header ${name}: control characters, and characters outside Latin-1, cannot be sent`);
   return [name.toLowerCase(), value];

@@ -1,16 +1,16 @@
-// What came of a load, for people: lines that fit in 40 columns.
+// Summarizes a load for people, in lines that fit into 40 columns.
 import type { Histogram } from 'hdr-histogram-js';
 import { statusName } from '../grpc/status.js';
 import { formatBytes, formatCount, formatRate, formatTime } from '../load/amounts.js';
 import { decode } from '../load/encode.js';
 import type { LoadPlan } from '../load/plan.js';
 import type { EncodedHistogram, LoadResult } from '../load/result.js';
-import { shown } from './shown.js';
+import { escapeForTerminal } from './terminal-text.js';
 
-/** Share of the requests that may go unsent where a rate counts as reached. */
+/** Maximum share of unsent requests for a rate to count as reached. */
 const UNSENT_SHARE = 0.01;
 
-/** What errors mean, and what may be done. */
+/** What each error means, and what to do. */
 const MEANINGS: Readonly<Record<string, string>> = {
   refused: 'connections were refused',
   unreachable: 'the address cannot be reached',
@@ -35,16 +35,16 @@ const MEANINGS: Readonly<Record<string, string>> = {
 
 export const meaningOf = (kind: string): string => MEANINGS[kind] ?? kind;
 
-/** Whether a rate was asked for that could not be had. */
+/** Whether the requested rate was missed. */
 export const missedRate = ({ wantedRate, unsent, done }: LoadResult): boolean =>
   wantedRate !== null && unsent > UNSENT_SHARE * (done + unsent);
 
-/** Columns of what came and was no answer, where a summary is to fit in 40. */
+/** Maximum length of quoted unexpected data, so that the summary fits into 40 columns. */
 const NARROW = 33;
 
-/** How what came and was no answer began, as text. */
+/** The beginning of the unexpected data, as text. */
 export const unexpectedText = (octets: string, most = Number.POSITIVE_INFINITY): string =>
-  `"${shown(octets.replaceAll('\r', '\\r').replaceAll('\n', '\\n'), most)}"`;
+  `"${escapeForTerminal(octets.replaceAll('\r', '\\r').replaceAll('\n', '\\n'), most)}"`;
 
 const UNITS: Readonly<Record<LoadPlan['protocol'], string>> = {
   http1: 'requests',
@@ -68,7 +68,7 @@ function latencyRows(encoded: EncodedHistogram): string[] {
   const histogram: Histogram = decode(encoded);
   const rows = [row('mean', formatTime(encoded.sum / encoded.count))];
   for (const percentile of PERCENTILES) {
-    // One of fewer values than it takes says no more than the maximum.
+    // With too few values, a percentile is just the maximum.
     if (encoded.count * (1 - percentile / 100) < 1 && percentile > 50) continue;
     rows.push(row(`p${percentile}`, formatTime(histogram.getValueAtPercentile(percentile))));
   }
@@ -146,7 +146,7 @@ const statusRows = (statuses: LoadResult['statuses'], grpc: boolean): string[] =
     return [row(status, formatCount(count)), ...(name === undefined ? [] : [`    ${name}`])];
   });
 
-/** Why there is not one answer; undefined where errors say it. */
+/** Why there was no answer at all; undefined if the errors explain it. */
 export function unansweredText({ done, errors, interrupted, unsent }: LoadResult): string | undefined {
   if (done > 0 || interrupted) return undefined;
   if (Object.keys(errors).length > 0) return 'nothing was answered; the errors say why';

@@ -1,4 +1,4 @@
-// URLs of a load: what is spoken there, and at which address.
+// The URLs of a load: protocol and address.
 import { lookup } from 'node:dns/promises';
 import { connect, isIP } from 'node:net';
 import type { LoadProtocol, LoadTarget } from '../load/plan.js';
@@ -7,7 +7,7 @@ import { messageOf, UsageError } from './usage.js';
 interface Scheme {
   readonly protocol: LoadProtocol;
   readonly tls: boolean;
-  /** 0: it must be given. */
+  /** The default port; 0: a port is required. */
   readonly port: number;
 }
 
@@ -22,8 +22,8 @@ const SCHEMES: Readonly<Record<string, Scheme>> = {
   'grpcs:': { protocol: 'grpc', tls: true, port: 443 },
 };
 
-export interface AskedTarget extends Scheme {
-  /** As it was given. */
+export interface ParsedTarget extends Scheme {
+  /** The URL as given. */
   readonly url: string;
   readonly host: string;
   readonly authority: string;
@@ -31,7 +31,7 @@ export interface AskedTarget extends Scheme {
 }
 
 /** Throws a UsageError. */
-export function parseTarget(url: string): AskedTarget {
+export function parseTarget(url: string): ParsedTarget {
   const known = Object.keys(SCHEMES).map((scheme) => `${scheme}//`);
   let parsed: URL;
   try {
@@ -51,12 +51,12 @@ export function parseTarget(url: string): AskedTarget {
   return { ...scheme, port, url, host, authority: parsed.host, path: `${parsed.pathname || '/'}${parsed.search}` };
 }
 
-/** How long an address of several has time to take a connection. */
+/** Timeout for connecting to one of several addresses. */
 const TIMEOUT_MS = 1000;
 
-/** Looks the names up; of several addresses of a name takes the first that lets itself be connected to. Throws an Error that names what does not resolve. */
+/** Resolves the names. If a name has several addresses, takes the first that accepts a connection. Throws an Error with the name that fails. */
 export async function resolveTargets(
-  targets: readonly AskedTarget[],
+  targets: readonly ParsedTarget[],
   weights: readonly number[],
 ): Promise<LoadTarget[]> {
   return await Promise.all(
@@ -79,7 +79,7 @@ async function addressOf(host: string, port: number): Promise<string> {
   }
 }
 
-/** The first address that takes a connection, or the first of all where none does. */
+/** The first address that accepts a connection; the first one if none does. */
 export async function firstListening(addresses: readonly string[], port: number): Promise<string> {
   for (const address of addresses) if (await listens(address, port)) return address;
   return addresses[0];

@@ -1,4 +1,4 @@
-// Manifests as they go out, and what is said of each object in them.
+// Writes manifests, and a report line for each of their objects.
 import { stringify } from 'yaml';
 import type { ObjectReport } from '../inject/inject-object.js';
 import { jsonTexts } from '../inject/json-texts.js';
@@ -9,7 +9,7 @@ import { problemText } from '../inject/problem.js';
 import { titleOf } from '../inject/workloads.js';
 
 export const FORMATS = ['yaml', 'json'] as const;
-/** Null: as it came. */
+/** Null: keep the input's format. */
 export type Format = (typeof FORMATS)[number] | null;
 
 interface Piece {
@@ -24,25 +24,25 @@ function anew(manifest: Manifest, format: 'yaml' | 'json', change: (object: Plai
   return objects.map((object) => stringify(object, options)).join('---\n');
 }
 
-/** JSON is YAML, but not the other way. */
+/** JSON is also YAML, but not the other way round. */
 function pieceOf(manifest: Manifest, format: Format, change: (object: PlainMap) => PlainMap): Piece {
   const isJson = manifest.json !== null;
   if (format === null || (format === 'json' && isJson)) return { text: rewritten(manifest, change), isJson };
   return { text: anew(manifest, format, change), isJson: format === 'json' };
 }
 
-/** Whether the last line of a text separates documents. */
+/** Whether the text ends with a document separator. */
 const isSeparated = (text: string): boolean => /(^|\n)---\s*$/.test(text.slice(-100));
 
-/** Objects of JSON as documents of YAML. */
+/** JSON objects as YAML documents. */
 function separated(text: string): string {
   const objects = jsonTexts(text) ?? [];
   return objects.length < 2 ? text : objects.map((object) => `${object.text.trim()}\n`).join('---\n');
 }
 
 /**
- * One text of several. kubectl takes a text that begins with a brace for JSON to its end, in which nothing stands between objects; in YAML
- * they are separated, those of JSON among them. Only the first may have a byte order mark.
+ * Joins several texts. kubectl treats a text that begins with a brace as JSON to its end, with nothing between objects. In YAML all objects
+ * are separated, including those in JSON. Only the first text may have a byte order mark.
  */
 function joined(pieces: readonly Piece[]): string {
   const [first, ...more] = pieces.filter(({ text }) => text.trim() !== '');
@@ -62,14 +62,14 @@ function joined(pieces: readonly Piece[]): string {
   return texts.join('');
 }
 
-/** All manifests, changed, as one text that kubectl takes. */
+/** All changed manifests as one text that kubectl accepts. */
 export const written = (
   manifests: readonly Manifest[],
   format: Format,
   change: (object: PlainMap) => PlainMap,
 ): string => joined(manifests.map((manifest) => pieceOf(manifest, format, change)));
 
-/** Lines about one object: what became of it, and what is wrong with its annotations. */
+/** Lines about one object: what was done to it, and problems with its annotations. */
 export function reportLines(object: PlainMap, report: ObjectReport, done: string): string[] {
   const { result, message, problems } = report;
   const said = result === 'injected' || result === 'annotated' ? done : `${result}: ${message}`;

@@ -1,4 +1,4 @@
-// Where manifests come from: files, folders, URLs, the standard input.
+// Reads manifests from files, folders, URLs and standard input.
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -6,14 +6,14 @@ import { MAX_BYTES, type Manifest, ManifestProblem, readManifest } from '../inje
 import { messageOf } from './usage.js';
 
 const EXTENSIONS = /\.(ya?ml|json)$/i;
-/** Files of a folder. */
+/** Maximum number of files in a folder. */
 const MAX_FILES = 10_000;
 const URL_TIMEOUT_MS = 30_000;
 const STDIN = 'standard input';
 
 const problem = (file: string, what: string): ManifestProblem => new ManifestProblem(file, 0, 0, what);
 
-/** Not more than may be: whoever sends without end is cut off. */
+/** Reads at most the allowed size: an endless answer is cut off. */
 async function collected(stream: AsyncIterable<Uint8Array>, file: string): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -33,7 +33,7 @@ function decoded(bytes: Uint8Array, file: string): string {
   }
 }
 
-/** As it is shown: a password in it is for the server alone. */
+/** The URL for messages: without its password. */
 function publicUrl(url: URL): string {
   const shown = new URL(url);
   shown.username = '';
@@ -41,7 +41,7 @@ function publicUrl(url: URL): string {
   return shown.href;
 }
 
-/** What an address has, however it is to be asked: whoever names one with a password means Basic authentication (RFC 7617). */
+/** The request for a URL. A password in it means Basic authentication (RFC 7617). */
 function requestOf(url: URL): { target: string; headers: Record<string, string> } {
   const target = publicUrl(url);
   if (url.username === '' && url.password === '') return { target, headers: {} };
@@ -94,14 +94,14 @@ async function fromFile(file: string): Promise<Manifest> {
   return readManifest(decoded(bytes, file), file);
 }
 
-/** What can't be looked at is none, and said to be unreadable when it is read. */
+/** A path that cannot be examined counts as a file; reading it reports the error. */
 const isFolder = (path: string): Promise<boolean> =>
   stat(path).then(
     (it) => it.isDirectory(),
     () => false,
   );
 
-/** Manifests in a folder and those below it, by name. */
+/** Manifests in a folder and its subfolders, sorted by name. */
 async function fromFolder(folder: string): Promise<Manifest[]> {
   const all = await readdir(folder, { recursive: true }).catch((error: unknown) => {
     throw problem(folder, `cannot be read: ${reasonOf(error)}`);
@@ -112,13 +112,13 @@ async function fromFolder(folder: string): Promise<Manifest[]> {
   const manifests: Manifest[] = [];
   for (const name of names) {
     const file = join(folder, name);
-    // A folder may have such a name, too.
+    // A folder may have such a name too.
     if (!(await isFolder(file))) manifests.push(await fromFile(file));
   }
   return manifests;
 }
 
-/** All manifests of one argument. Throws a ManifestProblem. */
+/** All manifests that one argument names. Throws a ManifestProblem. */
 export async function manifestsFrom(source: string, stdin: Readable): Promise<Manifest[]> {
   if (source === '-') return [readManifest(decoded(await collected(stdin, STDIN), STDIN), STDIN)];
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(source)) return [await fromUrl(source)];

@@ -1,4 +1,4 @@
-// Where a command's result goes: a file that is not written over by accident, or the standard output; and what becomes of it on a full disk.
+// Writes a command's result to a file, which is not overwritten by accident, or to standard output; also handles a full disk.
 import {
   accessSync,
   closeSync,
@@ -12,13 +12,13 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { complain, FAILURE, messageOf, print, UsageError } from './usage.js';
+import { EXIT_FAILURE, messageOf, print, printError, UsageError } from './usage.js';
 
-/** What could not be written, and why. */
+/** Says what could not be written, and why. */
 export class OutputError extends Error {}
 
 export interface Output {
-  /** Resolves when it is written; rejects with an OutputError. */
+  /** Resolves when the text is written; rejects with an OutputError. */
   write(text: string): Promise<void>;
   close(): void;
 }
@@ -40,7 +40,7 @@ function reason(error: unknown): string {
 
 const cannotWrite = (path: string, error: unknown): string => `cannot write ${path}: ${reason(error)}`;
 
-/** Refuses a file that exists, unless `force`. Devices and pipes have nothing to lose. */
+/** Refuses an existing file, unless `force` is set. Devices and pipes are never refused. */
 function refuseExisting(path: string, force: boolean): void {
   if (!force && statSync(path, { throwIfNoEntry: false })?.isFile() === true)
     throw new UsageError(`${path} exists; add --force to overwrite it`);
@@ -50,7 +50,7 @@ function refuseDirectory(path: string): void {
   if (existsSync(path) && statSync(path).isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
 }
 
-/** Before hours of work: whether `path` can be written. */
+/** Checks before hours of work that `path` can be written. */
 export function checkOutput(path: string, force: boolean): void {
   refuseExisting(path, force);
   try {
@@ -61,21 +61,21 @@ export function checkOutput(path: string, force: boolean): void {
   }
 }
 
-/** Writes what took hours. Where that fails it says so, and gives it to the standard output rather than losing it. False then. */
+/** Writes the result. If that fails, says so, prints it on standard output so that it is not lost, and returns false. */
 export function writeOutput(path: string, text: string): boolean {
   try {
     writeFileSync(path, text);
     return true;
   } catch (error) {
-    complain(`${cannotWrite(path, error)}; here it is instead:`);
+    printError(`${cannotWrite(path, error)}; here it is instead:`);
     print(text.trimEnd());
     return false;
   }
 }
 
 /**
- * Opens a file for a result that comes in pieces; as `checkOutput`. Until something comes, what was there stays: where nothing does, there is
- * no file that was not there before.
+ * Opens a file for a result that arrives in pieces, with the checks of `checkOutput`. The file is created or replaced only when the first
+ * piece arrives.
  */
 export function outputFile(path: string, force: boolean): Output {
   refuseExisting(path, force);
@@ -106,7 +106,7 @@ export function outputFile(path: string, force: boolean): Output {
   };
 }
 
-/** The standard output. Who has closed it wants no more. */
+/** Standard output. If its reader has closed it, that is not an error. */
 export const standardOutput: Output = {
   write: (text) =>
     new Promise((resolve, reject) => {
@@ -124,7 +124,7 @@ export const standardOutput: Output = {
   close: () => undefined,
 };
 
-/** Writes a command's result to a file, or to the standard output where none is named. Returns the exit code; the command says what went wrong. */
+/** Writes a command's result to a file, or to standard output if none is named. Returns the exit code, and reports errors under the command's name. */
 export async function deliver(command: string, text: string, out: unknown, force: boolean): Promise<number> {
   try {
     const output = typeof out === 'string' ? outputFile(out, force) : standardOutput;
@@ -136,7 +136,7 @@ export async function deliver(command: string, text: string, out: unknown, force
     return 0;
   } catch (error) {
     if (!(error instanceof OutputError)) throw error;
-    complain(`${command}: ${error.message}`);
-    return FAILURE;
+    printError(`${command}: ${error.message}`);
+    return EXIT_FAILURE;
   }
 }

@@ -1,7 +1,7 @@
-// `sluice routes`: requests, success and latency by kind of request.
+// `sluice routes`: requests, success rate and latency per route.
 import type { LiveRoute, LiveState } from '../live/state.js';
-import { STATE_OPTIONS_HELP } from './ask-state.js';
-import { type Shown, showState } from './show-state.js';
+import { STATE_OPTIONS_HELP } from './fetch-state.js';
+import { type StateView, showState } from './show-state.js';
 import { type Column, milliseconds, percent, rps } from './tables.js';
 import type { Command } from './usage.js';
 
@@ -24,7 +24,7 @@ const columns: readonly Column<Route>[] = [
   { head: 'LATENCY_P999', wide: true, cell: ({ latency }) => milliseconds(latency?.p999) },
 ];
 
-const shown: Shown<Route> = {
+const view: StateView<Route> = {
   name: 'routes',
   columns,
   rows: (state, only) => routesOf(state).filter(({ service }) => only === null || service === only),
@@ -44,5 +44,5 @@ Examples:
   sluice routes web --window 10s
 
 Exit codes: 0 shown, 1 nobody answers or there is no such service, 2 wrong usage.`,
-  run: (args) => showState(shown, args),
+  run: (args) => showState(view, args),
 };

@@ -1,5 +1,5 @@
-// `sluice run`: the configuration, the engine, and the signals between them.
-import { loadConfigApart } from '../config/load-apart.js';
+// `sluice run`: loads the configuration, runs the engine, and handles signals.
+import { loadConfigInThread } from '../config/load-in-thread.js';
 import type { Config } from '../config/model.js';
 import type { Override } from '../config/overrides.js';
 import { ConfigError, formatProblem } from '../config/problem.js';
@@ -8,34 +8,34 @@ import type { LogFields, Logger } from '../log/logger.js';
 import { createLogger } from '../log/logger.js';
 import { processState } from '../log/process-state.js';
 import type { Command } from './usage.js';
-import { configFile, FAILURE, messageOf, parseArguments } from './usage.js';
+import { configFile, EXIT_FAILURE, messageOf, parseArguments } from './usage.js';
 
-/** Rules of a mesh: the section `authorization` as JSON, and the key of the ConfigMap that has it. */
-export interface Ruling {
+/** A mesh's rules: the section `authorization` as JSON, and its key in the ConfigMap. */
+export interface AccountRules {
   readonly key: string;
   readonly json: string;
 }
 
-/** What the command needs of src/supervisor/engine.ts. */
+/** The part of src/supervisor/engine.ts that the command needs. */
 export interface EngineHandle {
-  /** Throws and leaves everything as it was, or takes the new configuration. */
+  /** Applies the new configuration, or throws and changes nothing. */
   reload(config: Config): Promise<void>;
-  /** Stops accepting after `holdMs` (default: the configuration's), lets open work end, then closes. */
+  /** Stops accepting after `holdMs` (default: from the configuration), waits for open work, then closes. */
   drain(options?: { readonly holdMs?: number }): Promise<void>;
   /** Closes at once. */
   kill(): Promise<void>;
-  /** What somebody asks for by SIGUSR1. */
+  /** The state to log on SIGUSR1. */
   state(): LogFields;
-  /** Tells what the mesh rules, where there is one: now and whenever it changes. */
-  followRules?(report: (ruling: Ruling | null) => void): void;
-  /** Resolves when everything is closed; `code` is 1 if work had to be cut off. */
+  /** Reports the mesh's rules, if there is a mesh: now and whenever they change. */
+  followRules?(report: (accountRules: AccountRules | null) => void): void;
+  /** Resolves when everything is closed. `code` is 1 if open work was cut off. */
   readonly closed: Promise<{ readonly code: number }>;
 }
 
 export type StartEngine = (config: Config, logger: Logger) => Promise<EngineHandle>;
 
 async function startEngine(config: Config, logger: Logger): Promise<EngineHandle> {
-  // Loaded only now: the other commands do without the native module.
+  // Loaded only now: the other commands do not need the native module.
   const { Engine } = await import('../supervisor/engine.js');
   return Engine.start(config, logger);
 }
@@ -46,7 +46,7 @@ export interface Signals {
   on(name: SignalName, listener: () => void): unknown;
 }
 
-/** One line a problem, in the log. */
+/** Logs each problem on a line of its own. */
 function logReloadFailure(logger: Logger, error: unknown): void {
   if (error instanceof ConfigError) {
     for (const problem of error.problems) logger.error('configuration problem', { problem: formatProblem(problem) });
@@ -56,16 +56,16 @@ function logReloadFailure(logger: Logger, error: unknown): void {
 }
 
 /**
- * Runs an engine until it has closed and returns the exit code. SIGTERM and SIGQUIT drain; SIGINT drains without the hold;
- * a second one of these kills, code 1; SIGHUP reloads; SIGUSR1 logs the state. `load` reads the configuration anew; `ruled` is told before
- * that what is to be in it of the mesh's rules.
+ * Runs an engine until it has closed, and returns the exit code. SIGTERM and SIGQUIT drain. SIGINT drains without the hold. A second one of
+ * these kills, with exit code 1. SIGHUP reloads. SIGUSR1 logs the state. `load` reads the configuration again. Before that,
+ * `rulesChanged` receives the mesh's rules that belong in it.
  */
 export async function supervise(
   load: () => Config | Promise<Config>,
   start: StartEngine,
   signals: Signals,
   logger: Logger,
-  ruled: (ruling: Ruling | null) => void = () => undefined,
+  rulesChanged: (accountRules: AccountRules | null) => void = () => undefined,
 ): Promise<number> {
   let engine: EngineHandle | undefined;
   let stopping: SignalName | undefined;
@@ -92,7 +92,7 @@ export async function supervise(
   const stop = (signal: SignalName): void => {
     if (stopping === undefined) {
       stopping = signal;
-      // While it starts, the signal waits for the start to end; see below. Reading may take as long as the writer of a pipe likes.
+      // During the start, the signal waits until the start is over; see below. Reading a pipe takes as long as its writer likes.
       if (engine !== undefined) drain(signal, engine);
       else if (reading) abandon();
       return;
@@ -104,7 +104,7 @@ export async function supervise(
     else kill(engine);
   };
   const reload = async (target: EngineHandle): Promise<void> => {
-    // A signal during a reload may stand for a newer file: read it once more afterwards.
+    // A signal during a reload may mean a newer file, so reload once more afterwards.
     reloadAgain = reloading;
     if (reloading) return;
     reloading = true;
@@ -126,7 +126,7 @@ export async function supervise(
   signals.on('SIGQUIT', () => stop('SIGQUIT'));
   signals.on('SIGHUP', () => {
     if (stopping !== undefined) return;
-    // While it starts: the file may have been read before it was changed.
+    // SIGHUP during the start: the file may have been read before it changed.
     if (engine === undefined) reloadAgain = true;
     else void reload(engine);
   });
@@ -142,36 +142,36 @@ export async function supervise(
   const started = await Promise.race([begin(), abandoned]);
   if (started === 'abandoned') {
     if (!killed) logger.info('stopped before the configuration was read', { signal: stopping });
-    return killed ? FAILURE : 0;
+    return killed ? EXIT_FAILURE : 0;
   }
   engine = started;
   const running = engine;
-  running.followRules?.((ruling) => {
-    ruled(ruling);
+  running.followRules?.((accountRules) => {
+    rulesChanged(accountRules);
     if (stopping === undefined) void reload(running);
   });
   if (stopping !== undefined) drain(stopping, engine, true);
   else if (reloadAgain) void reload(engine);
   const { code } = await engine.closed;
-  return killed ? FAILURE : code;
+  return killed ? EXIT_FAILURE : code;
 }
 
-/** What can be said before there is an engine. */
+/** The state before there is an engine. */
 function stateAtStart(stopping: SignalName | undefined): LogFields {
   return { ...processState(), phase: stopping === undefined ? 'starting' : 'starting, to end at once' };
 }
 
-/** What nobody caught is logged like everything else, and ends the process. */
-export function dieLogged(logger: Logger): void {
+/** Logs uncaught errors like everything else, and ends the process. */
+export function exitWithError(logger: Logger): void {
   const die = (error: unknown): void => {
     logger.error('internal error', { error });
-    process.exit(FAILURE);
+    process.exit(EXIT_FAILURE);
   };
   process.on('uncaughtException', die);
   process.on('unhandledRejection', die);
 }
 
-/** --io and --workers as overrides of the file's keys. */
+/** `--io` and `--workers`, which override the file's keys. */
 function flags(values: Readonly<Record<string, string | boolean | undefined>>): Override[] {
   const overrides: Override[] = [];
   const { io, workers, sidecar } = values;
@@ -185,19 +185,19 @@ function flags(values: Readonly<Record<string, string | boolean | undefined>>): 
   return overrides;
 }
 
-/** In the configuration they stand in the place of its own section. What is no JSON is refused there. */
-function rulesOf(ruling: Ruling | null): Override[] {
-  if (ruling === null) return [];
-  let value: unknown = ruling.json;
+/** The mesh's rules replace the configuration's own section. Text that is not JSON is refused when the configuration is checked. */
+function rulesOf(accountRules: AccountRules | null): Override[] {
+  if (accountRules === null) return [];
+  let value: unknown = accountRules.json;
   try {
-    value = JSON.parse(ruling.json);
+    value = JSON.parse(accountRules.json);
   } catch {
-    // A text is no section.
+    // A string is not a section, so the check refuses it.
   }
-  return [{ path: ['authorization'], value, source: 'controller', name: `rules of the mesh, key ${ruling.key}` }];
+  return [{ path: ['authorization'], value, source: 'controller', name: `rules of the mesh, key ${accountRules.key}` }];
 }
 
-/** Runs what `start` starts, with the arguments of `sluice run`; returns the exit code. */
+/** Runs the engine that `start` starts, with the arguments of `sluice run`. Returns the exit code. */
 export async function runProxy(args: readonly string[], start: StartEngine): Promise<number> {
   const options = {
     config: { type: 'string', short: 'c' },
@@ -209,18 +209,18 @@ export async function runProxy(args: readonly string[], start: StartEngine): Pro
   const file = values.sidecar === true && values.config === undefined ? NO_FILE : configFile(values);
   const overrides = flags(values);
   const logger = createLogger();
-  dieLogged(logger);
+  exitWithError(logger);
   let again: string | undefined;
   let rules: readonly Override[] = [];
   const load = async (): Promise<Config> => {
     if (again !== undefined) refuseToReadAgain(again);
-    const config = await loadConfigApart(again ?? file, process.env, [...overrides, ...rules]);
+    const config = await loadConfigInThread(again ?? file, process.env, [...overrides, ...rules]);
     // The process may leave its directory.
     again ??= file === NO_FILE ? file : config.file;
     return config;
   };
-  return supervise(load, start, process, logger, (ruling) => {
-    rules = rulesOf(ruling);
+  return supervise(load, start, process, logger, (accountRules) => {
+    rules = rulesOf(accountRules);
   });
 }
 

@@ -1,7 +1,7 @@
-// `sluice stat`: requests, success and latency of each service of a running proxy.
+// `sluice stat`: requests, success rate and latency of each service of a running proxy.
 import type { LiveService } from '../live/state.js';
-import { STATE_OPTIONS_HELP } from './ask-state.js';
-import { type Shown, showState } from './show-state.js';
+import { STATE_OPTIONS_HELP } from './fetch-state.js';
+import { type StateView, showState } from './show-state.js';
 import { bytesPerSecond, type Column, milliseconds, percent, rps } from './tables.js';
 import type { Command } from './usage.js';
 
@@ -20,7 +20,7 @@ const columns: readonly Column<LiveService>[] = [
   { head: 'WRITE_BYTES/SEC', wide: true, cell: ({ written }) => bytesPerSecond(written) },
 ];
 
-const shown: Shown<LiveService> = {
+const view: StateView<LiveService> = {
   name: 'stat',
   columns,
   rows: ({ services }, only) =>
@@ -43,5 +43,5 @@ Examples:
   sluice stat -t start -o json | jq '.rows[] | {name, requests}'
 
 Exit codes: 0 shown, 1 nobody answers or there is no such service, 2 wrong usage.`,
-  run: (args) => showState(shown, args),
+  run: (args) => showState(view, args),
 };

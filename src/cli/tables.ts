@@ -1,5 +1,5 @@
-// Tables for a terminal, whatever its width: where the columns do not fit, each row becomes a few lines.
-import { shown } from './shown.js';
+// Tables for a terminal of any width. If the columns do not fit, each row becomes a few lines.
+import { escapeForTerminal } from './terminal-text.js';
 
 export interface Column<Row> {
   readonly head: string;
@@ -9,7 +9,7 @@ export interface Column<Row> {
   cell(row: Row): string;
 }
 
-/** Columns of the terminal; endless where the output is a file or a pipe and nobody says otherwise. */
+/** The terminal's width; infinite for a file or a pipe, unless the environment sets it. */
 export function terminalWidth(
   stream: { readonly isTTY?: boolean; readonly columns?: number },
   env: NodeJS.ProcessEnv,
@@ -19,7 +19,7 @@ export function terminalWidth(
   return stream.isTTY === true ? (stream.columns ?? 80) : Number.POSITIVE_INFINITY;
 }
 
-/** Lines. Without rows, `none` says so. */
+/** The table's lines. Without rows, the text `none`. */
 export function table<Row>(
   columns: readonly Column<Row>[],
   rows: readonly Row[],
@@ -27,7 +27,7 @@ export function table<Row>(
 ): string[] {
   if (rows.length === 0) return [none];
   const there = columns.filter((column) => wide || column.wide !== true);
-  const cells = rows.map((row) => there.map((column) => shown(column.cell(row))));
+  const cells = rows.map((row) => there.map((column) => escapeForTerminal(column.cell(row))));
   const widths = there.map(({ head }, index) => Math.max(head.length, ...cells.map((line) => line[index].length)));
   const total = widths.reduce((sum, each) => sum + each + 2, -2);
   if (total > width) return cells.flatMap((line) => card(there, line, width));
@@ -39,7 +39,7 @@ export function table<Row>(
   return [line(there.map(({ head }) => head)), ...cells.map(line)];
 }
 
-/** The first column in full, then the others by name, as many to a line as there is room for. */
+/** A row as lines: the first column in full, then the others with their names, as many per line as fit. */
 function card<Row>(columns: readonly Column<Row>[], cells: readonly string[], width: number): string[] {
   const lines = [...chunks(cells[0], width)];
   let line = '';

@@ -1,8 +1,9 @@
-// A record of a tap as a line for people.
-import { octets, paint, shown, span } from './shown.js';
-import type { TapRecord } from './tap-options.js';
+// Formats a tap record as a line for people.
 
-/** Characters of a path that are shown, unless all is asked for. */
+import type { TapRecord } from './tap-options.js';
+import { escapeForTerminal, formatBytes, formatDuration, paint } from './terminal-text.js';
+
+/** Characters of a path that are shown, unless the output is wide. */
 const MAX_PATH_LENGTH = 120;
 
 const text = (record: TapRecord, name: string): string => {
@@ -14,10 +15,10 @@ const number = (record: TapRecord, name: string): number => {
   return typeof value === 'number' && Number.isFinite(value) ? value : 0;
 };
 
-/** gRPC's codes that are failures of the service, as the metrics count them. */
+/** gRPC status codes that count as failures of the service, as in the metrics. */
 const GRPC_FAILURES = new Set([2, 4, 7, 13, 14, 15]);
 
-/** Whether a request came to a good end, as the metrics have it. */
+/** Whether a request succeeded, as the metrics define it. */
 export function succeeded(record: TapRecord): boolean {
   const status = number(record, 'status');
   if (record.unanswered === true || status >= 500 || status === 0) return false;
@@ -29,9 +30,9 @@ export interface LineStyle {
   readonly colours: boolean;
 }
 
-/** One line; empty for what is no request and no connection. */
+/** One line; empty if the record is neither a request nor a connection. */
 export function tapLine(record: TapRecord, style: LineStyle): string {
-  const time = shown(text(record, 'time').slice(11, 23));
+  const time = escapeForTerminal(text(record, 'time').slice(11, 23));
   if (record.message === 'request') return `${paint(time, 'dim', style.colours)} ${requestLine(record, style)}`;
   if (record.message === 'connection') return `${paint(time, 'dim', style.colours)} ${connectionLine(record, style)}`;
   return '';
@@ -45,18 +46,18 @@ function requestLine(record: TapRecord, { wide, colours }: LineStyle): string {
   const target = `${text(record, 'authority')}${text(record, 'path')}`;
   const parts = [
     paint(`${status}${grpc}`, colour, colours),
-    shown(text(record, 'method'), 32),
-    shown(target, wide ? undefined : MAX_PATH_LENGTH),
+    escapeForTerminal(text(record, 'method'), 32),
+    escapeForTerminal(target, wide ? undefined : MAX_PATH_LENGTH),
     latency(record),
     sides(record),
   ];
-  if (text(record, 'reason') !== '') parts.push(paint(shown(text(record, 'reason')), 'red', colours));
+  if (text(record, 'reason') !== '') parts.push(paint(escapeForTerminal(text(record, 'reason')), 'red', colours));
   if (record.unanswered === true) parts.push(paint('unanswered', 'red', colours));
   if (wide) {
     parts.push(
-      `in=${octets(number(record, 'received'))}`,
-      `out=${octets(number(record, 'sent'))}`,
-      `took=${span(number(record, 'durationMs'))}`,
+      `in=${formatBytes(number(record, 'received'))}`,
+      `out=${formatBytes(number(record, 'sent'))}`,
+      `took=${formatDuration(number(record, 'durationMs'))}`,
       ...pairs(record, ['clientProtocol', 'endpointProtocol', 'attempts', 'listener', 'identity', 'rule']),
       ...pairs(record, ['userAgent', 'requestId', 'traceId', 'stream']),
     );
@@ -67,34 +68,34 @@ function requestLine(record: TapRecord, { wide, colours }: LineStyle): string {
 function connectionLine(record: TapRecord, { wide, colours }: LineStyle): string {
   const closed = text(record, 'closed');
   const parts = [
-    paint(shown(closed), closed === 'ok' || closed === 'drain' ? 'green' : 'red', colours),
-    shown(text(record, 'clientProtocol')),
-    `in=${octets(number(record, 'received'))}`,
-    `out=${octets(number(record, 'sent'))}`,
-    `took=${span(number(record, 'durationMs'))}`,
+    paint(escapeForTerminal(closed), closed === 'ok' || closed === 'drain' ? 'green' : 'red', colours),
+    escapeForTerminal(text(record, 'clientProtocol')),
+    `in=${formatBytes(number(record, 'received'))}`,
+    `out=${formatBytes(number(record, 'sent'))}`,
+    `took=${formatDuration(number(record, 'durationMs'))}`,
     sides(record),
   ];
-  if (text(record, 'reason') !== '') parts.push(paint(shown(text(record, 'reason')), 'red', colours));
+  if (text(record, 'reason') !== '') parts.push(paint(escapeForTerminal(text(record, 'reason')), 'red', colours));
   if (wide) parts.push(...pairs(record, ['listener', 'identity', 'rule']));
   return parts.join(' ');
 }
 
-/** How long the response took to begin. */
+/** Time until the response began. */
 function latency(record: TapRecord): string {
-  return typeof record.responseMs === 'number' ? span(record.responseMs) : '-';
+  return typeof record.responseMs === 'number' ? formatDuration(record.responseMs) : '-';
 }
 
-/** Who has asked whom. */
+/** Client and server of the request. */
 function sides(record: TapRecord): string {
-  const service = shown(text(record, 'service'), 64);
-  const endpoint = shown(text(record, 'endpoint'));
-  return `${shown(text(record, 'client')) || '-'} -> ${service === '' ? '' : `${service} `}${endpoint || '-'}`;
+  const service = escapeForTerminal(text(record, 'service'), 64);
+  const endpoint = escapeForTerminal(text(record, 'endpoint'));
+  return `${escapeForTerminal(text(record, 'client')) || '-'} -> ${service === '' ? '' : `${service} `}${endpoint || '-'}`;
 }
 
 function pairs(record: TapRecord, names: readonly string[]): string[] {
   return names.flatMap((name) => {
     const value = record[name];
     if (typeof value === 'number') return [`${name}=${value}`];
-    return typeof value === 'string' && value !== '' ? [`${name}=${JSON.stringify(shown(value))}`] : [];
+    return typeof value === 'string' && value !== '' ? [`${name}=${JSON.stringify(escapeForTerminal(value))}`] : [];
   });
 }

@@ -1,21 +1,21 @@
-// What `sluice tap` and `sluice top` are asked for, and the proxy they ask.
+// The options of `sluice tap` and `sluice top`, and the call to the proxy.
 import { request } from 'node:http';
 import { parseHostPort, ValueError } from '../config/values.js';
 import { parseTap } from '../tap/parse.js';
-import { shown } from './shown.js';
+import { escapeForTerminal } from './terminal-text.js';
 import { type Arguments, UsageError } from './usage.js';
 
-/** What `/tap` answers. */
+/** The content type of `/tap`. */
 const RECORDS = 'application/x-ndjson';
-/** Longest line that is waited for: a record has 4 KiB. */
+/** Maximum length of a line; a record has at most 4 KiB. */
 const MAX_LINE_LENGTH = 64 * 1024;
 const MAX_RPS = 1_000_000;
-/** For the head of the answer, which comes at once. */
+/** Timeout for the head of the response, which comes at once. */
 const ANSWER_MS = 10_000;
 
 export const TAP_OPTIONS = {
   from: { type: 'string' },
-  // What it was called before.
+  // The option's former name.
   address: { type: 'string' },
   method: { type: 'string' },
   path: { type: 'string' },
@@ -74,10 +74,10 @@ function optionOf(_: string, parameter: string): string {
   return `${option}:`;
 }
 
-/** What the proxy says of a request, of a connection, or of the tap itself. */
+/** A record about a request, a connection, or the tap itself. */
 export type TapRecord = Readonly<Record<string, unknown>>;
 
-/** Gives each record to `seen` until `signal` ends it, or the proxy does. Rejects where there is no such proxy, or it refuses. */
+/** Passes each record to `seen`, until `signal` or the proxy ends the stream. Rejects if there is no such proxy, or if it refuses. */
 export function follow(
   call: TapCall,
   signal: AbortSignal,
@@ -107,7 +107,11 @@ export function follow(
       clearTimeout(patience);
       const type = String(response.headers['content-type']);
       if (response.statusCode === 200 && !type.startsWith(RECORDS)) {
-        reject(new Error(`${where} answers something else (${shown(type, 100)}): is it the admin port? see --from`));
+        reject(
+          new Error(
+            `${where} answers something else (${escapeForTerminal(type, 100)}): is it the admin port? see --from`,
+          ),
+        );
         asked.destroy();
         return;
       }
@@ -136,7 +140,7 @@ export function follow(
   });
 }
 
-/** A line that is an object of JSON. */
+/** Parses a line as a JSON object. */
 function parsed(line: string): TapRecord | null {
   try {
     const value: unknown = JSON.parse(line);

@@ -1,9 +1,10 @@
-// `sluice tap`: requests of a running proxy, as they end.
-import { coloured } from './shown.js';
+// `sluice tap`: shows requests of a running proxy as they end.
+
 import { tapLine } from './tap-line.js';
 import { follow, TAP_HELP, TAP_OPTIONS, type TapRecord, tapCall } from './tap-options.js';
+import { supportsColour } from './terminal-text.js';
 import { untilInterrupted } from './until-interrupted.js';
-import { type Command, complain, parseArguments, print, UsageError } from './usage.js';
+import { type Command, parseArguments, print, printError, UsageError } from './usage.js';
 
 const OUTPUTS = ['text', 'wide', 'json'];
 
@@ -31,8 +32,8 @@ Exit codes: 0 ended, 1 no such proxy or refused, 2 wrong usage.`,
     const output = String(values.output ?? 'text');
     if (!OUTPUTS.includes(output))
       throw new UsageError(`--output: "${output}" is unknown; expected one of ${OUTPUTS.join(', ')}`);
-    const style = { wide: output === 'wide', colours: coloured(process.stdout) };
-    const leftOut = new LeftOut();
+    const style = { wide: output === 'wide', colours: supportsColour(process.stdout) };
+    const leftOut = new OmissionNotice();
     await untilInterrupted((signal) =>
       follow(tapCall(values), signal, (record) => {
         leftOut.note(record);
@@ -44,15 +45,15 @@ Exit codes: 0 ended, 1 no such proxy or refused, 2 wrong usage.`,
   },
 };
 
-/** Says on the standard error how many were left out, when that changes. */
-class LeftOut {
+/** Says on standard error how many records were left out, whenever that number changes. */
+class OmissionNotice {
   private before = 0;
 
   note({ message, leftOut, dropped }: TapRecord): void {
     if (message !== 'tap' || typeof leftOut !== 'number' || typeof dropped !== 'number') return;
     const now = leftOut + dropped;
     if (now > this.before)
-      complain(
+      printError(
         `sluice tap: ${now - this.before} more were left out (${leftOut} beyond --max-rps, ${dropped} not read in time)`,
       );
     this.before = now;

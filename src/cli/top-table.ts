@@ -1,18 +1,19 @@
-// What `sluice top` knows of requests by method and path: bounded, however many paths there are.
-import { shown } from './shown.js';
+// The counts of `sluice top` by method and path. Their number is bounded, however many paths there are.
+
 import { type Column, milliseconds, percent } from './tables.js';
 import { succeeded } from './tap-line.js';
 import type { TapRecord } from './tap-options.js';
+import { escapeForTerminal } from './terminal-text.js';
 
-/** Paths that are told apart; what comes later counts together. */
+/** Maximum number of rows. Requests for further paths are counted together. */
 export const MAX_ROWS = 1000;
-/** Characters of a path that are shown, unless all are asked for. */
+/** Characters of a path that are shown, unless the output is wide. */
 const MAX_PATH_LENGTH = 60;
 const MAX_KEY_LENGTH = 1024;
 
 export interface TopRow {
   readonly method: string;
-  /** Without its query. */
+  /** The path without its query. */
   readonly path: string;
   readonly service: string;
   count: number;
@@ -29,7 +30,7 @@ export class TopTable {
   others = 0;
   readonly #rows = new Map<string, TopRow>();
 
-  /** Takes notice of a record; what is no request is none. */
+  /** Counts a record, if it is a request. */
   note(record: TapRecord): void {
     if (record.message !== 'request') return;
     this.count++;
@@ -46,7 +47,7 @@ export class TopTable {
     row.count++;
   }
 
-  /** Those that were asked for most, first. */
+  /** Rows with the most requests first. */
   rows(most = Number.POSITIVE_INFINITY): readonly TopRow[] {
     const all = [...this.#rows.values()];
     return all.sort((a, b) => b.count - a.count || (a.path < b.path ? -1 : 1)).slice(0, most);
@@ -70,9 +71,9 @@ export class TopTable {
 }
 
 export const topColumns = (wide: boolean): readonly Column<TopRow>[] => [
-  { head: 'PATH', left: true, cell: ({ path }) => shown(path, wide ? undefined : MAX_PATH_LENGTH) || '-' },
-  { head: 'METHOD', left: true, cell: ({ method }) => shown(method, 16) },
-  { head: 'SERVICE', left: true, cell: ({ service }) => shown(service, 40) || '-' },
+  { head: 'PATH', left: true, cell: ({ path }) => escapeForTerminal(path, wide ? undefined : MAX_PATH_LENGTH) || '-' },
+  { head: 'METHOD', left: true, cell: ({ method }) => escapeForTerminal(method, 16) },
+  { head: 'SERVICE', left: true, cell: ({ service }) => escapeForTerminal(service, 40) || '-' },
   { head: 'COUNT', cell: ({ count }) => String(count) },
   { head: 'BEST', cell: ({ bestMs }) => milliseconds(bestMs) },
   { head: 'WORST', cell: ({ worstMs }) => milliseconds(worstMs) },

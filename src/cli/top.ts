@@ -1,4 +1,4 @@
-// `sluice top`: requests of a running proxy by method and path, as a table that follows them.
+// `sluice top`: a live table of a running proxy's requests by method and path.
 import { parseDuration, ValueError } from '../config/values.js';
 import { table, terminalWidth } from './tables.js';
 import { follow, TAP_HELP, TAP_OPTIONS, type TapRecord, tapCall } from './tap-options.js';
@@ -7,20 +7,20 @@ import { untilInterrupted } from './until-interrupted.js';
 import { type Arguments, type Command, parseArguments, print, UsageError } from './usage.js';
 
 const OUTPUTS = ['text', 'wide', 'json'];
-/** Between two tables, ms: on a terminal, where it is drawn anew, and elsewhere. */
-const SOON_MS = 1000;
-const LATER_MS = 10_000;
-/** Home, and nothing behind it. */
+/** Interval between tables, ms: on a terminal, where the table is redrawn, and elsewhere. */
+const REDRAW_MS = 1000;
+const REPRINT_MS = 10_000;
+/** Terminal sequences: cursor home, clear below, clear to the end of the line, clear all. */
 const HOME = '\u001b[H';
-const REST = '\u001b[J';
-const END_OF_LINE = '\u001b[K';
+const CLEAR_BELOW = '\u001b[J';
+const CLEAR_LINE_END = '\u001b[K';
 const CLEAR = '\u001b[2J';
-/** Lines around the table. */
-const FRAME = 3;
+/** Number of lines around the table. */
+const SURROUNDING_LINES = 3;
 
 interface TopOptions {
   readonly output: string;
-  /** 0: until it is interrupted. */
+  /** 0: until interrupted. */
   readonly forMs: number;
 }
 
@@ -60,7 +60,7 @@ Exit codes: 0 ended, 1 no such proxy or refused, 2 wrong usage.`,
         });
       }, options.forMs);
     } catch (error) {
-      // A proxy that is gone: what was seen of it is shown all the same.
+      // The proxy is gone: what was counted so far is still shown.
       view.stop();
       if (top.count > 0) view.last();
       throw error;
@@ -99,7 +99,7 @@ class View {
   start(): void {
     if (this.options.output === 'json') return;
     if (this.terminal) process.stdout.write(CLEAR);
-    this.timer = setInterval(() => this.draw(), this.terminal ? SOON_MS : LATER_MS);
+    this.timer = setInterval(() => this.draw(), this.terminal ? REDRAW_MS : REPRINT_MS);
   }
 
   stop(): void {
@@ -122,13 +122,13 @@ class View {
     const { stdout, env } = process;
     const wide = options.output === 'wide';
     const width = terminalWidth(stdout, env);
-    const height = terminal ? Math.max(1, (stdout.rows ?? 24) - FRAME) : Number.POSITIVE_INFINITY;
+    const height = terminal ? Math.max(1, (stdout.rows ?? 24) - SURROUNDING_LINES) : Number.POSITIVE_INFINITY;
     const lines = table(topColumns(wide), top.rows(height), { width, wide, none: 'no requests yet' });
     const said = `${top.count} requests`;
     const left = leftOut > 0 ? `, ${leftOut} more left out (--max-rps)` : '';
     const others = top.others > 0 ? `, ${top.others} of them for other paths` : '';
     const text = [`${said}${others}${left}`, '', ...lines.slice(0, height)];
-    if (terminal) stdout.write(`${HOME}${text.map((line) => `${line}${END_OF_LINE}\n`).join('')}${REST}`);
+    if (terminal) stdout.write(`${HOME}${text.map((line) => `${line}${CLEAR_LINE_END}\n`).join('')}${CLEAR_BELOW}`);
     else print(`${text.join('\n')}\n`);
   }
 }

@@ -1,4 +1,4 @@
-// `sluice uninject`: manifests without what injecting has put into them.
+// `sluice uninject`: removes from manifests what `sluice inject` added.
 import { uninjectObject } from '../inject/uninject.js';
 import { formatOf, manifestsOf, rewrite, telling } from './inject.js';
 import type { Command } from './usage.js';

@@ -1,6 +1,6 @@
-// Work that goes on until somebody ends it.
+// Runs work that goes on until it is ended.
 
-/** Runs until it ends by itself, by Ctrl-C, after `forMs` (0: never), or because nobody reads what is printed. */
+/** Runs until the work ends by itself, by Ctrl-C, after `forMs` (0: never), or because standard output is closed. */
 export async function untilInterrupted(run: (signal: AbortSignal) => Promise<void>, forMs = 0): Promise<void> {
   const ending = new AbortController();
   const end = (): void => ending.abort();

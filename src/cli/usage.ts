@@ -1,24 +1,24 @@
-// What all commands share: how they are called, and what a wrong call is answered with.
+// Shared by all commands: parsing of arguments, and errors in usage.
 import type { ParseArgsConfig } from 'node:util';
 import { parseArgs } from 'node:util';
 import { suggest } from '../config/suggest.js';
 
-/** Exit codes: a failure of the work, and a call that makes no sense. */
-export const FAILURE = 1;
-export const USAGE = 2;
+/** Exit codes: the work failed; the command was used wrongly. */
+export const EXIT_FAILURE = 1;
+export const EXIT_USAGE = 2;
 
 export interface Command {
   /** The whole text of `--help`. */
   readonly help: string;
-  /** Where its first argument picks one of several, these: they have help of their own. */
+  /** For a group: its sub-commands, which have their own help. */
   readonly commands?: readonly ListedCommand[];
-  /** Whether, beside these, it takes arguments of its own. */
+  /** Whether a group also takes arguments of its own. */
   readonly takesArguments?: boolean;
   /** Arguments after the command's name; returns the exit code. May throw a UsageError. */
   run(args: readonly string[]): Promise<number>;
 }
 
-/** A command as lists have it. What it needs is loaded with it, so that a proxy does not hold what others need. */
+/** A command in a list. It is loaded only when called, so that a proxy does not load what other commands need. */
 export interface ListedCommand {
   readonly name: string;
   /** One line. */
@@ -26,14 +26,14 @@ export interface ListedCommand {
   load(): Promise<Command>;
 }
 
-/** The lines of a list of commands. */
+/** The help lines for a list of commands. */
 export const summaries = (commands: readonly ListedCommand[]): string =>
   commands.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join('\n');
 
-/** A wrong call: exit code 2, with a pointer to the help. */
+/** Wrong usage: exit code 2, and a pointer to the help. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
-  /** The command whose help is pointed at; empty: the one that was called. */
+  /** The command whose help the message names; empty: the one that was called. */
   topic = '';
 }
 
@@ -41,7 +41,7 @@ export const print = (text: string): void => {
   process.stdout.write(`${text}\n`);
 };
 
-export const complain = (text: string): void => {
+export const printError = (text: string): void => {
   process.stderr.write(`${text}\n`);
 };
 
@@ -50,17 +50,17 @@ type Options = NonNullable<ParseArgsConfig['options']>;
 export interface Arguments {
   readonly values: Readonly<Record<string, string | boolean | undefined>>;
   readonly positionals: readonly string[];
-  /** Of options that may be given more than once: each by itself. */
+  /** For options that may be repeated: the list of values. */
   readonly lists: Readonly<Record<string, readonly string[] | undefined>>;
 }
 
 /**
- * `--workers=2`, `-c FILE` and the like, with mistakes as UsageErrors. `--help` and `-h` are always known. An option that may be given more
- * than once (`multiple`) is a list, with commas.
+ * Parses arguments such as `--workers=2` and `-c FILE`. Mistakes are UsageErrors. `--help` and `-h` are always known. A repeatable option
+ * (`multiple`) is also joined with commas.
  */
 export function parseArguments(args: readonly string[], options: Options, maxPositionals: number): Arguments {
   const known: Options = { ...options, help: { type: 'boolean', short: 'h' } };
-  // Not strict, so that the message for an unknown option can be ours.
+  // Not strict, so that we can write our own message for an unknown option.
   const { tokens } = parseArgs({
     args: [...args],
     options: known,
@@ -79,9 +79,9 @@ export function parseArguments(args: readonly string[], options: Options, maxPos
       const names = Object.keys(known).map((name) => `--${name}`);
       throw new UsageError(`unknown option ${token.rawName}; ${suggest(token.rawName, names)}`);
     }
-    // `-o=json` is `-o json`, as other programs for Kubernetes have it.
+    // `-o=json` means `-o json`, as in other Kubernetes programs.
     const value = token.inlineValue && !token.rawName.startsWith('--') ? token.value.replace(/^=/, '') : token.value;
-    // A value that looks like an option is one that was forgotten.
+    // A value that looks like an option means that the value was forgotten.
     const forgotten = value === undefined || (!token.inlineValue && value.startsWith('-') && value.length > 1);
     if (option.type === 'string' && forgotten) throw new UsageError(`${token.rawName} needs a value`);
     if (option.type === 'boolean' && value !== undefined) throw new UsageError(`${token.rawName} takes no value`);
@@ -106,5 +106,5 @@ export function configFile(values: Arguments['values']): string {
   return values.config;
 }
 
-/** Message of whatever was thrown. */
+/** The message of any thrown value. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -3,7 +3,7 @@ import { sluiceVersion } from '../log/process-state.js';
 import type { Command } from './usage.js';
 import { messageOf, parseArguments, print } from './usage.js';
 
-/** Which executor `io: auto` takes here: found by making the smallest ring there is. */
+/** The executor that `io: auto` uses here, found by creating the smallest possible ring. */
 function executor(): string {
   try {
     const module = native();

@@ -76,7 +76,7 @@ export function anyBusy(threads: readonly number[]): boolean {
  * From now on they run only where no other thread wants the core: one that wakes up takes it from them at once. With a nice value, the
  * kernel often left them running until its next tick, 4 ms later. Workers that leave them nothing rest for them (compiler-share.ts).
  */
-export function yieldBackground(native: Pick<Native, 'threadBackground'>): void {
+export function lowerBackgroundPriority(native: Pick<Native, 'threadBackground'>): void {
   try {
     for (const tid of ownBackgroundThreads()) if (native.threadBackground(tid) < 0) setPriority(tid, NICENESS);
   } catch {

@@ -65,7 +65,7 @@ function writeCache(file: string, script: Uint8Array, code: Uint8Array, native: 
 }
 
 /** Runs the CommonJS module `file`, plain ASCII, without keeping references to it. */
-export function runCached<Exports>(file: string, native: Checksum): CachedScript<Exports> {
+export function runWithCache<Exports>(file: string, native: Checksum): CachedScript<Exports> {
   const text = readFileSync(file);
   const cachedData = readCache(file, text, native);
   const source = `(function(exports,require,module,moduleUrl){"use strict";${text.toString('latin1')}\n})`;

@@ -16,7 +16,7 @@ import { setFlagsFromString } from 'node:v8';
  * one request's way through them; a higher bound takes 5 % to 8 % off the user CPU time of a request over HTTP/2 (10 connections with 32
  * streams).
  */
-export function keepCode(): void {
+export function configureCompiler(): void {
   setFlagsFromString('--no-flush-bytecode');
   setFlagsFromString('--always-sparkplug');
   setFlagsFromString('--max-inlined-bytecode-size=700');

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { loadReader } from '../config/load-apart.js';
+import { loadReader } from '../config/load-in-thread.js';
 import type { Config } from '../config/model.js';
 import { createLogger } from '../log/logger.js';
 import { Engine } from '../supervisor/engine.js';

@@ -221,7 +221,7 @@ export function defaultService(name: string): ServiceConfig {
 }
 
 /** The limits of HTTP/2 where a file sets none. */
-export const usualHttp2 = (): Http2Limits => buildHttp2(v.parse(limitsSchema, undefined), undefined);
+export const defaultHttp2 = (): Http2Limits => buildHttp2(v.parse(limitsSchema, undefined), undefined);
 
 /** Settings for discovered services. */
 function unnamedService(tree: ServiceDefaultsTree, written: unknown): ServiceConfig {

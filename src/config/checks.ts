@@ -47,7 +47,7 @@ class Port {
   private firstIPv4: Place | undefined;
 
   /** The listener that would also get a connection to `address`. */
-  taker(address: Address): Place | undefined {
+  owner(address: Address): Place | undefined {
     const { byHost } = this;
     const other = byHost.get(address.host) ?? byHost.get('::');
     if (other !== undefined) return other;
@@ -95,7 +95,7 @@ function listenAddresses(root: Tree, listeners: readonly unknown[]): Finding[] {
     if (address === undefined || address.port === 0) continue;
     const port = ports.get(address.port) ?? new Port();
     ports.set(address.port, port);
-    const other = port.taker(address);
+    const other = port.owner(address);
     if (other === undefined) port.add(address, { path, text });
     else {
       const message = `${JSON.stringify(text)} collides with ${formatPath(other.path)} (${String(other.text)}); use another port`;

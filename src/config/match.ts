@@ -18,7 +18,7 @@ interface Parts {
   readonly bracketed: boolean;
 }
 
-function takeApart(input: string): Parts {
+function splitMatch(input: string): Parts {
   const what = describe(input);
   const brackets = /^\[([^\]]*)\](.*)$/.exec(input);
   let range: string;
@@ -94,7 +94,7 @@ export function parseMatch(input: unknown): MatchRange {
     throw new ValueError(`found ${what}; write an address or a range, and a port, such as ${EXAMPLE}`);
   if (/^[a-z]+:\/\//i.test(input))
     throw new ValueError(`${what} is a URL; write address and port only, such as ${EXAMPLE}`);
-  const parts = takeApart(input);
+  const parts = splitMatch(input);
   let { family, hex } = bitsOf(parts, what);
   let prefix = prefixOf(parts.prefix, hex.length * 4, what);
   const port = parsePort(parts.port, 1);

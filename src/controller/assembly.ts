@@ -11,11 +11,11 @@ import type { Logger } from '../log/logger.js';
 import { sluiceVersion } from '../log/process-state.js';
 import type { PortSpan } from '../redirect/port-list.js';
 import { ClusterFile } from './cluster-file.js';
+import type { Component } from './component.js';
+import { DestinationComponent, type DestinationComponentDeps } from './destination-component.js';
 import { DestinationMetrics } from './destination-metrics.js';
-import { DestinationPart, type DestinationPartDeps } from './destination-part.js';
 import { FileIssuer, type FileIssuerFiles } from './file-issuer.js';
-import { FollowedCluster } from './followed-cluster.js';
-import { IdentityPart } from './identity-part.js';
+import { IdentityComponent } from './identity-component.js';
 import { Injector } from './injector.js';
 import { ISSUER_LIFETIMES } from './issuer-renewal.js';
 import { IssuerSecret } from './issuer-secret.js';
@@ -23,10 +23,10 @@ import type { MeshIssuer } from './mesh-issuer.js';
 import { MeshRules } from './mesh-rules.js';
 import type { Objects } from './objects.js';
 import { ownImage } from './own-image.js';
-import type { Part } from './part.js';
 import { RulesMetrics } from './rules-metrics.js';
+import { WatchedCluster } from './watched-cluster.js';
 
-export interface Places {
+export interface ListenAddresses {
   readonly identity: Address;
   readonly destination: Address;
   readonly injector: Address;
@@ -36,7 +36,7 @@ export interface AssemblyOptions {
   readonly namespace: string;
   readonly trustDomain: string;
   readonly clusterDomain: string;
-  readonly listen: Places;
+  readonly listen: ListenAddresses;
   /** If neither an object nor its namespace says. */
   readonly opaquePorts: readonly PortSpan[];
   /** A file that describes the cluster, for experiments; or the location of the API server. */
@@ -70,10 +70,10 @@ const POLL_MS = 2000;
 /** Accounts that proxies expect: ours, or Linkerd's by default. */
 const MAKERS = ['sluice', 'linkerd'];
 
-type Issuing = MeshIssuer & Part;
+type Issuing = MeshIssuer & Component;
 
-/** Parts in stages: those of the second need those of the first. Throws on contradictory options. */
-export function assemble(options: AssemblyOptions, deps: AssemblyDeps): readonly (readonly Part[])[] {
+/** Components in stages: those of the second need those of the first. Throws on contradictory options. */
+export function assemble(options: AssemblyOptions, deps: AssemblyDeps): readonly (readonly Component[])[] {
   const { cluster } = options;
   if ('file' in cluster) {
     const described = new ClusterFile(cluster.file, deps.logger);
@@ -87,14 +87,14 @@ export function assemble(options: AssemblyOptions, deps: AssemblyDeps): readonly
   if (!(issuer instanceof IssuerSecret)) return [[followed, issuer, rules], served];
   return [
     [followed, issuer, rules],
-    [...served, new LateInjector(options, deps, followed, issuer)],
+    [...served, new LazyInjector(options, deps, followed, issuer)],
   ];
 }
 
-function follow(options: AssemblyOptions, access: ApiAccess, { metrics, logger }: AssemblyDeps): FollowedCluster {
+function follow(options: AssemblyOptions, access: ApiAccess, { metrics, logger }: AssemblyDeps): WatchedCluster {
   const { namespace, trustDomain, clusterDomain } = options;
   const mesh = { namespace, trustDomain, clusterDomain, opaque: options.opaquePorts };
-  return new FollowedCluster({ access, mesh }, { registry: metrics.registry, logger });
+  return new WatchedCluster({ access, mesh }, { registry: metrics.registry, logger });
 }
 
 function issuerOf(options: AssemblyOptions, { metrics, logger }: AssemblyDeps, objects: Objects | null): Issuing {
@@ -120,8 +120,8 @@ function rulesOf({ namespace }: AssemblyOptions, { metrics, logger }: AssemblyDe
 function services(
   options: AssemblyOptions,
   { metrics, logger }: AssemblyDeps,
-  { lookup, rules, issuer }: Pick<DestinationPartDeps, 'lookup' | 'rules' | 'issuer'>,
-): readonly Part[] {
+  { lookup, rules, issuer }: Pick<DestinationComponentDeps, 'lookup' | 'rules' | 'issuer'>,
+): readonly Component[] {
   const { namespace, trustDomain, clusterDomain, listen, plain, limits } = options;
   const names = (service: string): string[] =>
     MAKERS.map((maker) => accountName({ account: `${maker}-${service}`, namespace, mesh: namespace, trustDomain }));
@@ -129,11 +129,11 @@ function services(
   const span = { lifetimeMs, skewMs };
   const identity = { ...span, tokens, maxConcurrent, maxRate, trustDomain, mesh: namespace };
   return [
-    new IdentityPart(
+    new IdentityComponent(
       { ...identity, listen: listen.identity, names: names('identity'), limits: {} },
       { issuer, metrics, logger },
     ),
-    new DestinationPart(
+    new DestinationComponent(
       { ...span, listen: listen.destination, names: plain ? null : names('destination'), clusterDomain, limits },
       { lookup, rules, issuer, metrics: new DestinationMetrics(metrics.registry), logger },
     ),
@@ -141,14 +141,14 @@ function services(
 }
 
 /** The injector, started once the image for proxies is known. */
-class LateInjector implements Part {
+class LazyInjector implements Component {
   readonly name = 'injector';
   #injector: Injector | null = null;
 
   constructor(
     private readonly options: AssemblyOptions,
     private readonly deps: AssemblyDeps,
-    private readonly cluster: FollowedCluster,
+    private readonly cluster: WatchedCluster,
     private readonly issuer: IssuerSecret,
   ) {}
 

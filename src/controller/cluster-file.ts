@@ -3,14 +3,14 @@ import { readFileSync } from 'node:fs';
 import { addressBits, formatBits } from '../config/addresses.js';
 import type { Address, ServiceProtocol } from '../config/model.js';
 import { ConfigError } from '../config/problem.js';
-import type { Asker, DestinationLookup, EndpointsUpdate, ProfileUpdate } from '../destination/lookup.js';
+import type { DestinationLookup, EndpointsUpdate, ProfileUpdate, Requester } from '../destination/lookup.js';
 import type { Endpoint } from '../discovery/endpoint.js';
 import { parseEndpointFile } from '../discovery/endpoint-file.js';
 import { fileSignature } from '../discovery/read-file.js';
 import type { Watch } from '../discovery/source.js';
 import { addressText } from '../discovery/text.js';
 import type { Logger } from '../log/logger.js';
-import type { Part } from './part.js';
+import type { Component } from './component.js';
 
 interface Described {
   readonly services: ReadonlyMap<string, readonly Endpoint[]>;
@@ -49,7 +49,7 @@ export function parseClusterFile(file: string, text: string): Described {
   return { services, profiles };
 }
 
-export class ClusterFile implements DestinationLookup, Part {
+export class ClusterFile implements DestinationLookup, Component {
   readonly name = 'cluster';
   problem: string | null = null;
   #described: Described | null = null;
@@ -79,12 +79,12 @@ export class ClusterFile implements DestinationLookup, Part {
     return this.#described === null ? 'the cluster has not been read yet' : null;
   }
 
-  watchProfile({ host, port }: Address, _asker: Asker, report: (update: ProfileUpdate) => void): Watch {
+  watchProfile({ host, port }: Address, _asker: Requester, report: (update: ProfileUpdate) => void): Watch {
     const key = addressText({ host, port });
     return this.#watch(({ profiles }) => report(profiles.get(key) ?? { kind: 'unknown' }));
   }
 
-  watchEndpoints(authority: string, _asker: Asker, report: (update: EndpointsUpdate) => void): Watch {
+  watchEndpoints(authority: string, _asker: Requester, report: (update: EndpointsUpdate) => void): Watch {
     return this.#watch(({ services }) => {
       const endpoints = services.get(authority);
       report(endpoints === undefined ? { kind: 'unknown' } : { kind: 'endpoints', endpoints });

@@ -1,9 +1,9 @@
-// An issuer in files, as a part of the controller: for a mesh without Kubernetes Secrets, or for experiments.
+// An issuer in files, as a component of the controller: for a mesh without Kubernetes Secrets, or for experiments.
 import { readAnchors } from '../identity/credential-files.js';
 import type { Authority } from '../identity/issuing/authority.js';
 import { Issuer, type IssuerDeps, type IssuerFiles } from '../identity/issuing/issuer.js';
+import type { Component } from './component.js';
 import type { MeshIssuer } from './mesh-issuer.js';
-import type { Part } from './part.js';
 
 export interface FileIssuerFiles extends IssuerFiles {
   readonly anchors: string;
@@ -11,7 +11,7 @@ export interface FileIssuerFiles extends IssuerFiles {
 
 const POLL_MS = 1000;
 
-export class FileIssuer implements MeshIssuer, Part {
+export class FileIssuer implements MeshIssuer, Component {
   readonly name = 'issuer';
   #issuer: Issuer | null = null;
   #anchors = '';

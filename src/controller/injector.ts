@@ -1,4 +1,4 @@
-// The injector as a part of the controller: the webhook with a certificate from the mesh's issuer, the caBundle for API servers, and events
+// The injector as a component of the controller: the webhook with a certificate from the mesh's issuer, the caBundle for API servers, and events
 // for problems of pods.
 import type { Registry } from 'prom-client';
 import type { Address } from '../config/model.js';
@@ -8,11 +8,11 @@ import { problemText } from '../inject/problem.js';
 import { isNamespaceName } from '../kubernetes/names.js';
 import type { Logger } from '../log/logger.js';
 import { CaBundle } from './ca-bundle.js';
+import type { Component } from './component.js';
 import { type EventObject, Events } from './events.js';
 import { InjectorMetrics } from './injector-metrics.js';
-import { KeptCertificate, type MeshIssuer } from './mesh-issuer.js';
+import { type MeshIssuer, RenewingCertificate } from './mesh-issuer.js';
 import type { Objects } from './objects.js';
-import type { Part } from './part.js';
 import { ReviewProblem, WEBHOOK_LIMITS, Webhook, type WebhookLimits } from './webhook.js';
 
 export interface InjectorOptions {
@@ -49,9 +49,9 @@ const WANTED: ReadonlySet<Outcome['reason']> = new Set([
   'mirror',
 ]);
 
-export class Injector implements Part {
+export class Injector implements Component {
   readonly name = 'injector';
-  readonly #certificate: KeptCertificate;
+  readonly #certificate: RenewingCertificate;
   readonly #metrics: InjectorMetrics;
   readonly #events: Events;
   readonly #bundle: CaBundle;
@@ -65,7 +65,7 @@ export class Injector implements Part {
     const { namespace, clusterDomain } = options.installation;
     const service = `sluice-injector.${namespace}.svc`;
     const names = [service, `${service}.${clusterDomain}`, ...options.names];
-    this.#certificate = new KeptCertificate('the webhook', names, { issuer, logger, now }, options);
+    this.#certificate = new RenewingCertificate('the webhook', names, { issuer, logger, now }, options);
     this.#metrics = new InjectorMetrics(registry);
     this.#events = new Events('sluice-injector', { objects, now, done: (result) => this.#metrics.event(result) });
     this.#bundle = new CaBundle({

@@ -3,6 +3,7 @@
 import type { Authority } from '../identity/issuing/authority.js';
 import type { IssuerInUse } from '../identity/issuing/issuer.js';
 import type { Logger } from '../log/logger.js';
+import type { Component } from './component.js';
 import {
   BUNDLE_KEY,
   checkIssuer,
@@ -14,7 +15,6 @@ import {
 } from './issuer-material.js';
 import { type IssuerLifetimes, makeIssuer, renewal } from './issuer-renewal.js';
 import type { Objects, StoredObject } from './objects.js';
-import type { Part } from './part.js';
 
 export const ISSUER_SECRET = 'sluice-identity-issuer';
 export const TRUST_ROOTS = 'sluice-identity-trust-roots';
@@ -45,7 +45,7 @@ interface InUse {
 /** Somebody has changed an object meanwhile; the next check sees it. */
 const LOST = Symbol('lost');
 
-export class IssuerSecret implements IssuerInUse, Part {
+export class IssuerSecret implements IssuerInUse, Component {
   readonly name = 'issuer';
   #inUse: InUse | null = null;
   #problem: string | null = 'the issuer has not been read yet';

@@ -1,4 +1,4 @@
-// The mesh's issuer for parts of the controller, and the certificates they use: signed by it, renewed when due and when it changes.
+// The mesh's issuer for components of the controller, and the certificates they use: signed by it, renewed when due and when it changes.
 import type { IssuerInUse } from '../identity/issuing/issuer.js';
 import { type CertificateSpan, OwnCertificate, type ServingCertificate } from '../identity/issuing/own-certificate.js';
 import type { Logger } from '../log/logger.js';
@@ -13,14 +13,14 @@ export interface MeshIssuer extends IssuerInUse {
 /** Interval for checking whether the certificate is due. */
 const POLL_MS = 1000;
 
-export interface KeptCertificateDeps {
+export interface RenewingCertificateDeps {
   readonly issuer: MeshIssuer;
   readonly logger: Pick<Logger, 'error'>;
   readonly now: () => number;
 }
 
 /** A certificate that is kept current. */
-export class KeptCertificate {
+export class RenewingCertificate {
   readonly #own: OwnCertificate;
   #timer: NodeJS.Timeout | null = null;
   /** Renewals, one after the other: a change during one is part of the next. */
@@ -30,7 +30,7 @@ export class KeptCertificate {
   constructor(
     private readonly what: string,
     names: readonly string[],
-    private readonly deps: KeptCertificateDeps,
+    private readonly deps: RenewingCertificateDeps,
     span: CertificateSpan,
   ) {
     this.#own = new OwnCertificate(names, deps.issuer, span, deps.now);

@@ -2,9 +2,9 @@
 // other ConfigMap has to be readable.
 import type { Watch } from '../discovery/source.js';
 import type { Logger } from '../log/logger.js';
+import type { Component } from './component.js';
 import type { Objects } from './objects.js';
-import type { Part } from './part.js';
-import { RuleBook, type Ruling } from './rule-book.js';
+import { type AccountRules, RuleSections } from './rule-sections.js';
 
 export const RULES_NAME = 'sluice-authorization';
 
@@ -21,16 +21,16 @@ export interface MeshRulesDeps {
 interface Listener {
   readonly namespace: string;
   readonly account: string;
-  readonly report: (ruling: Ruling | null) => void;
+  readonly report: (rules: AccountRules | null) => void;
   told: string | null;
 }
 
 /** Rulings with equal text are the same for a client. */
-const textOf = (ruling: Ruling | null): string => (ruling === null ? '' : `${ruling.key} ${ruling.json}`);
+const textOf = (rules: AccountRules | null): string => (rules === null ? '' : `${rules.key} ${rules.json}`);
 
-export class MeshRules implements Part {
+export class MeshRules implements Component {
   readonly name = 'rules';
-  readonly #book = new RuleBook();
+  readonly #sections = new RuleSections();
   readonly #listeners = new Set<Listener>();
   #version: string | null = null;
   #known = false;
@@ -63,7 +63,7 @@ export class MeshRules implements Part {
   }
 
   /** Reports what applies to the account, once known and whenever it changes; null: nothing does. */
-  watch(namespace: string, account: string, report: (ruling: Ruling | null) => void): Watch {
+  watch(namespace: string, account: string, report: (rules: AccountRules | null) => void): Watch {
     const listener: Listener = { namespace, account, report, told: null };
     this.#listeners.add(listener);
     if (this.#known) this.#tell(listener);
@@ -92,7 +92,7 @@ export class MeshRules implements Part {
     }
     const version = found === null ? '' : (found.metadata.resourceVersion ?? '');
     if (!this.#known || version !== this.#version) {
-      const problems = this.#book.update(file, dataOf(found?.data));
+      const problems = this.#sections.update(file, dataOf(found?.data));
       this.#wrong = problems.length;
       this.#version = version;
       this.#known = true;
@@ -109,11 +109,11 @@ export class MeshRules implements Part {
   }
 
   #tell(listener: Listener): void {
-    const ruling = this.#book.of(listener.namespace, listener.account);
-    const text = textOf(ruling);
+    const rules = this.#sections.of(listener.namespace, listener.account);
+    const text = textOf(rules);
     if (listener.told === text) return;
     listener.told = text;
-    listener.report(ruling);
+    listener.report(rules);
   }
 
   #say(problem: string): void {

@@ -1,14 +1,14 @@
-// The life of a controller: starts its parts in stages, reports whether it is ready, and on a signal shuts down in order.
+// The life of a controller: starts its components in stages, reports whether it is ready, and on a signal shuts down in order.
 import type { Registry } from 'prom-client';
 import type { Address } from '../config/model.js';
 import { IssuingAdmin } from '../identity/issuing/admin.js';
 import type { Logger } from '../log/logger.js';
-import type { Part } from './part.js';
+import type { Component } from './component.js';
 
 export interface ControllerOptions {
   readonly admin: Address;
-  /** Parts of a stage start together, after the previous stage. They stop in the opposite order. */
-  readonly stages: readonly (readonly Part[])[];
+  /** Components of a stage start together, after the previous stage. They stop in the opposite order. */
+  readonly stages: readonly (readonly Component[])[];
   readonly registry: Registry;
 }
 
@@ -16,7 +16,7 @@ type Signals = Pick<NodeJS.Process, 'on'>;
 
 const ENDING = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const;
 
-/** Runs until told to stop; returns the exit code: 0 if nothing had to be cut off. Rejects if a part can't start. */
+/** Runs until told to stop; returns the exit code: 0 if nothing had to be cut off. Rejects if a component can't start. */
 export async function runController(
   { admin: place, stages, registry }: ControllerOptions,
   logger: Logger,
@@ -65,8 +65,8 @@ async function begin(
   return null;
 }
 
-/** Rejects if one can't start, once the others of its stage have: only started parts can be stopped. */
-async function beginAll(stage: readonly Part[]): Promise<null> {
+/** Rejects if one can't start, once the others of its stage have: only started components can be stopped. */
+async function beginAll(stage: readonly Component[]): Promise<null> {
   const starts = stage.map((part) => part.start());
   await Promise.allSettled(starts);
   await Promise.all(starts);
@@ -82,7 +82,7 @@ async function end(stages: ControllerOptions['stages']): Promise<boolean> {
   return clean;
 }
 
-const said = (parts: readonly Part[], say: (part: Part) => string | null): readonly string[] =>
+const said = (parts: readonly Component[], say: (part: Component) => string | null): readonly string[] =>
   parts.flatMap((part) => {
     const text = say(part);
     return text === null ? [] : [`${part.name}: ${text}`];

@@ -28,7 +28,7 @@ export type EndpointsUpdate =
   | { readonly kind: 'unknown' };
 
 /** The client: a Service may have other endpoints for other places (topology hints). */
-export interface Asker {
+export interface Requester {
   readonly namespace: string;
   readonly pod: string;
   readonly node: string;
@@ -42,9 +42,9 @@ export interface DestinationLookup {
    * returns, and only when something is known: until then (not synced yet, nobody to ask) it is not called, and the last report stays
    * valid.
    */
-  watchProfile(address: Address, asker: Asker, report: (update: ProfileUpdate) => void): Watch;
+  watchProfile(address: Address, requester: Requester, report: (update: ProfileUpdate) => void): Watch;
   /**
    * The same for the endpoints of `name.namespace.svc.cluster.local:port`, or of one pod of a headless Service (`pod.name.namespace.svc…`).
    */
-  watchEndpoints(authority: string, asker: Asker, report: (update: EndpointsUpdate) => void): Watch;
+  watchEndpoints(authority: string, requester: Requester, report: (update: EndpointsUpdate) => void): Watch;
 }

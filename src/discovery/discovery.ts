@@ -41,26 +41,26 @@ interface Service {
 }
 
 /** Watches with equal keys are the same. */
-const watchKey = ({ source, minTtlMs, maxTtlMs, said }: Omit<WatchSpec, 'service' | 'known'> & Named): string =>
-  `${minTtlMs} ${maxTtlMs} ${JSON.stringify(said)} ${sourceText(source)}`;
+const watchKey = ({ source, minTtlMs, maxTtlMs, peer }: Omit<WatchSpec, 'service' | 'known'> & Named): string =>
+  `${minTtlMs} ${maxTtlMs} ${JSON.stringify(peer)} ${sourceText(source)}`;
 
-type Said = Pick<Endpoint, 'identity' | 'proxy'>;
+type ConfiguredPeer = Pick<Endpoint, 'identity' | 'proxy'>;
 
 interface Named {
   /** Identity and proxy of its endpoints from the configuration; null if the source itself provides them. */
-  readonly said: Said | null;
+  readonly peer: ConfiguredPeer | null;
 }
 
 /** With `tls`, an endpoint's DNS name is also the name to expect. */
-function saidOf(source: EndpointSource, { tls }: ServiceConfig): Said | null {
+function configuredPeer(source: EndpointSource, { tls }: ServiceConfig): ConfiguredPeer | null {
   if (source.kind === 'file') return null;
   if (source.identity !== undefined) return { identity: source.identity, proxy: source.proxy ?? NO_PROXY };
   if (source.kind !== 'dns' || tls === null || tls.serverName !== null) return null;
   return { identity: source.name.toLowerCase().replace(/\.$/, ''), proxy: NO_PROXY };
 }
 
-const named = (endpoints: readonly Endpoint[], said: Said | null): readonly Endpoint[] =>
-  said === null ? endpoints : endpoints.map((endpoint) => ({ ...endpoint, ...said }));
+const named = (endpoints: readonly Endpoint[], peer: ConfiguredPeer | null): readonly Endpoint[] =>
+  peer === null ? endpoints : endpoints.map((endpoint) => ({ ...endpoint, ...peer }));
 
 /** Unlike the timers of sources, these keep the process alive. */
 const lastingTimers: Timers = {
@@ -136,7 +136,7 @@ export class Discovery {
       const entries = config.endpoints.map((source) => {
         // A continuing watch has nothing to find out.
         const spec = { source, minTtlMs: config.dnsMinTtlMs, maxTtlMs: config.dnsMaxTtlMs };
-        const key = source.kind === 'static' ? '' : watchKey({ ...spec, said: saidOf(source, config) });
+        const key = source.kind === 'static' ? '' : watchKey({ ...spec, peer: configuredPeer(source, config) });
         const running = before.get(key);
         if (running !== undefined) {
           kept.add(running);
@@ -198,7 +198,7 @@ export class Discovery {
       source,
       minTtlMs,
       maxTtlMs,
-      said: saidOf(source, config),
+      peer: configuredPeer(source, config),
       endpoints: null,
       failure: '',
       watch: null,
@@ -246,7 +246,7 @@ export class Discovery {
   }
 
   #receive(entry: Entry, update: EndpointUpdate): void {
-    if (update.kind === 'endpoints') entry.endpoints = named(update.endpoints, entry.said);
+    if (update.kind === 'endpoints') entry.endpoints = named(update.endpoints, entry.peer);
     entry.failure = update.kind === 'failed' ? update.reason : '';
     const { first } = entry;
     entry.first = null;

@@ -2,12 +2,12 @@
 // an error, its last valid content stays in use.
 import type { EndpointSource } from '../config/model.js';
 import { ConfigError, formatProblem } from '../config/problem.js';
-import { Directories } from './directories.js';
+import { DirectoryWatcher } from './directory-watcher.js';
 import { type EndpointLists, parseEndpointFile, selectList } from './endpoint-file.js';
-import { FollowedFile } from './followed-file.js';
 import { FileProblem, FileTooLarge, fileSignature, readFile } from './read-file.js';
 import type { DiscoveryLogger, Report, Source, Timers, Watch, WatchSpec } from './source.js';
 import { nodeTimers } from './source.js';
+import { WatchedPath } from './watched-path.js';
 
 type FileSpec = Extract<EndpointSource, { kind: 'file' }>;
 
@@ -45,7 +45,7 @@ interface Subscriber {
 export class FileSource implements Source<FileSpec> {
   readonly #deps: FileSourceDeps;
   readonly #timers: Timers;
-  readonly #directories: Directories;
+  readonly #directories: DirectoryWatcher;
   readonly #files = new Map<string, WatchedFile>();
   /** Files not yet checked in this round of polling. */
   #round: WatchedFile[] = [];
@@ -54,7 +54,7 @@ export class FileSource implements Source<FileSpec> {
   constructor(deps: FileSourceDeps) {
     this.#deps = deps;
     this.#timers = deps.timers ?? nodeTimers;
-    this.#directories = new Directories(deps.logger, this.#timers);
+    this.#directories = new DirectoryWatcher(deps.logger, this.#timers);
   }
 
   /** Number of watched directories, for tests. */
@@ -104,7 +104,7 @@ class WatchedFile {
   #lists: EndpointLists | null = null;
   #signature = '';
   #problem = '';
-  readonly #file: FollowedFile;
+  readonly #file: WatchedPath;
   #closed = false;
   /** It counts as broken. */
   #broken = false;
@@ -112,9 +112,9 @@ class WatchedFile {
   constructor(
     private readonly path: string,
     private readonly deps: FileSourceDeps,
-    directories: Directories,
+    directories: DirectoryWatcher,
   ) {
-    this.#file = new FollowedFile(path, directories, (named) => this.#changed(named));
+    this.#file = new WatchedPath(path, directories, (named) => this.#changed(named));
   }
 
   add(subscriber: Subscriber): void {
@@ -145,11 +145,11 @@ class WatchedFile {
   poll(): void {
     if (this.#closed) return;
     if (this.#current() !== this.#signature) this.load();
-    else this.#file.follow();
+    else this.#file.watch();
   }
 
   load(): void {
-    this.#file.follow();
+    this.#file.watch();
     const { maxFileBytes } = this.deps.limits();
     try {
       const { text, signature } = readFile(this.path, maxFileBytes);

@@ -16,7 +16,7 @@ export interface FileBytes {
 }
 
 /** Creates the error for a file that is too large, given its size. */
-export type SayTooLarge = (size: string) => FileTooLarge;
+export type DescribeTooLarge = (size: string) => FileTooLarge;
 
 /** What is wrong with a file as a whole, and what to do. */
 export class FileProblem extends Error {
@@ -45,7 +45,7 @@ function explain(error: unknown): FileProblem {
 const signatureOf = ({ dev, ino, size, mtimeMs, ctimeMs }: Stats): string =>
   `${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs}`;
 
-function check(stats: Stats, maxBytes: number, tooLarge: SayTooLarge): void {
+function check(stats: Stats, maxBytes: number, tooLarge: DescribeTooLarge): void {
   if (stats.isDirectory()) throw new FileProblem('is a directory; name the file in it');
   if (!stats.isFile()) throw new FileProblem('is a device, a pipe or a socket; name a regular file');
   if (stats.size > maxBytes) throw tooLarge(formatSize(stats.size));
@@ -66,7 +66,7 @@ export function fileSignature(path: string): string {
 }
 
 /** At most `maxBytes`; files in /proc and growing files have more than their reported size. */
-function readAll(fd: number, size: number, maxBytes: number, tooLarge: SayTooLarge): Buffer {
+function readAll(fd: number, size: number, maxBytes: number, tooLarge: DescribeTooLarge): Buffer {
   let buffer = Buffer.allocUnsafe(Math.min(size, maxBytes) + 1);
   let length = 0;
   for (;;) {
@@ -85,7 +85,7 @@ export function readFile(path: string, maxBytes: number): FileText {
 }
 
 /** Throws a FileProblem. */
-export function readBytes(path: string, maxBytes: number, tooLarge: SayTooLarge): FileBytes {
+export function readBytes(path: string, maxBytes: number, tooLarge: DescribeTooLarge): FileBytes {
   let fd = -1;
   try {
     // Merely opening a device may have effects, and opening a pipe without a writer blocks.

@@ -1,7 +1,7 @@
 // The sources of a running proxy. A new kind of endpoint is one more line here.
 import { DnsSource, type NameCounts } from './dns-source.js';
 import type { FileCounts } from './file-source.js';
-import { LateSource } from './late-source.js';
+import { LazySource } from './lazy-source.js';
 import { DnsEndpointResolver } from './resolver.js';
 import type { DiscoveryLogger, Sources } from './source.js';
 import { StaticSource } from './static-source.js';
@@ -13,7 +13,7 @@ export function standardSources(
   names: Set<NameCounts>,
 ): Sources {
   const dns = new DnsSource({ resolver: new DnsEndpointResolver(), logger, counts: names });
-  const file: Sources['file'] = new LateSource(async () => {
+  const file: Sources['file'] = new LazySource(async () => {
     const { FileSource } = await import('./file-source.js');
     return new FileSource({ logger, limits, counts });
   });

@@ -1,8 +1,8 @@
 // An identity from three files, as cert-manager's csi-driver-spiffe or SPIRE's helper write them; read again when any of them changes.
-import { Directories } from '../discovery/directories.js';
-import { FollowedFile } from '../discovery/followed-file.js';
+import { DirectoryWatcher } from '../discovery/directory-watcher.js';
 import { fileSignature } from '../discovery/read-file.js';
 import type { DiscoveryLogger } from '../discovery/source.js';
+import { WatchedPath } from '../discovery/watched-path.js';
 import { readPart } from './credential-files.js';
 import { type IdentityProblem, type IdentitySource, type Offer, problemOf, type SourceDeps } from './source.js';
 
@@ -24,8 +24,8 @@ export interface FileSourceDeps extends SourceDeps {
 }
 
 export class FileSource implements IdentitySource {
-  readonly #directories: Directories;
-  readonly #files: readonly FollowedFile[];
+  readonly #directories: DirectoryWatcher;
+  readonly #files: readonly WatchedPath[];
   #signature = '';
   /** The current files can't be used. */
   #wrong = false;
@@ -37,9 +37,9 @@ export class FileSource implements IdentitySource {
     private readonly deps: FileSourceDeps,
   ) {
     const { clock, logger } = deps;
-    this.#directories = new Directories(logger, { set: clock.set, clear: clock.clear });
+    this.#directories = new DirectoryWatcher(logger, { set: clock.set, clear: clock.clear });
     const paths = [...new Set([options.certificate, options.key, options.anchors])];
-    this.#files = paths.map((path) => new FollowedFile(path, this.#directories, () => this.#changed()));
+    this.#files = paths.map((path) => new WatchedPath(path, this.#directories, () => this.#changed()));
   }
 
   start(): void {
@@ -64,7 +64,7 @@ export class FileSource implements IdentitySource {
       if (this.#settle === null) {
         const changed = this.#current() !== this.#signature;
         if (changed || this.#wrong) this.#load(changed);
-        else for (const file of this.#files) file.follow();
+        else for (const file of this.#files) file.watch();
       }
       this.#look();
     }, this.deps.pollMs());
@@ -77,7 +77,7 @@ export class FileSource implements IdentitySource {
   /** `patient`: a problem may go away in a moment. */
   #load(patient: boolean): void {
     // Before they are read, so that changes in between are noticed.
-    for (const file of this.#files) file.follow();
+    for (const file of this.#files) file.watch();
     this.#signature = this.#current();
     let problem: IdentityProblem | null = null;
     let offer: Offer | null = null;

@@ -1,8 +1,8 @@
 // Watches certificate, key and bundle files: their current content is used if valid, otherwise the last valid one.
-import type { Directories } from '../discovery/directories.js';
-import { FollowedFile } from '../discovery/followed-file.js';
+import type { DirectoryWatcher } from '../discovery/directory-watcher.js';
 import { fileSignature } from '../discovery/read-file.js';
 import type { DiscoveryLogger, Timers } from '../discovery/source.js';
+import { WatchedPath } from '../discovery/watched-path.js';
 import { CredentialProblem } from './problem.js';
 
 /** Properties of all kinds. */
@@ -12,7 +12,7 @@ export interface Credential {
 }
 
 export interface WatchDeps {
-  readonly directories: Directories;
+  readonly directories: DirectoryWatcher;
   readonly timers: Timers;
   readonly logger: DiscoveryLogger;
   now(): number;
@@ -36,7 +36,7 @@ export class WatchedCredential<T extends Credential> {
   #timer: unknown = null;
   #expired = false;
   readonly #said = new Set<string>();
-  readonly #files: readonly FollowedFile[];
+  readonly #files: readonly WatchedPath[];
 
   /** Throws a CredentialProblem if the files can't be used. */
   constructor(
@@ -44,7 +44,7 @@ export class WatchedCredential<T extends Credential> {
     private readonly load: () => T,
     private readonly deps: WatchDeps,
   ) {
-    this.#files = [...new Set(paths)].map((path) => new FollowedFile(path, deps.directories, () => this.#soon()));
+    this.#files = [...new Set(paths)].map((path) => new WatchedPath(path, deps.directories, () => this.#soon()));
     try {
       this.#value = this.#read();
     } catch (error) {
@@ -70,7 +70,7 @@ export class WatchedCredential<T extends Credential> {
   /** Checks for changes. Unusable files are tried again: a certificate may not have been valid yet. */
   poll(): void {
     if (this.#problem !== '' || this.#current() !== this.#signature) this.refresh();
-    else for (const file of this.#files) file.follow();
+    else for (const file of this.#files) file.watch();
     if (this.expired === this.#expired) return;
     this.#expired = this.expired;
     if (this.#expired)
@@ -125,7 +125,7 @@ export class WatchedCredential<T extends Credential> {
   }
 
   #read(): T {
-    for (const file of this.#files) file.follow();
+    for (const file of this.#files) file.watch();
     // Before they are read, so that changes in between are noticed.
     this.#signature = this.#current();
     try {

@@ -2,7 +2,7 @@
 // it concerns.
 import { formatBits, plainAddressBits } from '../config/addresses.js';
 import type { Address } from '../config/model.js';
-import type { Asker, DestinationLookup, EndpointsUpdate, ProfileUpdate } from '../destination/lookup.js';
+import type { DestinationLookup, EndpointsUpdate, ProfileUpdate, Requester } from '../destination/lookup.js';
 import type { Watch } from '../discovery/source.js';
 import { KINDS, type Kind, Namespaces, Pods, Services, Slices, type Touched } from './copies.js';
 import { Describing, type Mesh } from './describing.js';
@@ -97,12 +97,12 @@ export class ClusterView implements DestinationLookup {
     return this.#problems.size;
   }
 
-  watchProfile({ host, port }: Address, _asker: Asker, report: (update: ProfileUpdate) => void): Watch {
+  watchProfile({ host, port }: Address, _asker: Requester, report: (update: ProfileUpdate) => void): Watch {
     return this.#profiles.watch(canonical(host), port, report, this.synced);
   }
 
-  watchEndpoints(authority: string, asker: Asker, report: (update: EndpointsUpdate) => void): Watch {
-    return this.#endpoints.watch(authority, asker, report, this.synced);
+  watchEndpoints(authority: string, requester: Requester, report: (update: EndpointsUpdate) => void): Watch {
+    return this.#endpoints.watch(authority, requester, report, this.synced);
   }
 
   #done(kind: Kind): void {

@@ -1,6 +1,6 @@
 // Endpoints of watched ports of Services. Clients in the same place share one list.
 import type { Family } from '../config/addresses.js';
-import type { Asker, EndpointsUpdate } from '../destination/lookup.js';
+import type { EndpointsUpdate, Requester } from '../destination/lookup.js';
 import { type Endpoint, sameEndpoints } from '../discovery/endpoint.js';
 import type { Watch } from '../discovery/source.js';
 import { type Authority, readAuthority } from './authority.js';
@@ -13,7 +13,7 @@ import type { Service, ServicePort } from './service.js';
 
 interface Watcher {
   readonly topic: Topic;
-  readonly asker: Asker;
+  readonly requester: Requester;
   readonly report: (update: EndpointsUpdate) => void;
   last: EndpointsUpdate | null;
 }
@@ -69,22 +69,22 @@ export class EndpointTopics {
     return this.#topics.size;
   }
 
-  watch(text: string, asker: Asker, report: (update: EndpointsUpdate) => void, synced: boolean): Watch {
+  watch(text: string, requester: Requester, report: (update: EndpointsUpdate) => void, synced: boolean): Watch {
     const authority = readAuthority(text, this.mesh.clusterDomain);
     if (authority === null) {
       report(UNKNOWN);
       return NOTHING;
     }
     const topic = this.#topicOf(authority);
-    const watcher: Watcher = { topic, asker, report, last: null };
+    const watcher: Watcher = { topic, requester, report, last: null };
     topic.watchers.add(watcher);
-    this.#byNode.add(asker.node, watcher);
+    this.#byNode.add(requester.node, watcher);
     this.watchers++;
     if (synced) this.#refresh(topic, watcher);
     return {
       stop: () => {
         if (!topic.watchers.delete(watcher)) return;
-        this.#byNode.delete(asker.node, watcher);
+        this.#byNode.delete(requester.node, watcher);
         this.watchers--;
         if (topic.watchers.size === 0) this.#drop(topic);
       },
@@ -160,10 +160,10 @@ export class EndpointTopics {
     topic.places = places;
     for (const watcher of only === null ? [...topic.watchers] : [only]) {
       if (!topic.watchers.has(watcher)) continue;
-      const place = this.#placeOf(found, watcher.asker);
+      const place = this.#placeOf(found, watcher.requester);
       let update = places.get(place);
       if (update === undefined || (only !== null && again)) {
-        const now = this.#choose(found, watcher.asker);
+        const now = this.#choose(found, watcher.requester);
         const last = before.get(place);
         update = last !== undefined && same(last, now) ? last : now;
         places.set(place, update);
@@ -175,26 +175,26 @@ export class EndpointTopics {
     }
   }
 
-  #wanted(service: Service, asker: Asker, families: ReadonlyMap<Family, readonly Made[]>): Family {
-    const wanted = asker.family ?? (service.family === 0 ? 4 : service.family);
+  #wanted(service: Service, requester: Requester, families: ReadonlyMap<Family, readonly Made[]>): Family {
+    const wanted = requester.family ?? (service.family === 0 ? 4 : service.family);
     const other = wanted === 4 ? 6 : 4;
     return !families.has(wanted) && families.has(other) ? other : wanted;
   }
 
-  /** Askers of one place get the same. */
-  #placeOf(found: Found, asker: Asker): string {
+  /** Requesters in the same place get the same. */
+  #placeOf(found: Found, requester: Requester): string {
     if (found === null) return '';
     const { service, families } = found;
-    const family = this.#wanted(service, asker, families);
-    return `${family} ${service.local ? asker.node : ''} ${this.copies.slices.zoneOf(asker.node)}`;
+    const family = this.#wanted(service, requester, families);
+    return `${family} ${service.local ? requester.node : ''} ${this.copies.slices.zoneOf(requester.node)}`;
   }
 
-  #choose(found: Found, asker: Asker): EndpointsUpdate {
+  #choose(found: Found, requester: Requester): EndpointsUpdate {
     if (found === null) return UNKNOWN;
     const { service, families } = found;
-    const made = families.get(this.#wanted(service, asker, families)) ?? NONE;
-    const zone = this.copies.slices.zoneOf(asker.node);
-    const chosen = selected(made, { zone, node: service.local ? asker.node : null });
+    const made = families.get(this.#wanted(service, requester, families)) ?? NONE;
+    const zone = this.copies.slices.zoneOf(requester.node);
+    const chosen = selected(made, { zone, node: service.local ? requester.node : null });
     return { kind: 'endpoints', endpoints: chosen.map(({ endpoint }) => endpoint) };
   }
 

@@ -1,7 +1,7 @@
 // Runs a load: starts threads, lets them begin together, watches their measurements, and returns the result.
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { keepCode } from '../code/compiler.js';
+import { configureCompiler } from '../code/compiler.js';
 import { native } from '../io/native.js';
 import { IntervalRecorder, Measurements, merge, percentileOf, type SparseCounts } from './measurements.js';
 import type { LoadPlan } from './plan.js';
@@ -78,7 +78,7 @@ class LoadThreads {
   private readonly count: number;
 
   constructor(plan: LoadPlan) {
-    keepCode();
+    configureCompiler();
     const owner = new SharedArrayBuffer(Math.min(native().raiseFileLimit(), 1 << 20) * 4);
     const parts = sharesOf(plan);
     this.count = plan.connections;

@@ -1,7 +1,7 @@
 // Certificate, key and CA files named in the configuration. Each is read once, however many listeners and services use it, and watched
 // while any does.
 import type { CertificateConfig } from '../config/tls-model.js';
-import { Directories } from '../discovery/directories.js';
+import { DirectoryWatcher } from '../discovery/directory-watcher.js';
 import { type DiscoveryLogger, nodeTimers, type Timers } from '../discovery/source.js';
 import { readAnchors, readCertificate } from '../identity/credential-files.js';
 import type { CheckedAnchors, CheckedCertificate } from '../identity/credentials.js';
@@ -26,14 +26,14 @@ type Kept = WatchedCredential<Credential>;
 export class Certificates {
   readonly #deps: CertificatesDeps;
   readonly #timers: Timers;
-  readonly #directories: Directories;
+  readonly #directories: DirectoryWatcher;
   readonly #known = new Map<string, Kept>();
   #timer: unknown = null;
 
   constructor(deps: CertificatesDeps) {
     this.#deps = deps;
     this.#timers = deps.timers ?? nodeTimers;
-    this.#directories = new Directories(deps.logger, this.#timers);
+    this.#directories = new DirectoryWatcher(deps.logger, this.#timers);
   }
 
   get now(): number {

@@ -3,8 +3,8 @@ import type { DestinationConfig } from '../config/model.js';
 import type { KubernetesLookup } from '../config/sidecar-model.js';
 import { MeshRules } from '../controller/mesh-rules.js';
 import type { LookupCounts, LookupFailure } from '../destination/counts.js';
-import type { Asker, DestinationLookup, EndpointsUpdate } from '../destination/lookup.js';
-import type { RulingMessage } from '../destination/ruling-message.js';
+import type { DestinationLookup, EndpointsUpdate, Requester } from '../destination/lookup.js';
+import type { RulesMessage } from '../destination/rules-message.js';
 import type { DiscoveryLogger, Watch } from '../discovery/source.js';
 import { type ApiAccess, podAccess } from '../kubernetes/access.js';
 import { CLIENT_LIMITS } from '../kubernetes/client.js';
@@ -88,11 +88,11 @@ export class ClusterLookup implements DestinationLookup {
     return this.#cluster.view.watchProfile(...asked);
   }
 
-  watchEndpoints(authority: string, asker: Asker, report: (update: EndpointsUpdate) => void): Watch {
+  watchEndpoints(authority: string, requester: Requester, report: (update: EndpointsUpdate) => void): Watch {
     const { maxEndpoints } = this.config;
-    const watch = this.#cluster.view.watchEndpoints(authority, asker, (update) => {
+    const watch = this.#cluster.view.watchEndpoints(authority, requester, (update) => {
       const count = update.kind === 'endpoints' ? update.endpoints.length : 0;
-      this.#tellCrowding(authority, count - maxEndpoints);
+      this.#warnOfRefusals(authority, count - maxEndpoints);
       const fits = update.kind === 'unknown' || count <= maxEndpoints;
       report(fits ? update : { kind: 'endpoints', endpoints: update.endpoints.slice(0, maxEndpoints) });
     });
@@ -105,13 +105,13 @@ export class ClusterLookup implements DestinationLookup {
   }
 
   /** The mesh's rules for this proxy, from the ConfigMap that a controller would read. Nothing is reported while it can't be read. */
-  followRules(namespace: string, account: string, report: (ruling: RulingMessage | null) => void): void {
+  followRules(namespace: string, account: string, report: (rules: RulesMessage | null) => void): void {
     this.#rules.watch(namespace, account, report);
     void this.#rules.start();
   }
 
   /** Logs once per service that some of its endpoints are not used. */
-  #tellCrowding(authority: string, refused: number): void {
+  #warnOfRefusals(authority: string, refused: number): void {
     if (refused <= 0) this.#crowded.delete(authority);
     else if (!this.#crowded.has(authority)) {
       this.#crowded.add(authority);

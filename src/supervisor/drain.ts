@@ -7,7 +7,7 @@ import type { DrainMessage } from '../proxy/snapshot.js';
 /** How often to check whether the application is still there, ms. */
 const POLL_MS = 250;
 /** Time for unused connections to end after that, ms. */
-const ENDING_MS = 1000;
+const UNUSED_GRACE_MS = 1000;
 
 export interface DrainDeps {
   readonly config: Config;
@@ -17,10 +17,10 @@ export interface DrainDeps {
   };
   /** Resolves when the workers have nothing open. */
   readonly done: Promise<void>;
-  tell(message: DrainMessage): void;
+  send(message: DrainMessage): void;
   slotOf(listener: ListenerConfig): number;
   /** Whether others in this network namespace have sockets; null: unknown. */
-  neighbours(): boolean | null;
+  othersHaveSockets(): boolean | null;
   /** Whether everything was ended in the meantime. */
   ended(): boolean;
 }
@@ -39,7 +39,7 @@ async function applicationGone(deps: DrainDeps, late: Promise<boolean>): Promise
     over = true;
   });
   while (!over && !deps.ended()) {
-    const there = deps.neighbours();
+    const there = deps.othersHaveSockets();
     if (there === null) deps.logger.warn('drain: cannot tell whether the application has ended; not waiting for it');
     if (there !== true) return;
     await Promise.race([sleep(POLL_MS), late]);
@@ -54,21 +54,21 @@ export async function drain(deps: DrainDeps, holdMs: number): Promise<boolean> {
   const all = { kind: 'drain', listeners: null } as const;
   const begins = first.length === 0 ? all : ({ kind: 'drain', listeners: first } as const);
   logger.info('drain: no longer ready', { holdMs, graceMs });
-  deps.tell({ ...begins, phase: 'hold' });
+  deps.send({ ...begins, phase: 'hold' });
   if (holdMs > 0) await sleep(holdMs);
   if (deps.ended()) return false;
-  deps.tell({ ...begins, phase: 'stop' });
+  deps.send({ ...begins, phase: 'stop' });
   const late = sleep(graceMs, false, { ref: false });
   if (begins !== all) {
     logger.info('drain: inbound listeners closed; outbound ones stay open until the application has ended');
     await applicationGone(deps, late);
     if (deps.ended()) return false;
-    deps.tell({ ...all, phase: 'stop' });
+    deps.send({ ...all, phase: 'stop' });
   }
   logger.info('drain: listeners closed; waiting for what is open');
   // If the application outlived the grace, unused connections still end in order.
-  const ending = begins === all ? late : late.then(() => sleep(ENDING_MS, false, { ref: false }));
-  const whole = await Promise.race([done.then(() => true), ending]);
-  if (!whole && !deps.ended()) logger.warn('drain: grace is over; closing what is left', { graceMs });
-  return whole;
+  const ending = begins === all ? late : late.then(() => sleep(UNUSED_GRACE_MS, false, { ref: false }));
+  const complete = await Promise.race([done.then(() => true), ending]);
+  if (!complete && !deps.ended()) logger.warn('drain: grace is over; closing what is left', { graceMs });
+  return complete;
 }

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from '../admin/server.js';
 import type { Config, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
 import { placeOfListen } from '../config/sidecar.js';
-import type { RulingMessage } from '../destination/ruling-message.js';
+import type { RulesMessage } from '../destination/rules-message.js';
 import { ServerFirstTable } from '../detect/server-first-table.js';
 import { Discovery } from '../discovery/discovery.js';
 import { standardSources } from '../discovery/sources.js';
@@ -22,15 +22,15 @@ import { Taps } from '../tap/taps.js';
 import { unpackSpans } from '../tracing/packed-spans.js';
 import { type ClientShare, clientShare, warnOfDescriptors } from './descriptors.js';
 import { Destinations } from './destinations.js';
-import { Discovered } from './discovered.js';
 import { drain } from './drain.js';
-import { Explaining } from './explaining.js';
+import { DynamicConfig } from './dynamic-config.js';
+import { Explainer } from './explainer.js';
 import { fixedChanges, withFixed } from './fixed-settings.js';
 import { HealthLog } from './health-log.js';
 import { ListenerSet, listenerKey } from './listeners.js';
 import { MetricsSink } from './metrics-sink.js';
-import { neighboursHaveSockets } from './neighbours.js';
 import { OriginalDestinations } from './original-destinations.js';
+import { othersHaveSockets } from './other-sockets.js';
 import { type Readiness, readiness } from './readiness.js';
 import { RefusalLog } from './refusal-log.js';
 import { RuleSeries } from './rule-series.js';
@@ -58,14 +58,14 @@ export class Engine {
   private readonly identity: Identity;
   private readonly listeners: ListenerSet;
   private readonly originals: OriginalDestinations;
-  private readonly discovered: Discovered;
+  private readonly dynamic: DynamicConfig;
   private readonly endpoints: ServiceEndpoints;
   private readonly rules: RuleSeries;
   private readonly health: HealthLog;
   private readonly refusals: RefusalLog;
   private readonly errors: RecentErrors;
   private readonly snapshots: Snapshots;
-  private readonly explaining: Explaining;
+  private readonly explainer: Explainer;
   private readonly tls: TlsProfiles;
   private readonly taps: Taps;
   private readonly spans: SpanSink;
@@ -82,7 +82,7 @@ export class Engine {
   private draining = false;
   private ending = false;
   private executor = '';
-  private tlsUntold = false;
+  private tlsPending = false;
   private settle: (result: { code: number }) => void = () => undefined;
 
   private constructor(
@@ -109,14 +109,14 @@ export class Engine {
       pollMs: () => this.config.discovery.pollMs,
       changed: (material) => {
         this.tls.setIdentity(material);
-        this.discovered.identityChanged();
+        this.dynamic.identityChanged();
       },
     });
     this.tls = new TlsProfiles({
       logger,
       pollMs: () => this.config.discovery.pollMs,
       counts: this.reader.certificates,
-      changed: () => this.tellTls(),
+      changed: () => this.publishTls(),
     });
     this.refusals = new RefusalLog(logger);
     this.errors = new RecentErrors({
@@ -139,7 +139,7 @@ export class Engine {
         died: (worker) => {
           this.listeners.abandoned(worker);
           this.originals.died(worker);
-          this.discovered.died(worker);
+          this.dynamic.died(worker);
           this.health.died(worker);
         },
       },
@@ -151,10 +151,10 @@ export class Engine {
       reader: this.reader,
       logger,
       config: () => this.config,
-      isTold: (service) => this.known.has(service) || this.discovered.services.has(service),
+      isPublished: (service) => this.known.has(service) || this.dynamic.services.has(service),
       broadcast: (message) => this.pool.broadcast(message),
     });
-    this.discovered = new Discovered({
+    this.dynamic = new DynamicConfig({
       logger,
       counts: this.reader.lookup,
       config: () => this.config,
@@ -162,13 +162,13 @@ export class Engine {
       changed: ({ host, port }) => this.pool.broadcast({ kind: 'changed', host, port }),
       isConfigured: (name) => this.known.has(name),
       acquire: (name) => this.endpoints.add([{ name }]),
-      tell: (service) => this.tellService(service),
+      tell: (service) => this.publishService(service),
       endpoints: (name, endpoints) => this.endpoints.set(name, endpoints, true),
       release: (name) => this.endpoints.drop(name),
     });
     this.originals = new OriginalDestinations(config, {
       logger,
-      resolvers: [this.discovered.resolver],
+      resolvers: [this.dynamic.resolver],
       listener: (slot) => this.config.listeners.find((listener) => this.listenerSlot(listener) === slot),
       serviceSlot: (name) => this.destinations.service(name)?.slot,
       send: (worker, message) => this.pool.send(worker, message),
@@ -185,7 +185,7 @@ export class Engine {
       },
     });
     this.snapshots = new Snapshots({
-      others: () => this.discovered.services.all(),
+      others: () => this.dynamic.services.all(),
       place: (service) => this.destinations.service(service),
       endpoints: (service) => this.endpoints.of(service),
       resolved: (service) => this.endpoints.isResolved(service),
@@ -199,11 +199,11 @@ export class Engine {
       originalDestination: () => this.reader.originalDestination(),
       ruleSeries: (...rule) => this.rules.of(...rule),
     });
-    this.explaining = new Explaining({
+    this.explainer = new Explainer({
       learned: new ServerFirstTable(learned),
       config: () => this.config,
       endpoints: (service) => this.endpoints.of(service).map(addressText),
-      discovered: this.discovered.peek,
+      discovered: this.dynamic.peek,
       listenerSlot: (listener) => this.listenerSlot(listener),
       serviceSlot: (name) => this.destinations.slotOf(name),
     });
@@ -233,8 +233,8 @@ export class Engine {
   }
 
   /** Reports the mesh's rules, now and whenever they change. They take effect as part of the configuration. */
-  followRules(report: (ruling: RulingMessage | null) => void): void {
-    this.discovered.followRules(report);
+  followRules(report: (rules: RulesMessage | null) => void): void {
+    this.dynamic.followRules(report);
   }
 
   /** Applies a new configuration without touching a connection, or throws and changes nothing. */
@@ -244,7 +244,7 @@ export class Engine {
       this.logger.warn('this change needs a restart; the old value stays', { key });
     const tls = this.tls.prepare(config);
     const added = this.addListeners(config);
-    for (const { name } of config.services) this.discovered.services.drop(name);
+    for (const { name } of config.services) this.dynamic.services.drop(name);
     const comers = config.services.filter(({ name }) => this.destinations.service(name) === undefined);
     try {
       this.endpoints.add(comers);
@@ -279,7 +279,7 @@ export class Engine {
     for (const name of gone.map(nameOf)) if (!listeners.has(name)) this.reader.listeners.release(name);
     this.rules.configured(before, config);
     for (const { name } of before.services)
-      if (!services.has(name) && !this.discovered.services.has(name)) this.endpoints.drop(name);
+      if (!services.has(name) && !this.dynamic.services.has(name)) this.endpoints.drop(name);
     if (this.endpoints.isLarge) void returnMemory(native());
   }
 
@@ -292,9 +292,9 @@ export class Engine {
       config,
       logger,
       done: pool.done,
-      tell: (message: DrainMessage) => pool.broadcast(message),
+      send: (message: DrainMessage) => pool.broadcast(message),
       slotOf: (listener: ListenerConfig) => this.listenerSlot(listener),
-      neighbours: neighboursHaveSockets,
+      othersHaveSockets: othersHaveSockets,
       ended: () => this.ending,
     };
     const whole = await drain(deps, options.holdMs ?? config.drain.holdMs);
@@ -317,7 +317,7 @@ export class Engine {
       listeners: config.listeners.length,
       services: {
         ready: endpoints.ready,
-        of: config.services.length + this.discovered.services.size,
+        of: config.services.length + this.dynamic.services.size,
       },
       snapshot: this.reader.snapshot(),
     });
@@ -344,19 +344,19 @@ export class Engine {
     this.spans.configure(config.tracing);
     this.metrics.configure(config.metrics.otlp);
     await this.discovery.start(config.services);
-    if (config.destination !== null) await this.discovered.start(config, config.destination);
+    if (config.destination !== null) await this.dynamic.start(config, config.destination);
     if (config.admin !== null) {
       const admin = this.makeAdmin();
       await admin.listen(config.admin);
       this.admin = admin;
     }
     this.openAtStart = descriptors().open;
-    this.tlsUntold = false;
+    this.tlsPending = false;
     // While the workers start.
     const [{ executor, reason }] = await Promise.all([this.pool.start(), returnMemory(native())]);
     this.warnOfDescriptors();
     this.executor = executor;
-    if (this.tlsUntold) this.tellTls();
+    if (this.tlsPending) this.publishTls();
     logger.info('accepting', {
       executor,
       ...(reason === '' ? {} : { why: reason }),
@@ -369,8 +369,8 @@ export class Engine {
   }
 
   /** Certificates, or the identity, have changed. A worker that is just starting may have been sent the old ones. */
-  private tellTls(): void {
-    if (this.executor === '') this.tlsUntold = true;
+  private publishTls(): void {
+    if (this.executor === '') this.tlsPending = true;
     else if (!this.ending) this.pool.configure(new Set());
   }
 
@@ -385,7 +385,7 @@ export class Engine {
 
   private async cleanUp(): Promise<void> {
     this.discovery.stop();
-    this.discovered.stop();
+    this.dynamic.stop();
     this.tls.close();
     this.identity.stop();
     await this.pool.close();
@@ -415,7 +415,7 @@ export class Engine {
       },
       ...(this.config.adminShutdown ? { shutdown: () => void this.drain() } : {}),
       explain: (...asked: [host: string, port: number, listener: string | null, client: ClientIs]) =>
-        this.explaining.explain(...asked),
+        this.explainer.explain(...asked),
       getLogLevel: (): LogLevel => logger.level,
       setLogLevel: (level: LogLevel) => {
         logger.level = level;
@@ -430,15 +430,15 @@ export class Engine {
 
   /** Name of the service in a slot. */
   private serviceOf(slot: number): string | undefined {
-    const all = [...this.config.services, ...this.discovered.services.all()];
+    const all = [...this.config.services, ...this.dynamic.services.all()];
     return all.find(({ name }) => this.destinations.service(name)?.slot === slot)?.name;
   }
 
   private onMessage(worker: number, message: FromWorker): void {
-    if (message.kind === 'ready') this.tellTaps(worker);
+    if (message.kind === 'ready') this.publishTaps(worker);
     else if (message.kind === 'unlistened') for (const fd of message.fds) this.listeners.released(worker, fd);
     else if (message.kind === 'resolve') void this.originals.resolve(worker, message);
-    else if (message.kind === 'forgotten') this.discovered.forget(worker, message.listener, message.host, message.port);
+    else if (message.kind === 'forgotten') this.dynamic.forget(worker, message.listener, message.host, message.port);
     else if (message.kind === 'spans') this.spans.received(unpackSpans(message.spans), message.skipped);
     else if (message.kind === 'tapped') this.taps.received(message.records);
     else if (message.kind === 'refused') {
@@ -454,7 +454,7 @@ export class Engine {
   }
 
   /** A replacement worker is told of the taps. */
-  private tellTaps(worker: number): void {
+  private publishTaps(worker: number): void {
     const taps = this.taps.requests;
     if (taps.length > 0) this.pool.send(worker, { kind: 'taps', taps });
   }
@@ -468,7 +468,7 @@ export class Engine {
     }
   }
 
-  private tellService(config: ServiceConfig): void {
+  private publishService(config: ServiceConfig): void {
     const service = this.snapshots.service(config);
     if (service !== null) this.pool.broadcast({ kind: 'service', service });
   }

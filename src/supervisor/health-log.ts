@@ -6,7 +6,7 @@ import type { Logger } from '../log/logger.js';
 import type { HealthChange } from '../proxy/health-changes.js';
 
 /** Interval between two lines about the same endpoint, ms. */
-const AGAIN_MS = 5000;
+const MIN_INTERVAL_MS = 5000;
 const keyOf = (service: string, address: string): string => `${service} ${address}`;
 /** Maximum lines per second. */
 const MAX_LINES_PER_SECOND = 20;
@@ -82,14 +82,14 @@ export class HealthLog {
     endpoint.workers.add(worker);
     endpoint.change = change;
     if (endpoint.workers.size > 1) return;
-    if (this.now() < endpoint.outAt + AGAIN_MS) endpoint.hidden++;
+    if (this.now() < endpoint.outAt + MIN_INTERVAL_MS) endpoint.hidden++;
     else if (!endpoint.loggedOut) this.logOut(endpoint, worker);
   }
 
   private back(worker: number, endpoint: Endpoint, removed: boolean): void {
     if (!endpoint.workers.delete(worker) || endpoint.workers.size > 0) return;
     if (endpoint.loggedOut) this.logBack(endpoint, removed);
-    if (this.now() >= endpoint.outAt + AGAIN_MS) this.forget(endpoint);
+    if (this.now() >= endpoint.outAt + MIN_INTERVAL_MS) this.forget(endpoint);
   }
 
   private logOut(endpoint: Endpoint, worker: number): void {
@@ -97,7 +97,7 @@ export class HealthLog {
     endpoint.loggedOut = true;
     endpoint.outAt = this.now();
     endpoint.hidden = 0;
-    this.later(() => this.settle(endpoint), AGAIN_MS);
+    this.later(() => this.settle(endpoint), MIN_INTERVAL_MS);
     if (!this.mayLog()) return;
     this.options.logger.warn('an endpoint is out: it is tried last, and probed', {
       service,

@@ -4,7 +4,7 @@ import type { Network } from '../config/addresses.js';
 import type { Address, ServiceConfig } from '../config/model.js';
 import { inNetworks } from '../config/networks.js';
 import type { LookupCounts } from '../destination/counts.js';
-import type { Asker, DestinationLookup, EndpointsUpdate, Profile, ProfileUpdate } from '../destination/lookup.js';
+import type { DestinationLookup, EndpointsUpdate, Profile, ProfileUpdate, Requester } from '../destination/lookup.js';
 import { type Endpoint, endpointAt, NO_PROXY, sameEndpoints } from '../discovery/endpoint.js';
 import type { Watch } from '../discovery/source.js';
 import { addressText } from '../discovery/text.js';
@@ -15,7 +15,7 @@ const LINGER_MS = 10_000;
 
 export interface ResolverDeps {
   readonly lookup: DestinationLookup;
-  readonly asker: Asker;
+  readonly requester: Requester;
   /** Only addresses in these networks are looked up. */
   readonly networks: readonly Network[];
   /** How long to wait for an answer, ms. */
@@ -53,7 +53,7 @@ interface Service {
   /** There was no room for it. */
   refused: boolean;
   /** Endpoints that the workers know. */
-  told: readonly Endpoint[];
+  published: readonly Endpoint[];
   watch: Watch | null;
   readonly users: Set<Entry>;
   lingering: number;
@@ -136,7 +136,7 @@ export class LookupResolver implements DestinationResolver {
     const key = addressText(address);
     const known = this.#entries.get(key);
     if (known !== undefined) return known;
-    const { lookup, asker, counts } = this.#deps;
+    const { lookup, requester, counts } = this.#deps;
     if (this.#entries.size >= this.#deps.max()) {
       this.#refuse(key);
       return null;
@@ -153,7 +153,7 @@ export class LookupResolver implements DestinationResolver {
     };
     this.#entries.set(key, entry);
     counts.addresses = this.#entries.size;
-    entry.watch = lookup.watchProfile(address, asker, (update) => this.#profile(key, entry, update));
+    entry.watch = lookup.watchProfile(address, requester, (update) => this.#profile(key, entry, update));
     return entry;
   }
 
@@ -213,7 +213,7 @@ export class LookupResolver implements DestinationResolver {
       config: { ...this.#deps.defaults, name },
       added: false,
       refused: false,
-      told: [],
+      published: [],
       watch: null,
       users: new Set(),
       lingering: 0,
@@ -221,8 +221,8 @@ export class LookupResolver implements DestinationResolver {
     this.#services.set(name, service);
     this.#deps.counts.services = this.#services.size;
     if (authority === '') return service;
-    const { lookup, asker } = this.#deps;
-    service.watch = lookup.watchEndpoints(authority, asker, (update) => {
+    const { lookup, requester } = this.#deps;
+    service.watch = lookup.watchEndpoints(authority, requester, (update) => {
       if (this.#services.get(name) !== service) return;
       service.update = update;
       this.#apply(service);
@@ -249,8 +249,8 @@ export class LookupResolver implements DestinationResolver {
       service.refused = !room;
       service.added = room;
     }
-    if (!service.added || sameEndpoints(endpoints, service.told)) return;
-    service.told = endpoints;
+    if (!service.added || sameEndpoints(endpoints, service.published)) return;
+    service.published = endpoints;
     services.setEndpoints(service.name, meshed ? endpoints : endpoints.map(unnamed));
   }
 
@@ -264,7 +264,7 @@ export class LookupResolver implements DestinationResolver {
   #restore(service: Service): void {
     if (this.#deps.services.has(service.name)) return;
     service.added = false;
-    service.told = [];
+    service.published = [];
     this.#apply(service);
   }
 

@@ -3,17 +3,17 @@ import type { Config, DestinationConfig } from '../config/model.js';
 import { parseHostPort } from '../config/values.js';
 import { DestinationClient } from '../destination/client/client.js';
 import type { LookupCounts } from '../destination/counts.js';
-import type { Asker, DestinationLookup } from '../destination/lookup.js';
-import type { RulingMessage } from '../destination/ruling-message.js';
+import type { DestinationLookup, Requester } from '../destination/lookup.js';
+import type { RulesMessage } from '../destination/rules-message.js';
 import type { DiscoveryLogger } from '../discovery/source.js';
 import type { IdentityMaterial } from '../identity/material.js';
 import { LookupResolver, type ResolverDeps } from './lookup-resolver.js';
-import { ownFamily } from './own-family.js';
+import { reachableFamily } from './reachable-family.js';
 
 interface RunningLookup {
   readonly lookup: DestinationLookup;
   /** Reports the mesh's rules for an account, once known and whenever they change. */
-  followRules(asker: Asker & { readonly account: string }, report: (ruling: RulingMessage | null) => void): void;
+  followRules(requester: Requester & { readonly account: string }, report: (rules: RulesMessage | null) => void): void;
   /** There is an identity, or a new one. */
   identityChanged(): void;
   stop(): void;
@@ -46,7 +46,7 @@ async function start(
       client.start();
       return {
         lookup: client,
-        followRules: (asker, report) => void client.watchRules(asker, report),
+        followRules: (requester, report) => void client.watchRules(requester, report),
         identityChanged: () => client.identityChanged(),
         stop: () => client.stop(),
       };
@@ -68,17 +68,17 @@ export async function startLookups(
   { sidecar, identity, opaquePorts }: Config,
   destination: DestinationConfig,
   deps: LookupDeps &
-    Pick<ResolverDeps, 'waitMs' | 'max' | 'services' | 'changed'> & { ruled(ruling: RulingMessage | null): void },
+    Pick<ResolverDeps, 'waitMs' | 'max' | 'services' | 'changed'> & { rulesChanged(rules: RulesMessage | null): void },
 ): Promise<Lookups> {
   const running = await start(destination, opaquePorts, deps);
-  const family = ownFamily();
+  const family = reachableFamily();
   const { namespace, pod, node, account } = sidecar;
-  const asker = { namespace, pod, node, ...(family !== undefined && { family }) };
-  running.followRules({ ...asker, account }, (ruling) => deps.ruled(ruling));
+  const requester = { namespace, pod, node, ...(family !== undefined && { family }) };
+  running.followRules({ ...requester, account }, (rules) => deps.rulesChanged(rules));
   const resolver = new LookupResolver({
     ...deps,
     lookup: running.lookup,
-    asker,
+    requester,
     networks: sidecar.clusterNetworks,
     meshed: identity !== null,
     defaults: destination.defaults,

@@ -104,13 +104,13 @@ export class OriginalDestinations {
         const service = await resolver.resolve(host, port, holderOf(worker, listener));
         if (service !== null) return { service, discovered: true };
       } catch (error) {
-        this.#complain(host, port, error);
+        this.#warn(host, port, error);
       }
     }
     return NOWHERE;
   }
 
-  #complain(host: string, port: number, error: unknown): void {
+  #warn(host: string, port: number, error: unknown): void {
     const reason = error instanceof Error ? error.message : String(error);
     if (reason === this.#complaint) return;
     this.#complaint = reason;

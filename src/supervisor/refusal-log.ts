@@ -6,10 +6,14 @@ import { REFUSALS, type Refused, tlsRefusal } from '../proxy/refusals.js';
 import { TLS_FAILURES } from '../tls/failures.js';
 
 /** Minimum interval between two lines for the same reason, ms. */
-const PAUSE_MS = 1000;
+const MIN_INTERVAL_MS = 1000;
 /** Clients' errors are worth a line, but not an alert; nor are refusals during a drain, which is intended. */
 const AUDIT = 'audit';
-const MILD: ReadonlySet<string> = new Set<string>([...CLIENT_REASONS, 'draining', ...TLS_FAILURES.map(tlsRefusal)]);
+const INFO_REASONS: ReadonlySet<string> = new Set<string>([
+  ...CLIENT_REASONS,
+  'draining',
+  ...TLS_FAILURES.map(tlsRefusal),
+]);
 
 interface Line {
   /** Until then no more lines for this reason, ms. */
@@ -51,7 +55,7 @@ export class RefusalLog {
         continue;
       }
       this.put(REFUSALS[reason], waiting, line.count);
-      line.quietUntil = now + PAUSE_MS;
+      line.quietUntil = now + MIN_INTERVAL_MS;
       line.waiting = null;
       line.count = 0;
     }
@@ -70,7 +74,7 @@ export class RefusalLog {
       ),
     );
     if (reason === AUDIT) this.logger.info('audited', fields);
-    else if (MILD.has(reason)) this.logger.info('refused', fields);
+    else if (INFO_REASONS.has(reason)) this.logger.info('refused', fields);
     else this.logger.warn('refused', fields);
   }
 }

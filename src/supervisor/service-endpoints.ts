@@ -14,7 +14,7 @@ export interface ServiceEndpointsDeps {
   readonly logger: { error(message: string, fields?: Record<string, unknown>): void };
   config(): Config;
   /** Whether workers know the service: a new one's endpoints are sent with its settings. */
-  isTold(service: string): boolean;
+  isPublished(service: string): boolean;
   broadcast(message: ToWorker): void;
 }
 
@@ -22,7 +22,7 @@ export class ServiceEndpoints {
   /** Current endpoints by service name. */
   readonly #endpoints = new Map<string, readonly EndpointSnapshot[]>();
   /** Services with more endpoints than there is room for. */
-  readonly #crowded = new Set<string>();
+  readonly #beyondCapacity = new Set<string>();
   /** Services whose endpoints are not known yet. */
   readonly #unresolved = new Set<string>();
   #dialledWith: Map<string, ServiceConfig['tls']>;
@@ -57,17 +57,17 @@ export class ServiceEndpoints {
 
   drop(service: string): void {
     const { destinations } = this.deps;
-    this.#tell(service, []);
+    this.#publish(service, []);
     for (const endpoint of this.of(service)) destinations.dropEndpoint(service, endpoint);
     this.#endpoints.delete(service);
     this.#unresolved.delete(service);
-    this.#crowded.delete(service);
+    this.#beyondCapacity.delete(service);
     destinations.dropService(service);
   }
 
   /** `resolved`: the endpoints are known. */
   set(service: string, endpoints: readonly Endpoint[], resolved: boolean): void {
-    const { destinations, isTold } = this.deps;
+    const { destinations, isPublished } = this.deps;
     if (resolved) this.#unresolved.delete(service);
     else this.#unresolved.add(service);
     const after: EndpointSnapshot[] = [];
@@ -75,11 +75,11 @@ export class ServiceEndpoints {
       const placed = destinations.addEndpoint(service, endpoint.address, endpoint);
       if (placed !== undefined) after.push(placed);
     }
-    this.#tellCrowding(service, endpoints.length - after.length);
+    this.#warnOfCapacity(service, endpoints.length - after.length);
     const before = this.of(service);
     this.#endpoints.set(service, after);
     this.#label(service, this.#dialledWith.get(service) ?? null, after);
-    if (isTold(service)) this.#tell(service, after);
+    if (isPublished(service)) this.#publish(service, after);
     const kept = new Set(after.map(({ slot }) => slot));
     for (const endpoint of before) if (!kept.has(endpoint.slot)) destinations.dropEndpoint(service, endpoint);
   }
@@ -90,7 +90,7 @@ export class ServiceEndpoints {
     for (const { name, tls } of config.services) this.#label(name, tls, this.of(name));
   }
 
-  #tell(service: string, endpoints: readonly EndpointSnapshot[]): void {
+  #publish(service: string, endpoints: readonly EndpointSnapshot[]): void {
     this.deps.broadcast({
       kind: 'endpoints',
       service: this.deps.destinations.slotOf(service),
@@ -100,10 +100,10 @@ export class ServiceEndpoints {
   }
 
   /** Logs once per service that there is no room for all its endpoints. */
-  #tellCrowding(service: string, unused: number): void {
-    if (unused === 0) this.#crowded.delete(service);
-    else if (!this.#crowded.has(service)) {
-      this.#crowded.add(service);
+  #warnOfCapacity(service: string, unused: number): void {
+    if (unused === 0) this.#beyondCapacity.delete(service);
+    else if (!this.#beyondCapacity.has(service)) {
+      this.#beyondCapacity.add(service);
       this.deps.logger.error('too many endpoints: some are not used', { service, unused });
     }
   }

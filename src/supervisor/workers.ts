@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { MessageChannel, type MessagePort, type Worker as Thread } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { EndpointLoad } from '../balance/load.js';
-import { yieldBackground } from '../code/background-threads.js';
+import { lowerBackgroundPriority } from '../code/background-threads.js';
 import { leaveRemovedDirectory } from '../code/removed-directory.js';
 import { native } from '../io/native.js';
 import type { Logger } from '../log/logger.js';
@@ -47,9 +47,9 @@ const YOUNG_MB = 3;
 const MIN_PAUSE_MS = 50;
 const MAX_PAUSE_MS = 800;
 /** How long to wait for the last messages of drained workers, ms. */
-const HEARD_MS = 500;
+const LAST_MESSAGES_MS = 500;
 
-interface Live {
+interface RunningWorker {
   readonly port: MessagePort;
   readonly memory: WorkerMemory;
   readonly load: EndpointLoad;
@@ -57,7 +57,7 @@ interface Live {
   thread: Thread | undefined;
   ready: boolean;
   /** The worker has closed its end: everything it sent has been received. */
-  readonly heard: Promise<void>;
+  readonly closed: Promise<void>;
 }
 
 export interface PoolEvents {
@@ -76,7 +76,7 @@ export class WorkerPool {
   private readonly piscina: Piscina;
   private readonly owner: SharedArrayBuffer;
   private readonly loadBoard = new SharedArrayBuffer(LOAD_BOARD.SIZE * 4);
-  private readonly live: (Live | undefined)[] = [];
+  private readonly live: (RunningWorker | undefined)[] = [];
   private readonly finished = new Set<number>();
   private readonly pending = new Map<number, () => void>();
   private pings = 0;
@@ -190,8 +190,8 @@ export class WorkerPool {
   async close(): Promise<void> {
     this.closing = true;
     // Workers' last messages may still be on their way although their tasks are done.
-    const last = [...this.finished].map((id) => this.live[id]?.heard);
-    await Promise.race([Promise.all(last), sleep(HEARD_MS)]);
+    const last = [...this.finished].map((id) => this.live[id]?.closed);
+    await Promise.race([Promise.all(last), sleep(LAST_MESSAGES_MS)]);
     for (const worker of this.live) worker?.port.close();
     await this.piscina.destroy();
   }
@@ -200,14 +200,14 @@ export class WorkerPool {
     const { port1, port2 } = new MessageChannel();
     const memory = allocateWorkerMemory(this.reader.endpointSeries);
     const load = EndpointLoad.allocate(ENDPOINT_SLOTS);
-    const live: Live = {
+    const live: RunningWorker = {
       port: port1,
       memory,
       load: new EndpointLoad(load),
       startedAt: performance.now(),
       thread: undefined,
       ready: false,
-      heard: new Promise((resolve) => port1.once('close', resolve)),
+      closed: new Promise((resolve) => port1.once('close', resolve)),
     };
     this.live[id] = live;
     this.reader.addWorker(id, memory);
@@ -233,14 +233,14 @@ export class WorkerPool {
     );
   }
 
-  private receive(id: number, live: Live, message: FromWorker): void {
+  private receive(id: number, live: RunningWorker, message: FromWorker): void {
     if (message.kind === 'ready') {
       live.ready = true;
       live.thread = this.piscina.threads.find((thread) => thread.threadId === message.threadId);
       if (this.ready) {
         this.up = true;
         // Not earlier, because a warm-up waits for these threads.
-        yieldBackground(native());
+        lowerBackgroundPriority(native());
         this.started?.resolve(message);
       }
     }
@@ -265,7 +265,7 @@ export class WorkerPool {
     if (this.finished.size === this.count) this.resolveDone();
   }
 
-  private crashed(id: number, live: Live, error: unknown): void {
+  private crashed(id: number, live: RunningWorker, error: unknown): void {
     if (this.closing) return;
     leaveRemovedDirectory();
     const loadBoard = new Int32Array(this.loadBoard);
@@ -289,11 +289,11 @@ export class WorkerPool {
     void thread.terminate();
   }
 
-  private replace(id: number, live: Live): void {
+  private replace(id: number, live: RunningWorker): void {
     if (this.closing || this.live[id] !== live) return;
     live.port.close();
     const orphans = this.closeOrphans(id);
-    this.writeOff(live.memory);
+    this.countAsClosed(live.memory);
     this.reader.removeWorker(id);
     Atomics.store(new Int32Array(this.loadBoard), LOAD_BOARD.LOAD + id, 0);
     this.events.died(id);
@@ -326,7 +326,7 @@ export class WorkerPool {
   }
 
   /** The dead worker's open connections count as closed, so that the sums stay right. */
-  private writeOff(memory: WorkerMemory): void {
+  private countAsClosed(memory: WorkerMemory): void {
     const values = new Float64Array(memory.values);
     for (let slot = 0; slot < MAX_LISTENERS; slot++) {
       const base = listenerBase(slot);

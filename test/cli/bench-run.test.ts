@@ -8,7 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { HistogramLogReader } from 'hdr-histogram-js';
 import { LiveLine } from '../../src/cli/live-line.js';
-import { askedLoad, loadOptions } from '../../src/cli/load-options.js';
+import { loadOptions, parseLoadOptions } from '../../src/cli/load-options.js';
 import { meaningOf, summaryOf } from '../../src/cli/load-summary.js';
 import { firstListening } from '../../src/cli/load-targets.js';
 import { parseArguments } from '../../src/cli/usage.js';
@@ -273,7 +273,7 @@ describe('sluice bench run', () => {
 });
 
 describe('options of sluice bench run', () => {
-  const load = (...args: string[]) => askedLoad(parseArguments(args, loadOptions, 64));
+  const load = (...args: string[]) => parseLoadOptions(parseArguments(args, loadOptions, 64));
   const URL = 'http://127.0.0.1:1/';
 
   it('make a plan', () => {

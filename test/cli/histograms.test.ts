@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { histogramsCommand } from '../../src/cli/histograms.js';
-import { FAILURE, USAGE, UsageError } from '../../src/cli/usage.js';
+import { EXIT_FAILURE, EXIT_USAGE, UsageError } from '../../src/cli/usage.js';
 import { parseHgrm } from '../../src/histograms/hgrm-file.js';
 import { parseLog } from '../../src/histograms/log-file.js';
 import { WIRE_FORMAT } from '../../src/histograms/wire.js';
@@ -54,7 +54,7 @@ async function refusal(args: readonly string[]): Promise<[status: number, said: 
     await (command === undefined ? histogramsCommand.run(args) : command.run(rest));
   } catch (error) {
     assert.ok(error instanceof Error);
-    return [error instanceof UsageError ? USAGE : FAILURE, error.message];
+    return [error instanceof UsageError ? EXIT_USAGE : EXIT_FAILURE, error.message];
   }
   return [0, ''];
 }

@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it, test } from 'node:test';
-import { askState, stateOptions } from '../../src/cli/ask-state.js';
 import { edgesOf, shortIdentity } from '../../src/cli/edges.js';
+import { fetchState, stateOptions } from '../../src/cli/fetch-state.js';
 import { bytesPerSecond, milliseconds, rps, table, terminalWidth } from '../../src/cli/tables.js';
 import type { LiveState } from '../../src/live/state.js';
 
@@ -24,7 +24,7 @@ describe('a question for the state', () => {
   const says = async (status: number, body: string, what: RegExp): Promise<void> => {
     answer = { status, body };
     const from = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-    await assert.rejects(askState(stateOptions({ from, window: 'start' })), what);
+    await assert.rejects(fetchState(stateOptions({ from, window: 'start' })), what);
   };
 
   it('says what is wrong with the answer, and where', async () => {

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { describe, it } from 'node:test';
-import { octets, shown, span } from '../../src/cli/shown.js';
 import { succeeded, tapLine } from '../../src/cli/tap-line.js';
 import { follow, tapCall } from '../../src/cli/tap-options.js';
+import { escapeForTerminal, formatBytes, formatDuration } from '../../src/cli/terminal-text.js';
 import { tcpServer } from '../support/load.js';
 
 const PLAIN = { wide: false, colours: false };
@@ -94,7 +94,7 @@ it('tells good ends from bad ones as the metrics do', () => {
 });
 
 it('numbers have three digits and a unit', () => {
-  assert.deepEqual([0, 1023, 1024, 1536, 10_240, 5 * 2 ** 30].map(octets), [
+  assert.deepEqual([0, 1023, 1024, 1536, 10_240, 5 * 2 ** 30].map(formatBytes), [
     '0B',
     '1023B',
     '1.0KiB',
@@ -102,7 +102,7 @@ it('numbers have three digits and a unit', () => {
     '10KiB',
     '5.0GiB',
   ]);
-  assert.deepEqual([0.001, 0.9, 1, 12.34, 123.4, 1234, 61_000].map(span), [
+  assert.deepEqual([0.001, 0.9, 1, 12.34, 123.4, 1234, 61_000].map(formatDuration), [
     '1µs',
     '900µs',
     '1.00ms',
@@ -111,8 +111,8 @@ it('numbers have three digits and a unit', () => {
     '1.23s',
     '1m',
   ]);
-  assert.equal(shown('abcdef', 4), 'abc…');
-  assert.equal(shown('😀😀😀', 3), '😀😀😀');
+  assert.equal(escapeForTerminal('abcdef', 4), 'abc…');
+  assert.equal(escapeForTerminal('😀😀😀', 3), '😀😀😀');
 });
 
 describe('options of sluice tap', () => {

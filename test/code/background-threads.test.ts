@@ -5,9 +5,9 @@ import { describe, it } from 'node:test';
 import {
   anyBusy,
   backgroundThreads,
+  lowerBackgroundPriority,
   ownBackgroundThreads,
   poolSize,
-  yieldBackground,
 } from '../../src/code/background-threads.js';
 import { native } from '../../src/io/native.js';
 
@@ -72,7 +72,7 @@ describe('the threads in which V8 compiles', () => {
   it('get the lowest priority where the kernel or a sandbox refuses that', () => {
     const own = ownBackgroundThreads();
     const before = getPriority(process.pid);
-    yieldBackground({ threadBackground: () => -1 });
+    lowerBackgroundPriority({ threadBackground: () => -1 });
     for (const tid of own) assert.equal(getPriority(tid), 19);
     assert.equal(getPriority(process.pid), before);
   });

@@ -18,8 +18,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { cacheOf, runCached } from '../../src/code/cached-script.js';
-import { SERVING_FILE } from '../../src/code/serving-file.js';
+import { cacheOf, runWithCache } from '../../src/code/cached-script.js';
+import { SERVING_BUNDLE } from '../../src/code/serving-bundle.js';
 import { native } from '../../src/io/native.js';
 import { inherited } from '../support/sluice.js';
 
@@ -31,7 +31,7 @@ const SOURCE = 'exports.twice = function twice(n) { return n * 2; };';
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'sluice-code-'));
 const file = join(directory, 'doubling.cjs');
-const take = () => runCached<Doubling>(file, native());
+const take = () => runWithCache<Doubling>(file, native());
 
 after(() => rmSync(directory, { recursive: true }));
 
@@ -50,9 +50,9 @@ describe('a script with what V8 has made of it', () => {
   /** What a process with other flags says of it. */
   function elsewhere(...flags: readonly string[]): string {
     const program = `
-      import { runCached } from ${JSON.stringify(new URL('../../src/code/cached-script.js', import.meta.url))};
+      import { runWithCache } from ${JSON.stringify(new URL('../../src/code/cached-script.js', import.meta.url))};
       import { native } from ${JSON.stringify(new URL('../../src/io/native.js', import.meta.url))};
-      const { cached, exports } = runCached(${JSON.stringify(file)}, native());
+      const { cached, exports } = runWithCache(${JSON.stringify(file)}, native());
       console.log(cached, exports.twice(4));`;
     return execFileSync(process.execPath, [...flags, '--input-type=module', '-e', program], {
       encoding: 'utf8',
@@ -144,7 +144,7 @@ describe('a script with what V8 has made of it', () => {
     });
 });
 
-describe('a proxy', { skip: existsSync(cacheOf(SERVING_FILE)) ? false : 'the build was by another Node.js' }, () => {
+describe('a proxy', { skip: existsSync(cacheOf(SERVING_BUNDLE)) ? false : 'the build was by another Node.js' }, () => {
   /** A copy of what is installed, that may be damaged. */
   const copy = join(directory, 'installed');
 
@@ -183,14 +183,14 @@ describe('a proxy', { skip: existsSync(cacheOf(SERVING_FILE)) ? false : 'the bui
 
   test('takes what the build has made of its data path and of its reader of configurations', () => {
     const program = `
-      const { runCached } = await import('./dist/src/code/cached-script.js');
-      const { keepCode } = await import('./dist/src/code/compiler.js');
-      const { SERVING_FILE } = await import('./dist/src/code/serving-file.js');
-      const { loadReader } = await import('./dist/src/config/load-apart.js');
+      const { runWithCache } = await import('./dist/src/code/cached-script.js');
+      const { configureCompiler } = await import('./dist/src/code/compiler.js');
+      const { SERVING_BUNDLE } = await import('./dist/src/code/serving-bundle.js');
+      const { loadReader } = await import('./dist/src/config/load-in-thread.js');
       const { native } = await import('./dist/src/io/native.js');
       const reader = loadReader().cached;
-      keepCode();
-      console.log(reader, runCached(SERVING_FILE, native()).cached);`;
+      configureCompiler();
+      console.log(reader, runWithCache(SERVING_BUNDLE, native()).cached);`;
     const args = ['--input-type=module', '-e', program];
     assert.equal(execFileSync(process.execPath, args, { cwd: copy, encoding: 'utf8' }).trim(), 'true true');
   });

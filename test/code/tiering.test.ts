@@ -8,7 +8,7 @@ describe('when V8 optimises', () => {
     const options = execFileSync(process.execPath, ['--v8-options'], { encoding: 'utf8', maxBuffer: 1 << 24 });
     const known = thresholds(process.versions.v8);
     assert.ok(known.length > 0);
-    for (const { flag, usual, early } of known) {
+    for (const { flag, standard: usual, early } of known) {
       // Only some versions have the middle compiler's.
       const own = new RegExp(`^ +--${flag} .*\n.*default: --${flag}=(\\d+)$`, 'm').exec(options);
       assert.equal(Number(own?.[1]), usual, flag);

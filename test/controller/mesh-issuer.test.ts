@@ -1,7 +1,7 @@
 // Certificates that parts of the controller show: whatever the issuer becomes, and however quickly, the last one is of the last issuer.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { KeptCertificate, type MeshIssuer } from '../../src/controller/mesh-issuer.js';
+import { type MeshIssuer, RenewingCertificate } from '../../src/controller/mesh-issuer.js';
 import type { Authority } from '../../src/identity/issuing/authority.js';
 import { eventually } from '../support/sluice.js';
 
@@ -54,7 +54,7 @@ describe('a certificate that is kept', () => {
     const logger = { error: (message: string) => errors.push(message) };
     const span = { lifetimeMs: 3_600_000, skewMs: 0 };
     const mesh: MeshIssuer = issuer;
-    const kept = new KeptCertificate('a service', ['a.test'], { issuer: mesh, logger, now: Date.now }, span);
+    const kept = new RenewingCertificate('a service', ['a.test'], { issuer: mesh, logger, now: Date.now }, span);
     const shown: string[] = [];
     const steps: string[] = [];
     const trusted = async (): Promise<void> => {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { MeshRules } from '../../src/controller/mesh-rules.js';
 import type { StoredObject } from '../../src/controller/objects.js';
-import type { Ruling } from '../../src/controller/rule-book.js';
-import { decodeRuling, encodeRuling } from '../../src/destination/ruling-message.js';
+import type { AccountRules } from '../../src/controller/rule-sections.js';
+import { decodeRules, encodeRules } from '../../src/destination/rules-message.js';
 
 function setUp() {
   const stored: { object: StoredObject | null; failure: Error | null } = { object: null, failure: null };
@@ -31,7 +31,7 @@ function setUp() {
 
 /** What somebody was told. */
 function told(rules: MeshRules, namespace: string, account: string) {
-  const reports: (Ruling | null)[] = [];
+  const reports: (AccountRules | null)[] = [];
   const watch = rules.watch(namespace, account, (ruling) => reports.push(ruling));
   return { reports, stop: () => watch.stop() };
 }
@@ -101,8 +101,8 @@ describe('rules of the mesh in a ConfigMap', () => {
 
   it('come over the wire as they are', () => {
     const ruling = { key: 'shop.web', json: '{"default":"deny","rules":[{"name":"ü"}]}' };
-    assert.deepEqual(decodeRuling(encodeRuling(ruling)), ruling);
-    assert.equal(decodeRuling(encodeRuling(null)), null);
-    assert.throws(() => decodeRuling(Buffer.from([0x0a, 0x05, 0x61])), /./);
+    assert.deepEqual(decodeRules(encodeRules(ruling)), ruling);
+    assert.equal(decodeRules(encodeRules(null)), null);
+    assert.throws(() => decodeRules(Buffer.from([0x0a, 0x05, 0x61])), /./);
   });
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Asker } from '../../src/destination/lookup.js';
+import type { Requester } from '../../src/destination/lookup.js';
 import { runs } from '../support/runs.js';
 import {
   ASKER,
@@ -36,7 +36,7 @@ const NODES = [
   { node: 'node-a', zone: 'a' },
   { node: 'node-b', zone: 'b' },
 ];
-const ASKERS: readonly Asker[] = [ASKER, { ...ASKER, node: 'node-b', family: 6 }];
+const ASKERS: readonly Requester[] = [ASKER, { ...ASKER, node: 'node-b', family: 6 }];
 const AUTHORITIES = [...NAMES.map((name) => `${name}.shop.svc.cluster.local:80`), 'web.shop.svc.cluster.local:3306'];
 const ADDRESSES = [...IPS, '10.96.0.1', '10.96.0.2', '192.168.0.1'].flatMap((host) =>
   [80, 3306, 8080].map((port) => ({ host, port })),

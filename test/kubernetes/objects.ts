@@ -1,5 +1,5 @@
 // Objects of a cluster as an API server writes them, and a view that is told of them without one.
-import type { Asker, EndpointsUpdate, ProfileUpdate } from '../../src/destination/lookup.js';
+import type { EndpointsUpdate, ProfileUpdate, Requester } from '../../src/destination/lookup.js';
 import { ClusterView } from '../../src/kubernetes/cluster-view.js';
 import type { Mesh } from '../../src/kubernetes/describing.js';
 import { Texts } from '../../src/kubernetes/intern.js';
@@ -19,7 +19,7 @@ export const MESH: Mesh = {
   namespace: 'sluice',
   opaque: [{ first: 3306, last: 3306 }],
 };
-export const ASKER: Asker = { namespace: 'shop', pod: 'client', node: 'node-a' };
+export const ASKER: Requester = { namespace: 'shop', pod: 'client', node: 'node-a' };
 
 const metadata = (name: string, more: Fields = {}): Fields => ({
   name,
@@ -136,7 +136,7 @@ export class TestCluster {
     return now;
   }
 
-  endpointsUpdate(authority: string, asker: Asker = ASKER): EndpointsUpdate {
+  endpointsUpdate(authority: string, asker: Requester = ASKER): EndpointsUpdate {
     let now: EndpointsUpdate | undefined;
     this.view.watchEndpoints(authority, asker, (update) => (now = update)).stop();
     if (now === undefined) throw new Error('nothing was reported');
@@ -144,7 +144,7 @@ export class TestCluster {
   }
 
   /** Endpoints as text; `unknown` where there is no such thing. */
-  endpoints(authority: string, asker: Asker = ASKER): readonly string[] | 'unknown' {
+  endpoints(authority: string, asker: Requester = ASKER): readonly string[] | 'unknown' {
     const update = this.endpointsUpdate(authority, asker);
     if (update.kind === 'unknown') return 'unknown';
     return update.endpoints.map(({ address }) => `${address.host}:${address.port}`);

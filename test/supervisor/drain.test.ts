@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import type { Config, ListenerConfig } from '../../src/config/model.js';
 import type { DrainMessage } from '../../src/proxy/snapshot.js';
 import { drain } from '../../src/supervisor/drain.js';
-import { socketsIn } from '../../src/supervisor/neighbours.js';
+import { socketsIn } from '../../src/supervisor/other-sockets.js';
 import { at, config, listener } from '../policy/fixture.js';
 
 const listeners = [
@@ -31,12 +31,12 @@ async function drained(of: Config, there: (boolean | null)[], ended = () => fals
       config: of,
       logger: { info: () => undefined, warn: (message) => void seen.warnings.push(message) },
       done,
-      tell: ({ phase, listeners: which }: DrainMessage) => {
+      send: ({ phase, listeners: which }: DrainMessage) => {
         seen.messages.push(`${phase} ${which ?? 'all'}`);
         if (phase === 'stop' && which === null) end();
       },
       slotOf: ({ name }: ListenerConfig) => of.listeners.findIndex((one) => one.name === name),
-      neighbours: () => {
+      othersHaveSockets: () => {
         seen.messages.push('look');
         const next = there.shift();
         return next === undefined ? false : next;

@@ -49,7 +49,7 @@ class Harness {
     this.services = services;
     this.resolver = new LookupResolver({
       lookup: this.cluster,
-      asker: { namespace: 'shop', pod: 'web-0', node: 'here' },
+      requester: { namespace: 'shop', pod: 'web-0', node: 'here' },
       networks: [parseNetwork('10.0.0.0/8')],
       waitMs: () => this.waitMs,
       max: () => max,

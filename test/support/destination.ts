@@ -1,9 +1,9 @@
 // The destination API in tests: a cluster that a test makes up, a server of it, and the official client of gRPC that asks it.
 import { Client, type ClientReadableStream, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import type { Address } from '../../src/config/model.js';
-import type { Asker, DestinationLookup, EndpointsUpdate, ProfileUpdate } from '../../src/destination/lookup.js';
+import type { DestinationLookup, EndpointsUpdate, ProfileUpdate, Requester } from '../../src/destination/lookup.js';
 import { decodeProfile, decodeUpdate, encodeGetDestination } from '../../src/destination/messages.js';
-import { RULES_METHOD } from '../../src/destination/ruling-message.js';
+import { RULES_METHOD } from '../../src/destination/rules-message.js';
 import type { Rules } from '../../src/destination/server/rules.js';
 import {
   DESTINATION_LIMITS,
@@ -31,7 +31,7 @@ export const endpointsAt = (count: number, first = 1): Endpoint[] =>
 export class MadeUpCluster implements DestinationLookup {
   readonly #known = new Map<string, EndpointsUpdate | ProfileUpdate>();
   readonly #watches = new Map<string, Set<(update: never) => void>>();
-  readonly askers: Asker[] = [];
+  readonly askers: Requester[] = [];
 
   /** Watches that are open. */
   get watches(): number {
@@ -46,11 +46,11 @@ export class MadeUpCluster implements DestinationLookup {
     this.#is(`profile of ${addressText(address)}`, update);
   }
 
-  watchProfile(address: Address, asker: Asker, report: (update: ProfileUpdate) => void): Watch {
+  watchProfile(address: Address, asker: Requester, report: (update: ProfileUpdate) => void): Watch {
     return this.#watch(`profile of ${addressText(address)}`, asker, report);
   }
 
-  watchEndpoints(authority: string, asker: Asker, report: (update: EndpointsUpdate) => void): Watch {
+  watchEndpoints(authority: string, asker: Requester, report: (update: EndpointsUpdate) => void): Watch {
     return this.#watch(authority, asker, report);
   }
 
@@ -59,7 +59,7 @@ export class MadeUpCluster implements DestinationLookup {
     for (const report of this.#watches.get(key) ?? []) report(update as never);
   }
 
-  #watch(key: string, asker: Asker, report: (update: never) => void): Watch {
+  #watch(key: string, asker: Requester, report: (update: never) => void): Watch {
     this.askers.push(asker);
     const reports = this.#watches.get(key) ?? new Set();
     this.#watches.set(key, reports.add(report));

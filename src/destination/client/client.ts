@@ -2,13 +2,13 @@
 import type { Address } from '../../config/model.js';
 import type { Watch } from '../../discovery/source.js';
 import { addressText } from '../../discovery/text.js';
-import type { Asker, DestinationLookup, EndpointsUpdate, ProfileUpdate } from '../lookup.js';
+import type { DestinationLookup, EndpointsUpdate, ProfileUpdate, Requester } from '../lookup.js';
 import { DESTINATION_SERVICE, decodeProfile, encodeGetDestination } from '../messages.js';
-import { decodeRuling, RULES_METHOD, type RulingMessage } from '../ruling-message.js';
+import { decodeRules, RULES_METHOD, type RulesMessage } from '../rules-message.js';
 import { Channel, type ChannelDeps, type ChannelOptions } from './channel.js';
 import { EndpointsWatch } from './endpoints-watch.js';
-import { checkProfile } from './plausible.js';
 import { Subscription } from './subscription.js';
+import { validateProfile } from './validate.js';
 
 export interface DestinationClientOptions extends ChannelOptions {
   readonly maxMessageBytes: number;
@@ -16,7 +16,7 @@ export interface DestinationClientOptions extends ChannelOptions {
 }
 
 /** In the format of Linkerd's proxies; `family` is our addition. */
-const contextToken = ({ namespace, node, pod, family }: Asker): string =>
+const contextToken = ({ namespace, node, pod, family }: Requester): string =>
   JSON.stringify({ ns: namespace, nodeName: node, pod, family });
 
 export class DestinationClient implements DestinationLookup {
@@ -41,20 +41,20 @@ export class DestinationClient implements DestinationLookup {
     this.#channel.stop();
   }
 
-  watchProfile(address: Address, asker: Asker, report: (update: ProfileUpdate) => void): Watch {
-    return this.#subscribe(`/${DESTINATION_SERVICE}/GetProfile`, addressText(address), asker, {
+  watchProfile(address: Address, requester: Requester, report: (update: ProfileUpdate) => void): Watch {
+    return this.#subscribe(`/${DESTINATION_SERVICE}/GetProfile`, addressText(address), requester, {
       opened: () => undefined,
       closed: () => undefined,
       message: (octets) => {
         const update = decodeProfile(octets, address.port);
-        if (update.kind === 'profile') checkProfile(update.profile);
+        if (update.kind === 'profile') validateProfile(update.profile);
         report(update);
       },
       unknown: () => report({ kind: 'unknown' }),
     });
   }
 
-  watchEndpoints(authority: string, asker: Asker, report: (update: EndpointsUpdate) => void): Watch {
+  watchEndpoints(authority: string, requester: Requester, report: (update: EndpointsUpdate) => void): Watch {
     const watch = new EndpointsWatch(this.options.maxEndpoints, report, (refused) =>
       this.#channel.failed(
         'size',
@@ -65,7 +65,7 @@ export class DestinationClient implements DestinationLookup {
         },
       ),
     );
-    const subscription = this.#subscribe(`/${DESTINATION_SERVICE}/Get`, authority, asker, watch);
+    const subscription = this.#subscribe(`/${DESTINATION_SERVICE}/Get`, authority, requester, watch);
     return {
       stop: () => {
         subscription.stop();
@@ -75,11 +75,11 @@ export class DestinationClient implements DestinationLookup {
   }
 
   /** The mesh's rules for this proxy; null: there are none. Never called with servers that do not know the method. */
-  watchRules(asker: Asker, report: (ruling: RulingMessage | null) => void): Watch {
-    return this.#subscribe(RULES_METHOD, '', asker, {
+  watchRules(requester: Requester, report: (rules: RulesMessage | null) => void): Watch {
+    return this.#subscribe(RULES_METHOD, '', requester, {
       opened: () => undefined,
       closed: () => undefined,
-      message: (octets) => report(decodeRuling(octets)),
+      message: (octets) => report(decodeRules(octets)),
       unknown: () => undefined,
     });
   }
@@ -87,11 +87,11 @@ export class DestinationClient implements DestinationLookup {
   #subscribe(
     method: string,
     path: string,
-    asker: Asker,
+    requester: Requester,
     events: ConstructorParameters<typeof Subscription>[2],
   ): Subscription {
     const { maxMessageBytes, minBackoffMs, maxBackoffMs } = this.options;
-    const request = encodeGetDestination({ scheme: '', path, contextToken: contextToken(asker) });
+    const request = encodeGetDestination({ scheme: '', path, contextToken: contextToken(requester) });
     const bounds = { maxMessageBytes, minBackoffMs, maxBackoffMs };
     const options = { method, request, subject: path === '' ? 'rules of the mesh' : path, ...bounds };
     return new Subscription(this.#channel, options, events);

@@ -2,8 +2,8 @@
 import type { EndpointsUpdate } from '../lookup.js';
 import { decodeUpdate } from '../messages.js';
 import { KnownEndpoints } from './known-endpoints.js';
-import { checkEndpoints } from './plausible.js';
 import type { SubscriptionEvents } from './subscription.js';
+import { validateEndpoints } from './validate.js';
 
 /** How long the first message of a reopened stream waits for the ones that belong to it, ms. */
 const SETTLE_MS = 20;
@@ -49,7 +49,7 @@ export class EndpointsWatch implements SubscriptionEvents {
     const update = decodeUpdate(octets);
     switch (update.kind) {
       case 'add': {
-        checkEndpoints(update.endpoints);
+        validateEndpoints(update.endpoints);
         const refused = this.#known.add(update.endpoints);
         if (refused > 0) this.refused(refused);
         this.#exists = true;

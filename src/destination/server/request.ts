@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import { addressBits, formatBits } from '../../config/addresses.js';
 import type { Address } from '../../config/model.js';
 import { ProtobufError } from '../../protobuf/reader.js';
-import type { Asker } from '../lookup.js';
+import type { Requester } from '../lookup.js';
 import { decodeGetDestination } from '../messages.js';
 import { CallProblem, STATUS } from './grpc-call.js';
 
@@ -14,9 +14,9 @@ export type Target =
   /** The rules that apply to the caller. */
   | { readonly kind: 'rules' };
 
-export interface Asked {
+export interface ParsedRequest {
   readonly target: Target;
-  readonly asker: Asker;
+  readonly requester: Requester;
 }
 
 /** Linkerd's default for a path without a port. */
@@ -27,14 +27,14 @@ const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 /** Labels before the domain: name, namespace, `svc`, and possibly a pod's name. */
 const MIN_LABELS = 3;
 const MAX_LABELS = 4;
-const NOBODY: Asker = { namespace: '', pod: '', node: '' };
+const NOBODY: Requester = { namespace: '', pod: '', node: '' };
 
 /** `clusterDomain`: null for a request without a path. Throws a CallProblem. */
-export function readRequest(octets: Uint8Array, clusterDomain: string | null): Asked {
+export function readRequest(octets: Uint8Array, clusterDomain: string | null): ParsedRequest {
   try {
     const { path, contextToken } = decodeGetDestination(octets);
     const target = clusterDomain === null ? ({ kind: 'rules' } as const) : readTarget(path, clusterDomain);
-    return { target, asker: readContext(contextToken) };
+    return { target, requester: readContext(contextToken) };
   } catch (error) {
     if (error instanceof ProtobufError)
       throw new CallProblem(STATUS.invalidArgument, `the request is garbled: ${error.message}`);
@@ -71,7 +71,7 @@ function splitPath(path: string): Address {
 const quoted = (text: string): string => JSON.stringify(text.length > MAX_NAME ? `${text.slice(0, MAX_NAME)}…` : text);
 
 /** The caller's properties, as far as they can be parsed: nobody is refused because of them. */
-export function readContext(token: string): Asker {
+export function readContext(token: string): Requester {
   let given: unknown;
   try {
     given = JSON.parse(token);
@@ -80,8 +80,8 @@ export function readContext(token: string): Asker {
   }
   if (typeof given !== 'object' || given === null) return NOBODY;
   const { ns, pod, nodeName, family } = given as Readonly<Record<string, unknown>>;
-  const asker = { namespace: nameOf(ns), pod: nameOf(pod), node: nameOf(nodeName) };
-  return family === 4 || family === 6 ? { ...asker, family } : asker;
+  const requester = { namespace: nameOf(ns), pod: nameOf(pod), node: nameOf(nodeName) };
+  return family === 4 || family === 6 ? { ...requester, family } : requester;
 }
 
 const nameOf = (value: unknown): string =>

@@ -3,20 +3,20 @@ import type { Http2Session } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import type { Watch } from '../../discovery/source.js';
 import { parseWorkloadName, type ServiceAccount } from '../../identity/names.js';
-import { encodeRuling, type RulingMessage } from '../ruling-message.js';
+import { encodeRules, type RulesMessage } from '../rules-message.js';
 import { framed } from './grpc-call.js';
 import type { State } from './states.js';
 
 export interface Rules {
   /** Reports what applies to the account, once known and whenever it changes; null: nothing does. */
-  watch(namespace: string, account: string, report: (ruling: RulingMessage | null) => void): Watch;
+  watch(namespace: string, account: string, report: (rules: RulesMessage | null) => void): Watch;
 }
 
-export class RulingState implements State {
+export class RulesState implements State {
   readonly #message: Buffer;
 
-  constructor(ruling: RulingMessage | null) {
-    this.#message = framed([encodeRuling(ruling)]);
+  constructor(rules: RulesMessage | null) {
+    this.#message = framed([encodeRules(rules)]);
   }
 
   since(): Buffer {

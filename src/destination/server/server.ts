@@ -11,20 +11,20 @@ import type { Address } from '../../config/model.js';
 import { addressText } from '../../discovery/text.js';
 import { FairShare } from '../../listening/fair-share.js';
 import { Http2Listener, type ListeningLimits, type MutualTls } from '../../listening/http2-listener.js';
-import type { Asker, DestinationLookup } from '../lookup.js';
+import type { DestinationLookup, Requester } from '../lookup.js';
 import { DESTINATION_SERVICE } from '../messages.js';
-import { RULES_METHOD } from '../ruling-message.js';
+import { RULES_METHOD } from '../rules-message.js';
 import { awaitRequest } from './awaited-request.js';
 import { Call, type Method } from './call.js';
+import { CallQueue } from './call-queue.js';
 import { type ConnectionLimits, Connections } from './connections.js';
 import { Feed, type FeedEvents } from './feed.js';
 import { CallProblem, GrpcCall, httpProblem, STATUS, type Status, timeoutOf } from './grpc-call.js';
 import { Pacer } from './pacer.js';
-import { type Asked, readRequest } from './request.js';
-import { accountOfPeer, type Rules, RulingState } from './rules.js';
+import { type ParsedRequest, readRequest } from './request.js';
+import { accountOfPeer, type Rules, RulesState } from './rules.js';
 import { Stalled, type StalledLimits } from './stalled.js';
 import { type Subscription, Topics } from './topics.js';
-import { Turns } from './turns.js';
 
 export interface DestinationLimits extends ListeningLimits, ConnectionLimits, StalledLimits {
   /** Maximum open calls per connection, and in total; no address gets more than half of the rest. */
@@ -65,12 +65,12 @@ export const DESTINATION_LIMITS: DestinationLimits = {
  */
 const SESSION_MEBIBYTES = 64;
 /** Calls of one connection that start in one turn of the event loop. */
-const CALLS_A_TURN = 8;
+const CALLS_PER_TURN = 8;
 
 /** A call with a complete request. */
 interface Waiting {
   readonly call: Call;
-  readonly asked: Asked;
+  readonly asked: ParsedRequest;
   readonly timeoutMs: number | null;
 }
 
@@ -108,7 +108,9 @@ export class DestinationServer {
   readonly #pacer: Pacer;
   readonly #stalled: Stalled;
   readonly #shares: FairShare;
-  readonly #turns = new Turns<Http2Session | undefined, Waiting>(CALLS_A_TURN, (waiting) => this.#begin(waiting));
+  readonly #callQueue = new CallQueue<Http2Session | undefined, Waiting>(CALLS_PER_TURN, (waiting) =>
+    this.#begin(waiting),
+  );
   readonly #feedEvents: Readonly<Record<Method, FeedEvents>>;
   readonly #limits: DestinationLimits;
   readonly #gone = (call: Call): void => {
@@ -212,7 +214,7 @@ export class DestinationServer {
               STATUS.invalidArgument,
               'addresses have only a profile; ask for the endpoints of a Service',
             );
-          this.#turns.add(call.session, { call, asked, timeoutMs });
+          this.#callQueue.add(call.session, { call, asked, timeoutMs });
         } catch (error) {
           this.#refuse(call, error);
         }
@@ -237,21 +239,24 @@ export class DestinationServer {
   }
 
   /** The certificate determines whose rules apply. In plain text, for experiments, the caller names itself. */
-  #follow(feed: Feed, asker: Asker, session: Http2Session | undefined): Subscription {
-    const peer = accountOfPeer(session) ?? { namespace: this.options.tls === null ? asker.namespace : '', account: '' };
-    const watch = this.options.rules?.watch(peer.namespace, peer.account, (ruling) =>
-      feed.changed(new RulingState(ruling)),
+  #follow(feed: Feed, requester: Requester, session: Http2Session | undefined): Subscription {
+    const peer = accountOfPeer(session) ?? {
+      namespace: this.options.tls === null ? requester.namespace : '',
+      account: '',
+    };
+    const watch = this.options.rules?.watch(peer.namespace, peer.account, (rules) =>
+      feed.changed(new RulesState(rules)),
     );
     return { leave: () => watch?.stop() };
   }
 
   /** null: it gets nothing more. */
-  #subscribe(feed: Feed, method: Method, asked: Asked, session: Http2Session | undefined): Subscription | null {
-    const { target, asker } = asked;
-    if (target.kind === 'rules') return this.#follow(feed, asker, session);
-    if (target.kind === 'address') return this.#topics.profile(target.address, asker, feed);
-    if (method === 'profile') return this.#topics.profile(target.name, asker, feed);
-    return this.#topics.endpoints(addressText(target.name), asker, feed);
+  #subscribe(feed: Feed, method: Method, asked: ParsedRequest, session: Http2Session | undefined): Subscription | null {
+    const { target, requester } = asked;
+    if (target.kind === 'rules') return this.#follow(feed, requester, session);
+    if (target.kind === 'address') return this.#topics.profile(target.address, requester, feed);
+    if (method === 'profile') return this.#topics.profile(target.name, requester, feed);
+    return this.#topics.endpoints(addressText(target.name), requester, feed);
   }
 
   #eventsOf(method: Method): FeedEvents {

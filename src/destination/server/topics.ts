@@ -3,7 +3,7 @@ import type { Address } from '../../config/model.js';
 import { type Endpoint, sameEndpoints } from '../../discovery/endpoint.js';
 import type { Watch } from '../../discovery/source.js';
 import { addressText } from '../../discovery/text.js';
-import type { Asker, DestinationLookup, EndpointsUpdate } from '../lookup.js';
+import type { DestinationLookup, EndpointsUpdate, Requester } from '../lookup.js';
 import { EndpointsState, ProfileState, type State } from './states.js';
 
 export interface Subscriber {
@@ -124,22 +124,22 @@ export class Topics {
     return size;
   }
 
-  endpoints(authority: string, asker: Asker, subscriber: Subscriber): Subscription {
+  endpoints(authority: string, requester: Requester, subscriber: Subscriber): Subscription {
     let service = this.#services.get(authority);
     if (service === undefined) {
       service = new Service(this.encoded, () => this.#services.delete(authority));
       this.#services.set(authority, service);
     }
-    return this.#ofPlace(service, authority, asker).join(subscriber);
+    return this.#ofPlace(service, authority, requester).join(subscriber);
   }
 
-  #ofPlace(service: Service, authority: string, asker: Asker): Topic {
-    const place = `${asker.family ?? ''} ${asker.node}`;
+  #ofPlace(service: Service, authority: string, requester: Requester): Topic {
+    const place = `${requester.family ?? ''} ${requester.node}`;
     const known = service.byPlace.get(place);
     if (known !== undefined) return known;
     const topic = new Topic(place, service);
     service.byPlace.set(place, topic);
-    topic.begin(this.lookup.watchEndpoints(authority, asker, (update) => topic.is(this.#stateOf(service, update))));
+    topic.begin(this.lookup.watchEndpoints(authority, requester, (update) => topic.is(this.#stateOf(service, update))));
     return topic;
   }
 
@@ -152,14 +152,14 @@ export class Topics {
   }
 
   /** Profiles are the same for all clients. */
-  profile(address: Address, asker: Asker, subscriber: Subscriber): Subscription {
+  profile(address: Address, requester: Requester, subscriber: Subscriber): Subscription {
     const key = addressText(address);
     const known = this.#profiles.get(key);
     if (known !== undefined) return known.join(subscriber);
     const topic = new Topic(key, this.#ofProfiles);
     this.#profiles.set(key, topic);
     topic.begin(
-      this.lookup.watchProfile(address, asker, (update) => {
+      this.lookup.watchProfile(address, requester, (update) => {
         this.encoded();
         topic.is(new ProfileState(update));
       }),

@@ -1,5 +1,5 @@
 // The HTTP/2 frame loop: DATA frames of an endless request.
-import { usualHttp2 } from '../../config/build.js';
+import { defaultHttp2 } from '../../config/build.js';
 import { SCRATCH_BUFFERS_BYTES } from '../../http/scratch-buffers.js';
 import { Connection, ROLE } from '../../http2/connection.js';
 import { H, H2_ROLES } from '../../http2/counters.js';
@@ -65,7 +65,7 @@ function machineOf(arena: Arena): { machine: Http2Machine; connection: Connectio
   const reader = new Reader();
   const machine = new Http2Machine(core, reader);
   reader.machine = machine;
-  const connection = new Connection(0, ROLE.SERVER, metersAt + ROLE.SERVER * H.SIZE, headers, usualHttp2(), 0);
+  const connection = new Connection(0, ROLE.SERVER, metersAt + ROLE.SERVER * H.SIZE, headers, defaultHttp2(), 0);
   return { machine, connection, reader };
 }
 

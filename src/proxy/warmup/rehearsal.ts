@@ -14,7 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { MessageChannel } from 'node:worker_threads';
 import { EndpointLoad } from '../../balance/load.js';
 import { anyBusy, ownBackgroundThreads } from '../../code/background-threads.js';
-import { optimiseEarly } from '../../code/tiering.js';
+import { setEarlyTiering } from '../../code/tiering.js';
 import { ServerFirstTable } from '../../detect/server-first-table.js';
 import type { Native } from '../../io/native.js';
 import { L, listenerBase } from '../../metrics/layout.js';
@@ -108,14 +108,14 @@ export async function rehearse(
     // Up to here there are still columns to be made, by `shaped`: what compilers leave must not become columns.
     shaped();
     native.makeColumns(0);
-    optimiseEarly(true);
+    setEarlyTiering(true);
     for (let next = SHAPED_REQUESTS + ROUND_REQUESTS; !over; next += ROUND_REQUESTS) {
       until(next);
       await compiled();
     }
   } finally {
     native.makeColumns(0);
-    optimiseEarly(false);
+    setEarlyTiering(false);
     port1.postMessage({ kind: 'drain', phase: 'force', listeners: null } satisfies ToWorker);
     // The timer's promise would otherwise hold the close event, and with it the worker, until the timer fires.
     const late = new AbortController();

@@ -1,7 +1,7 @@
 // Rules of the mesh for whoever a certificate is for, to the official client of gRPC.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { decodeRuling } from '../../../src/destination/ruling-message.js';
+import { decodeRules } from '../../../src/destination/rules-message.js';
 import { DestinationClient, MadeUpCluster, type Served, serveDestinations } from '../../support/destination.js';
 import { MadeUpRules } from '../../support/made-up-rules.js';
 import { type Certified, meshName, Pki } from '../../support/pki.js';
@@ -33,10 +33,10 @@ describe('rules of the mesh from a controller', () => {
     const client = as(await pki.workload('web'));
     const stream = client.rules({ ns: 'elsewhere' });
     await stream.until(({ messages }) => messages.length === 1, 'the rules');
-    assert.deepEqual(decodeRuling(stream.messages[0]), { key: 'test.web', json: '{"default":"deny"}' });
+    assert.deepEqual(decodeRules(stream.messages[0]), { key: 'test.web', json: '{"default":"deny"}' });
     rules.rule('test', 'web', null);
     await stream.until(({ messages }) => messages.length === 2, 'that there are none');
-    assert.equal(decodeRuling(stream.messages[1]), null);
+    assert.equal(decodeRules(stream.messages[1]), null);
     client.close();
   });
 
@@ -44,7 +44,7 @@ describe('rules of the mesh from a controller', () => {
     const client = as(await pki.leaf({ dns: ['web.example'] }));
     const stream = client.rules({ ns: 'test' });
     await stream.until(({ messages }) => messages.length === 1, 'an answer');
-    assert.equal(decodeRuling(stream.messages[0]), null);
+    assert.equal(decodeRules(stream.messages[0]), null);
     client.close();
   });
 
@@ -52,7 +52,7 @@ describe('rules of the mesh from a controller', () => {
     const client = new DestinationClient(open.port);
     const stream = client.rules({ ns: 'test' });
     await stream.until(({ messages }) => messages.length === 1, 'the rules');
-    assert.deepEqual(decodeRuling(stream.messages[0]), { key: 'test', json: '{"default":"audit"}' });
+    assert.deepEqual(decodeRules(stream.messages[0]), { key: 'test', json: '{"default":"audit"}' });
     client.close();
   });
 

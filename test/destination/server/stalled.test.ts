@@ -1,9 +1,9 @@
 // Readers that do not read, among each other: what waits for them is bounded, and who has waited longest goes first.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { CallQueue } from '../../../src/destination/server/call-queue.js';
 import type { Feed } from '../../../src/destination/server/feed.js';
 import { Stalled } from '../../../src/destination/server/stalled.js';
-import { Turns } from '../../../src/destination/server/turns.js';
 
 describe('readers that do not read', () => {
   const cut: string[] = [];
@@ -56,7 +56,7 @@ describe('readers that do not read', () => {
 describe('turns', () => {
   it('begin some of each key, in the order in which they came, until all have begun', async () => {
     const begun: string[] = [];
-    const turns = new Turns<string, string>(2, (item) => begun.push(item));
+    const turns = new CallQueue<string, string>(2, (item) => begun.push(item));
     const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
     for (const item of ['a1', 'a2', 'a3', 'a4', 'a5']) turns.add('a', item);
     turns.add('b', 'b1');

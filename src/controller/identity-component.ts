@@ -1,4 +1,4 @@
-// The identity service as a part of the controller.
+// The identity service as a component of the controller.
 import type { Address } from '../config/model.js';
 import { Admission, type AdmissionLimits } from '../identity/issuing/admission.js';
 import { Certifier, type CertifierOptions } from '../identity/issuing/certifier.js';
@@ -7,10 +7,10 @@ import { IdentityService, SERVICE_LIMITS, type ServiceLimits } from '../identity
 import { TokenReview, type TokenReviewOptions } from '../identity/issuing/token-review.js';
 import { type Authenticator, TokenFile } from '../identity/issuing/tokens.js';
 import type { Logger } from '../log/logger.js';
-import { KeptCertificate, type MeshIssuer } from './mesh-issuer.js';
-import type { Part } from './part.js';
+import type { Component } from './component.js';
+import { type MeshIssuer, RenewingCertificate } from './mesh-issuer.js';
 
-export interface IdentityPartOptions extends CertifierOptions, AdmissionLimits {
+export interface IdentityComponentOptions extends CertifierOptions, AdmissionLimits {
   readonly listen: Address;
   /** Of its own certificate. */
   readonly names: readonly string[];
@@ -18,23 +18,23 @@ export interface IdentityPartOptions extends CertifierOptions, AdmissionLimits {
   readonly limits: Partial<ServiceLimits>;
 }
 
-export interface IdentityPartDeps {
+export interface IdentityComponentDeps {
   readonly issuer: MeshIssuer;
   readonly metrics: IssuingMetrics;
   readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
 }
 
-export class IdentityPart implements Part {
+export class IdentityComponent implements Component {
   readonly name = 'identity';
   readonly #certifier: Certifier;
-  readonly #certificate: KeptCertificate;
+  readonly #certificate: RenewingCertificate;
   readonly #authenticator: Authenticator;
   readonly #admission: Admission;
   #service: IdentityService | null = null;
 
   constructor(
-    private readonly options: IdentityPartOptions,
-    private readonly deps: IdentityPartDeps,
+    private readonly options: IdentityComponentOptions,
+    private readonly deps: IdentityComponentDeps,
   ) {
     const { issuer, metrics, logger } = deps;
     this.#authenticator =
@@ -44,7 +44,7 @@ export class IdentityPart implements Part {
     this.#admission = new Admission(options);
     const certifying = { issuer, authenticator: this.#authenticator, admission: this.#admission, metrics, logger };
     this.#certifier = new Certifier(options, { ...certifying, now: Date.now });
-    this.#certificate = new KeptCertificate(
+    this.#certificate = new RenewingCertificate(
       'the identity service',
       options.names,
       { issuer, logger, now: Date.now },

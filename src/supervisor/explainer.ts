@@ -5,15 +5,15 @@ import { native } from '../io/native.js';
 import { type Explanation, explain, type Live } from '../policy/explain.js';
 import type { ClientIs } from '../policy/explain-authorization.js';
 
-export interface ExplainingDeps extends Required<Pick<Live, 'endpoints' | 'discovered'>> {
+export interface ExplainerDeps extends Required<Pick<Live, 'endpoints' | 'discovered'>> {
   readonly learned: ServerFirstTable;
   config(): Config;
   listenerSlot(listener: ListenerConfig): number;
   serviceSlot(name: string): number;
 }
 
-export class Explaining {
-  constructor(private readonly deps: ExplainingDeps) {}
+export class Explainer {
+  constructor(private readonly deps: ExplainerDeps) {}
 
   explain(host: string, port: number, through: string | null, client: ClientIs): Explanation {
     const { deps } = this;

@@ -6,7 +6,7 @@ const TABLES = ['/proc/self/net/tcp', '/proc/self/net/tcp6'];
 const STATE = 3;
 const INODE = 9;
 /** TIME_WAIT and CLOSE (tcp_states.h): no process holds these. */
-const OVER = new Set(['06', '07']);
+const CLOSED_STATES = new Set(['06', '07']);
 
 /** Inodes of the sockets in a table that a process holds. */
 export function socketsIn(table: string): string[] {
@@ -14,7 +14,8 @@ export function socketsIn(table: string): string[] {
   for (const line of table.split('\n').slice(1)) {
     const columns = line.trim().split(/\s+/);
     // 0 is a socket without a process.
-    if (columns.length > INODE && columns[INODE] !== '0' && !OVER.has(columns[STATE])) found.push(columns[INODE]);
+    if (columns.length > INODE && columns[INODE] !== '0' && !CLOSED_STATES.has(columns[STATE]))
+      found.push(columns[INODE]);
   }
   return found;
 }
@@ -34,18 +35,18 @@ function ownSockets(): Set<string> {
 }
 
 /** Whether anybody else here has a socket; null if the kernel does not tell. */
-export function neighboursHaveSockets(): boolean | null {
+export function othersHaveSockets(): boolean | null {
   const others: string[] = [];
-  let told = false;
+  let readable = false;
   for (const table of TABLES) {
     try {
       others.push(...socketsIn(readFileSync(table, 'latin1')));
-      told = true;
+      readable = true;
     } catch {
       // A kernel without IPv6 has only one of them.
     }
   }
-  if (!told) return null;
+  if (!readable) return null;
   try {
     // Read last, so that it includes what this process has opened meanwhile.
     const own = ownSockets();

@@ -1,44 +1,44 @@
-// Follows one file, wherever its path leads: watches the directory in the path, and those of all symbolic links on the way. Kubernetes
+// Watches one file, wherever its path leads: watches the directory in the path, and those of all symbolic links on the way. Kubernetes
 // replaces a link in a separate directory, so the file itself never changes; others replace a link to a directory.
 import { lstatSync, readlinkSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
-import type { Directories, Follower } from './directories.js';
+import type { DirectoryListener, DirectoryWatcher } from './directory-watcher.js';
 
 /** The kernel's own limit. */
 const MAX_LINKS = 40;
 
-export class FollowedFile implements Follower {
-  #followed: readonly string[] = [];
+export class WatchedPath implements DirectoryListener {
+  #directories: readonly string[] = [];
   /** There is a link in the path, so it may come to lead to another file. */
   #linked = false;
   #closed = false;
 
-  /** `tell` is called when something may have changed; `named`: the file itself has. */
+  /** `onChange` is called when something may have changed; `named`: the file itself has. */
   constructor(
     readonly path: string,
-    private readonly directories: Directories,
-    private readonly tell: (named: boolean) => void,
+    private readonly directories: DirectoryWatcher,
+    private readonly onChange: (named: boolean) => void,
   ) {}
 
   changed(named: boolean): void {
-    if (!this.#closed && (named || this.#linked)) this.tell(named);
+    if (!this.#closed && (named || this.#linked)) this.onChange(named);
   }
 
-  /** Starts following, or replaces useless watches. Called before the file is read, so that changes in between are noticed. */
-  follow(): void {
+  /** Starts watching, or replaces useless watches. Called before the file is read, so that changes in between are noticed. */
+  watch(): void {
     const places = new Map([[dirname(this.path), basename(this.path)]]);
     const way = placesOn(this.path);
     this.#linked = way.length !== 1;
     for (const place of way) if (!places.has(dirname(place))) places.set(dirname(place), basename(place));
-    for (const directory of this.#followed) if (!places.has(directory)) this.directories.unfollow(directory, this);
-    for (const [directory, name] of places) this.directories.follow(directory, name, this);
-    this.#followed = [...places.keys()];
+    for (const directory of this.#directories) if (!places.has(directory)) this.directories.unwatch(directory, this);
+    for (const [directory, name] of places) this.directories.watch(directory, name, this);
+    this.#directories = [...places.keys()];
   }
 
   close(): void {
     this.#closed = true;
-    for (const directory of this.#followed) this.directories.unfollow(directory, this);
-    this.#followed = [];
+    for (const directory of this.#directories) this.directories.unwatch(directory, this);
+    this.#directories = [];
   }
 }
 

@@ -2,7 +2,7 @@
 import type { EndpointSource } from '../config/model.js';
 import type { Report, Source, Watch, WatchSpec } from './source.js';
 
-export class LateSource<S extends EndpointSource> implements Source<S> {
+export class LazySource<S extends EndpointSource> implements Source<S> {
   private loading: Promise<Source<S>> | undefined;
 
   constructor(private readonly load: () => Promise<Source<S>>) {}

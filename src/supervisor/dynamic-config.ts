@@ -2,7 +2,7 @@
 // rules.
 import type { Config, DestinationConfig } from '../config/model.js';
 import type { LookupCounts } from '../destination/counts.js';
-import type { RulingMessage } from '../destination/ruling-message.js';
+import type { RulesMessage } from '../destination/rules-message.js';
 import type { DiscoveryLogger } from '../discovery/source.js';
 import type { IdentityMaterial } from '../identity/material.js';
 import type { Live } from '../policy/explain.js';
@@ -10,7 +10,7 @@ import { DynamicServices, type DynamicServicesDeps } from './dynamic-services.js
 import type { Lookups } from './lookups.js';
 import { type DestinationResolver, holderOf, workerPrefix } from './original-destinations.js';
 
-export interface DiscoveredDeps extends DynamicServicesDeps {
+export interface DynamicConfigDeps extends DynamicServicesDeps {
   readonly logger: DiscoveryLogger;
   readonly counts: LookupCounts;
   config(): Config;
@@ -20,15 +20,15 @@ export interface DiscoveredDeps extends DynamicServicesDeps {
   changed(address: { readonly host: string; readonly port: number }): void;
 }
 
-export class Discovered {
+export class DynamicConfig {
   readonly services: DynamicServices;
   readonly resolver: DestinationResolver;
   #lookups: Lookups | null = null;
   /** The last rules received, and who is told of changes. */
-  #ruling: RulingMessage | null = null;
-  #onRuling: (ruling: RulingMessage | null) => void = () => undefined;
+  #rules: RulesMessage | null = null;
+  #onRules: (rules: RulesMessage | null) => void = () => undefined;
 
-  constructor(private readonly deps: DiscoveredDeps) {
+  constructor(private readonly deps: DynamicConfigDeps) {
     this.services = new DynamicServices(deps);
     this.resolver = { resolve: async (...asked) => (await this.#lookups?.resolver.resolve(...asked)) ?? null };
   }
@@ -45,9 +45,9 @@ export class Discovered {
       max: () => this.deps.config().destinations.max,
       services: this.services,
       changed,
-      ruled: (ruling) => {
-        this.#ruling = ruling;
-        this.#onRuling(ruling);
+      rulesChanged: (rules) => {
+        this.#rules = rules;
+        this.#onRules(rules);
       },
     });
   }
@@ -57,9 +57,9 @@ export class Discovered {
   }
 
   /** Reports the mesh's rules, now and whenever they change. */
-  followRules(report: (ruling: RulingMessage | null) => void): void {
-    this.#onRuling = report;
-    if (this.#ruling !== null) report(this.#ruling);
+  followRules(report: (rules: RulesMessage | null) => void): void {
+    this.#onRules = report;
+    if (this.#rules !== null) report(this.#rules);
   }
 
   identityChanged(): void {

@@ -1,15 +1,15 @@
-// Asks a running proxy what goes on (`/state` of its admin port), for the commands that show it.
+// Fetches a running proxy's state (`/state` of its admin port), for the commands that show it.
 import { request } from 'node:http';
 import { parseDuration, parseHostPort, ValueError } from '../config/values.js';
 import { type LiveState, STATE_VERSION } from '../live/state.js';
 import type { Arguments } from './usage.js';
 import { UsageError } from './usage.js';
 
-/** How long the proxy may take beyond the interval, ms. */
+/** How long the proxy may take in addition to the interval, ms. */
 const TIMEOUT_MS = 10_000;
 const MAX_BYTES = 256 * 1024 * 1024;
 const DEFAULT_WINDOW = '2s';
-/** More than any proxy has of a kind: all of them. */
+/** More items of a kind than any proxy has: asks for all of them. */
 const ALL = 100_000;
 
 export const OUTPUTS = ['table', 'wide', 'json'] as const;
@@ -18,7 +18,7 @@ export interface StateOptions {
   readonly from: string;
   readonly host: string;
   readonly port: number;
-  /** As it is asked for: `10s`, or `start`. */
+  /** As in the request: `10s`, or `start`. */
   readonly window: string;
   readonly windowMs: number;
   readonly output: (typeof OUTPUTS)[number];
@@ -71,8 +71,8 @@ function windowOf(window: string): number {
   }
 }
 
-/** The state; rejects with what is wrong, where, and what to do. */
-export async function askState(options: StateOptions): Promise<LiveState> {
+/** Rejects with a message that says what is wrong, where, and what to do. */
+export async function fetchState(options: StateOptions): Promise<LiveState> {
   const path = `/state?window=${encodeURIComponent(options.window)}&limit=${ALL}`;
   const { status, body } = await get(options, path);
   if (status === 404)
@@ -89,12 +89,12 @@ export async function askState(options: StateOptions): Promise<LiveState> {
   return state;
 }
 
-interface Got {
+interface Reply {
   readonly status: number;
   readonly body: string;
 }
 
-function get({ from, host, port, windowMs }: StateOptions, path: string): Promise<Got> {
+function get({ from, host, port, windowMs }: StateOptions, path: string): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException): void => reject(new Error(reasonOf(from, error)));
     const asked = request({ host, port, path, agent: false }, (response) => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadConfig } from '../../src/config/load.js';
-import { loadConfigApart } from '../../src/config/load-apart.js';
+import { loadConfigInThread } from '../../src/config/load-in-thread.js';
 import { ConfigError } from '../../src/config/problem.js';
 
 const services = (endpoint: string): string =>
@@ -25,7 +25,7 @@ test('a large file is read like a small one, and settings that are equal are one
   await withFile(text(), async (file) => {
     const env = { SLUICE_LOG_LEVEL: 'debug' };
     const flags = [{ path: ['workers'], value: 3, source: 'command line', name: '--workers' }] as const;
-    const config = await loadConfigApart(file, env, flags);
+    const config = await loadConfigInThread(file, env, flags);
     assert.deepEqual(config, loadConfig(file, env, flags));
     assert.equal(config.workers, 3);
     assert.equal(config.services[0].pool, config.services[4999].pool);
@@ -34,7 +34,7 @@ test('a large file is read like a small one, and settings that are equal are one
 
 test('the mistakes of a large file are told like those of a small one', async () => {
   await withFile(text('nowhere'), async (file) => {
-    await assert.rejects(loadConfigApart(file, {}), (error) => {
+    await assert.rejects(loadConfigInThread(file, {}), (error) => {
       assert.ok(error instanceof ConfigError);
       assert.equal(error.problems.length, 5000);
       assert.match(error.message, /sluice.yaml:3:21: services.s0.endpoints\[0\]: "nowhere" has no port/);
@@ -44,5 +44,5 @@ test('the mistakes of a large file are told like those of a small one', async ()
 });
 
 test('a file that is not there is told so', async () => {
-  await assert.rejects(loadConfigApart('/nowhere/sluice.yaml', {}), /there is no such file/);
+  await assert.rejects(loadConfigInThread('/nowhere/sluice.yaml', {}), /there is no such file/);
 });

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { RuleBook } from '../../src/controller/rule-book.js';
+import { RuleSections } from '../../src/controller/rule-sections.js';
 
 const FILE = 'ConfigMap sluice/sluice-authorization';
 
-function bookOf(data: Readonly<Record<string, unknown>>): RuleBook {
-  const book = new RuleBook();
+function bookOf(data: Readonly<Record<string, unknown>>): RuleSections {
+  const book = new RuleSections();
   assert.deepEqual(book.update(FILE, data), []);
   return book;
 }
@@ -31,7 +31,7 @@ describe('rules of a mesh', () => {
   });
 
   it('are none where nobody has written any', () => {
-    assert.equal(new RuleBook().of('shop', 'web'), null);
+    assert.equal(new RuleSections().of('shop', 'web'), null);
     assert.equal(bookOf({ shop: 'default: deny' }).of('bank', 'web'), null);
   });
 
@@ -62,7 +62,13 @@ describe('rules of a mesh', () => {
   });
 
   it('name keys that nobody is asked for by, and what is not a string', () => {
-    const problems = new RuleBook().update(FILE, { Shop: 'default: deny', '..': 'x', bank: 3, empty: '', 'a.b_c': '' });
+    const problems = new RuleSections().update(FILE, {
+      Shop: 'default: deny',
+      '..': 'x',
+      bank: 3,
+      empty: '',
+      'a.b_c': '',
+    });
     assert.deepEqual(
       problems.map(({ key }) => key),
       ['Shop', '..', 'bank', 'empty', 'a.b_c'],

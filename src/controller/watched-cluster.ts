@@ -1,4 +1,4 @@
-// The watched cluster as a part of the controller, with its metrics.
+// The watched cluster as a component of the controller, with its metrics.
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { ApiAccess } from '../kubernetes/access.js';
 import type { ClientLimits } from '../kubernetes/client.js';
@@ -9,29 +9,29 @@ import type { Mesh } from '../kubernetes/describing.js';
 import type { ObjectProblem } from '../kubernetes/object-problems.js';
 import { ApiObjects } from '../kubernetes/objects.js';
 import type { Logger } from '../log/logger.js';
+import type { Component } from './component.js';
 import { EVENT_RESULTS, type EventResult, Events } from './events.js';
 import { eventOf } from './object-event.js';
-import type { Part } from './part.js';
 
-export interface FollowedClusterOptions {
+export interface WatchedClusterOptions {
   readonly access: ApiAccess;
   readonly mesh: Mesh;
   readonly limits?: Partial<ClientLimits>;
 }
 
-export interface FollowedClusterDeps {
+export interface WatchedClusterDeps {
   readonly registry: Registry;
   readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
 }
 
-export class FollowedCluster implements Part {
+export class WatchedCluster implements Component {
   readonly name = 'cluster';
   /** For whatever else is asked of the same API server. */
   readonly objects: ApiObjects;
   readonly #cluster: Cluster;
   readonly #events: Events;
 
-  constructor(options: FollowedClusterOptions, { registry, logger }: FollowedClusterDeps) {
+  constructor(options: WatchedClusterOptions, { registry, logger }: WatchedClusterDeps) {
     this.#cluster = new Cluster(options, { logger, problem: (problem) => this.#tell(problem, logger) });
     this.objects = new ApiObjects(this.#cluster.client);
     const events = new Counter({

@@ -6,28 +6,28 @@ import { Writer } from '../protobuf/writer.js';
 /** Its request is a GetDestination of which only the context counts, and only if no certificate identifies the caller. */
 export const RULES_METHOD = '/sluice.policy.Authorizations/Watch';
 
-export interface RulingMessage {
+export interface RulesMessage {
   /** The key in the ConfigMap; empty: no rules. */
   readonly key: string;
   /** The section, as JSON. */
   readonly json: string;
 }
 
-const RULING = { key: 1, json: 2 } as const;
+const RULES = { key: 1, json: 2 } as const;
 
-export function encodeRuling(ruling: RulingMessage | null): Buffer {
+export function encodeRules(ruling: RulesMessage | null): Buffer {
   const writer = new Writer();
-  if (ruling !== null) writer.string(RULING.key, ruling.key).string(RULING.json, ruling.json);
+  if (ruling !== null) writer.string(RULES.key, ruling.key).string(RULES.json, ruling.json);
   return writer.finish();
 }
 
 /** Null: there are none. Throws a ProtobufError. */
-export function decodeRuling(octets: Uint8Array): RulingMessage | null {
+export function decodeRules(octets: Uint8Array): RulesMessage | null {
   const message = { key: '', json: '' };
   const reader = new Reader(octets);
   while (reader.next()) {
-    if (reader.field === RULING.key) message.key = reader.string();
-    else if (reader.field === RULING.json) message.json = reader.string();
+    if (reader.field === RULES.key) message.key = reader.string();
+    else if (reader.field === RULES.json) message.json = reader.string();
   }
   return message.key === '' ? null : message;
 }

@@ -2,7 +2,7 @@
 // and its buffer (OpenSSL's, within Node) stays that large for the life of the connection: with 40 answers it was 64 KiB, for each of a
 // thousand connections.
 
-export class Turns<Key, Item> {
+export class CallQueue<Key, Item> {
   readonly #waiting = new Map<Key, Item[]>();
 
   /** `most`: per key and turn. */

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { type CachedScript, runCached } from '../code/cached-script.js';
+import { type CachedScript, runWithCache } from '../code/cached-script.js';
 import { leaveRemovedDirectory } from '../code/removed-directory.js';
 import { native } from '../io/native.js';
 import type { Config } from './model.js';
@@ -32,9 +32,9 @@ function sizeOf(file: string): number {
 }
 
 /** A reader without lasting references: imported or required modules would stay forever. */
-export const loadReader = (): CachedScript<typeof import('./reading.js')> => runCached(READER, native());
+export const loadReader = (): CachedScript<typeof import('./reading.js')> => runWithCache(READER, native());
 
-async function readThere(reading: Reading): Promise<Read> {
+async function readInThread(reading: Reading): Promise<Read> {
   leaveRemovedDirectory();
   const thread = new Worker(THREAD, { workerData: reading });
   // Rejects if the thread fails in another way, for example out of memory.
@@ -44,7 +44,7 @@ async function readThere(reading: Reading): Promise<Read> {
 }
 
 /** Like `loadConfig`, without leftovers in memory. */
-export async function loadConfigApart(
+export async function loadConfigInThread(
   file: string,
   env: NodeJS.ProcessEnv,
   flags: readonly Override[] = [],
@@ -52,7 +52,7 @@ export async function loadConfigApart(
   const content = await readPipe(file);
   const reading: Reading = { file, env: { ...env }, flags, content };
   const read =
-    (content?.length ?? sizeOf(file)) < LARGE_BYTES ? loadReader().exports.read(reading) : await readThere(reading);
+    (content?.length ?? sizeOf(file)) < LARGE_BYTES ? loadReader().exports.read(reading) : await readInThread(reading);
   if ('problems' in read) throw new ConfigError(read.problems);
   return read.config;
 }

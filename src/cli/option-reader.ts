@@ -1,4 +1,4 @@
-// Options of commands that have many, read with their defaults: what is wrong names the option.
+// Reads a command's options with their defaults. Errors name the option.
 import { parseInteger, ValueError } from '../config/values.js';
 import { parseLifetime } from '../identity/issuing/lifetime.js';
 import { type Arguments, UsageError } from './usage.js';
@@ -6,8 +6,8 @@ import { type Arguments, UsageError } from './usage.js';
 const MIN_LIFETIME_MS = 60_000;
 const MAX_LIFETIME_MS = 366 * 86_400_000;
 
-/** The options as they were given, with their defaults. */
-export class Given<Name extends string> {
+/** Reads the parsed options by name. */
+export class OptionReader<Name extends string> {
   constructor(private readonly values: Arguments['values']) {}
 
   text(name: Name, fallback: string): string {
@@ -30,7 +30,7 @@ export class Given<Name extends string> {
     return this.values[name] === true;
   }
 
-  /** What `parse` makes of the text; what it finds wrong names the option. */
+  /** The option's text, parsed by `parse`. Errors name the option. */
   parsed<T>(name: Name, fallback: string, parse: (text: string) => T): T {
     try {
       return parse(this.text(name, fallback));
@@ -47,7 +47,7 @@ export class Given<Name extends string> {
   }
 }
 
-/** Of a certificate. Throws a ValueError. */
+/** The lifetime of a certificate, ms. Throws a ValueError. */
 export function lifetimeOf(text: string): number {
   const lifetimeMs = parseLifetime(text);
   if (lifetimeMs === null) throw new ValueError(`${text} is not a duration; write for example 12h or 1d`);

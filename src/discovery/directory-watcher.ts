@@ -1,16 +1,16 @@
-// Detects changed files through the kernel: one watch per directory, however many of its files are followed. Watching the directory also
+// Detects changed files through the kernel: one watch per directory, however many of its files are of interest. Watching the directory also
 // catches a file replaced by rename, and one that does not exist yet.
 import { type FSWatcher, statSync, watch } from 'node:fs';
 import type { DiscoveryLogger, Timers } from './source.js';
 
 /** Maximum number of kernel watches; anything beyond is polled. */
 const MAX_DIRECTORIES = 256;
-/** A file being written is read after QUIET_MS without changes, or after LATEST_MS in any case. */
+/** A file being written is read after QUIET_MS without changes, or after MAX_DELAY_MS in any case. */
 const QUIET_MS = 50;
-const LATEST_MS = 500;
+const MAX_DELAY_MS = 500;
 
-/** A followed file, in one of its directories. */
-export interface Follower {
+/** A watched file, in one of its directories. */
+export interface DirectoryListener {
   /**
    * Something happened in its directory. `named`: to the file itself; otherwise to something else, which matters if the file is reached
    * through a symbolic link.
@@ -21,18 +21,18 @@ export interface Follower {
 interface Directory {
   readonly watcher: FSWatcher;
   readonly inode: number;
-  readonly followers: Map<Follower, string>;
+  readonly listeners: Map<DirectoryListener, string>;
   /** Names that have changed; null stands for any. */
   readonly pending: Set<string | null>;
   timer: unknown;
   since: number;
 }
 
-export class Directories {
+export class DirectoryWatcher {
   readonly #open = new Map<string, Directory>();
   readonly #logger: DiscoveryLogger;
   readonly #timers: Timers;
-  #complained = false;
+  #warned = false;
 
   constructor(logger: DiscoveryLogger, timers: Timers) {
     this.#logger = logger;
@@ -44,26 +44,26 @@ export class Directories {
     return this.#open.size;
   }
 
-  /** Follows the file `name` in a directory. No effect if that is already so; replaces a useless watch. */
-  follow(path: string, name: string, follower: Follower): void {
+  /** Watches the file `name` in a directory. No effect if that is already so; replaces a useless watch. */
+  watch(path: string, name: string, follower: DirectoryListener): void {
     const inode = inodeOf(path);
     let directory = this.#open.get(path);
     if (directory !== undefined && directory.inode !== inode) {
       // It has been replaced: the watch is on the old directory.
-      const { followers } = directory;
+      const { listeners } = directory;
       this.#close(path, directory);
       directory = this.#watch(path, inode);
-      for (const [other, otherName] of followers) directory?.followers.set(other, otherName);
+      for (const [other, otherName] of listeners) directory?.listeners.set(other, otherName);
     }
     directory ??= this.#watch(path, inode);
-    directory?.followers.set(follower, name);
+    directory?.listeners.set(follower, name);
   }
 
-  unfollow(path: string, follower: Follower): void {
+  unwatch(path: string, follower: DirectoryListener): void {
     const directory = this.#open.get(path);
     if (directory === undefined) return;
-    directory.followers.delete(follower);
-    if (directory.followers.size === 0) this.#close(path, directory);
+    directory.listeners.delete(follower);
+    if (directory.listeners.size === 0) this.#close(path, directory);
   }
 
   close(): void {
@@ -76,13 +76,13 @@ export class Directories {
     try {
       watcher = watch(path, { persistent: false });
     } catch (error) {
-      this.#complain(path, error);
+      this.#warn(path, error);
       return undefined;
     }
-    const directory: Directory = { watcher, inode, followers: new Map(), pending: new Set(), timer: null, since: 0 };
+    const directory: Directory = { watcher, inode, listeners: new Map(), pending: new Set(), timer: null, since: 0 };
     watcher.on('change', (_kind, name) => this.#changed(directory, typeof name === 'string' ? name : null));
     watcher.on('error', (error) => {
-      this.#complain(path, error);
+      this.#warn(path, error);
       if (this.#open.get(path) === directory) this.#close(path, directory);
     });
     this.#open.set(path, directory);
@@ -94,16 +94,16 @@ export class Directories {
     if (directory.pending.size === 0) directory.since = now;
     directory.pending.add(name);
     if (directory.timer !== null) this.#timers.clear(directory.timer);
-    const delayMs = Math.max(0, Math.min(QUIET_MS, directory.since + LATEST_MS - now));
-    directory.timer = this.#timers.set(() => this.#tell(directory), delayMs);
+    const delayMs = Math.max(0, Math.min(QUIET_MS, directory.since + MAX_DELAY_MS - now));
+    directory.timer = this.#timers.set(() => this.#notify(directory), delayMs);
   }
 
-  #tell(directory: Directory): void {
+  #notify(directory: Directory): void {
     const { pending } = directory;
     const names = new Set(pending);
     directory.timer = null;
     pending.clear();
-    for (const [follower, name] of [...directory.followers]) follower.changed(names.has(name) || names.has(null));
+    for (const [follower, name] of [...directory.listeners]) follower.changed(names.has(name) || names.has(null));
   }
 
   #close(path: string, directory: Directory): void {
@@ -112,9 +112,9 @@ export class Directories {
     directory.watcher.close();
   }
 
-  #complain(path: string, error: unknown): void {
-    if (this.#complained) return;
-    this.#complained = true;
+  #warn(path: string, error: unknown): void {
+    if (this.#warned) return;
+    this.#warned = true;
     this.#logger.warn('a directory cannot be watched; its files are looked at every discovery.pollInterval', {
       directory: path,
       reason: error instanceof Error ? error.message : String(error),

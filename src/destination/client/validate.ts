@@ -9,13 +9,13 @@ const AUTHORITY = /^(?=.{1,259}$)[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?:\d{1,5}$/i;
 const IDENTITY = /^[\x21-\x7e]{0,2048}$/;
 
 /** Throws a ProtobufError. */
-export function checkEndpoints(endpoints: readonly Endpoint[]): void {
+export function validateEndpoints(endpoints: readonly Endpoint[]): void {
   for (const { identity } of endpoints)
     if (!IDENTITY.test(identity)) throw new ProtobufError('an endpoint has an identity that is not a valid name');
 }
 
 /** Throws a ProtobufError. */
-export function checkProfile({ authority, endpoint }: Profile): void {
+export function validateProfile({ authority, endpoint }: Profile): void {
   if (authority !== '' && !AUTHORITY.test(authority)) throw new ProtobufError('a Service has an invalid name');
-  if (endpoint !== null) checkEndpoints([endpoint]);
+  if (endpoint !== null) validateEndpoints([endpoint]);
 }

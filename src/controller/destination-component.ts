@@ -1,4 +1,4 @@
-// The destination service as a part of the controller.
+// The destination service as a component of the controller.
 import type { Address } from '../config/model.js';
 import type { DestinationLookup } from '../destination/lookup.js';
 import type { Rules } from '../destination/server/rules.js';
@@ -6,11 +6,11 @@ import { DESTINATION_LIMITS, type DestinationLimits, DestinationServer } from '.
 import type { CertificateSpan, ServingCertificate } from '../identity/issuing/own-certificate.js';
 import type { MutualTls } from '../listening/http2-listener.js';
 import type { Logger } from '../log/logger.js';
+import type { Component } from './component.js';
 import type { DestinationMetrics } from './destination-metrics.js';
-import { KeptCertificate, type MeshIssuer } from './mesh-issuer.js';
-import type { Part } from './part.js';
+import { type MeshIssuer, RenewingCertificate } from './mesh-issuer.js';
 
-export interface DestinationPartOptions extends CertificateSpan {
+export interface DestinationComponentOptions extends CertificateSpan {
   readonly listen: Address;
   /** Names in its certificate; null: plain text, for experiments. */
   readonly names: readonly string[] | null;
@@ -18,7 +18,7 @@ export interface DestinationPartOptions extends CertificateSpan {
   readonly limits: Partial<DestinationLimits>;
 }
 
-export interface DestinationPartDeps {
+export interface DestinationComponentDeps {
   readonly lookup: DestinationLookup;
   /** The mesh's authorization rules; null: none are served. */
   readonly rules: Rules | null;
@@ -27,21 +27,21 @@ export interface DestinationPartDeps {
   readonly logger: Pick<Logger, 'info' | 'error'>;
 }
 
-export class DestinationPart implements Part {
+export class DestinationComponent implements Component {
   readonly name = 'destination';
   readonly problem = null;
-  readonly #certificate: KeptCertificate | null;
+  readonly #certificate: RenewingCertificate | null;
   #server: DestinationServer | null = null;
 
   constructor(
-    private readonly options: DestinationPartOptions,
-    private readonly deps: DestinationPartDeps,
+    private readonly options: DestinationComponentOptions,
+    private readonly deps: DestinationComponentDeps,
   ) {
     const { names } = options;
     this.#certificate =
       names === null
         ? null
-        : new KeptCertificate('the destination service', names, { ...deps, now: Date.now }, options);
+        : new RenewingCertificate('the destination service', names, { ...deps, now: Date.now }, options);
   }
 
   get port(): number {

@@ -6,14 +6,14 @@ import { ConfigError, formatProblem } from '../config/problem.js';
 export const DEFAULT_KEY = '_default';
 
 /** What applies to a workload. */
-export interface Ruling {
+export interface AccountRules {
   /** Its key in the ConfigMap. */
   readonly key: string;
   /** The section, as JSON. */
   readonly json: string;
 }
 
-export interface RuleBookProblem {
+export interface RuleProblem {
   readonly key: string;
   /** All its problems, one per line. */
   readonly message: string;
@@ -23,15 +23,15 @@ const LABEL = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
 /** A namespace, or a namespace and an account, whose name may contain dots. */
 const KEY = new RegExp(`^${LABEL}(?:\\.${LABEL}(?:\\.${LABEL})*)?$`);
 
-export class RuleBook {
+export class RuleSections {
   #sections: ReadonlyMap<string, Section> = new Map();
 
   /**
    * Applies the ConfigMap's current content; null if there is none. An invalid section is ignored, and its last valid version stays in
    * force: somebody who mistypes a rule does not mean to open everything. Returns the problems.
    */
-  update(file: string, data: Readonly<Record<string, unknown>> | null): RuleBookProblem[] {
-    const problems: RuleBookProblem[] = [];
+  update(file: string, data: Readonly<Record<string, unknown>> | null): RuleProblem[] {
+    const problems: RuleProblem[] = [];
     const sections = new Map<string, Section>();
     for (const [key, text] of Object.entries(data ?? {})) {
       const before = this.#sections.get(key);
@@ -48,7 +48,7 @@ export class RuleBook {
   }
 
   /** What applies to an account's workloads: the most specific key. Null if nothing does. */
-  of(namespace: string, account: string): Ruling | null {
+  of(namespace: string, account: string): AccountRules | null {
     for (const key of [`${namespace}.${account}`, namespace, DEFAULT_KEY]) {
       const found = this.#sections.get(key);
       if (found !== undefined) return { key, json: found.json };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EndpointSource } from '../../src/config/model.js';
-import { LateSource } from '../../src/discovery/late-source.js';
+import { LazySource } from '../../src/discovery/lazy-source.js';
 import type { Report, Source, WatchSpec } from '../../src/discovery/source.js';
 
 type FileSpec = Extract<EndpointSource, { kind: 'file' }>;
@@ -16,7 +16,7 @@ test('a late source is loaded once, with the first watch; who has stopped by the
       return { stop: () => open.delete(service) };
     },
   };
-  const source = new LateSource<FileSpec>(async () => {
+  const source = new LazySource<FileSpec>(async () => {
     loaded++;
     return real;
   });

@@ -1,6 +1,6 @@
-// A part of the controller: serves a port, or keeps something current; parts start and stop together.
+// A component of the controller: serves a port, or keeps something current. Components start and stop together.
 
-export interface Part {
+export interface Component {
   /** For the log, and for explaining why the controller is not ready. */
   readonly name: string;
   /** Resolves when it works; rejects if it can't start, with a remedy for the operator. */
