@@ -10,8 +10,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { cpuTime } from '../src/harness/cpu.js';
-import type { ApiServerOrder, ApiServerTold, ChangeOrder } from './controller/api-server.js';
-import type { SidecarsOrder, SidecarsTold } from './controller/sidecars.js';
+import type { ApiServerMessage, ApiServerOrder, ChangeOrder } from './controller/api-server.js';
+import type { SidecarsMessage, SidecarsOrder } from './controller/sidecars.js';
 
 const BARS = { cores: 0.5, mebibytes: 600, p99Ms: 500 };
 const ENDPOINTS = 10;
@@ -168,10 +168,10 @@ class Changes {
   readonly #seen: number[] = [];
 
   constructor(api: ChildProcess, sidecars: ChildProcess) {
-    api.on('message', (message: ApiServerTold) => {
+    api.on('message', (message: ApiServerMessage) => {
       if (message.kind === 'changed') this.#written.set(message.change, message);
     });
-    sidecars.on('message', (message: SidecarsTold) => {
+    sidecars.on('message', (message: SidecarsMessage) => {
       if (message.kind === 'seen') this.#seen.push(...message.pairs);
     });
   }
@@ -205,14 +205,14 @@ async function measure(order: Asked): Promise<boolean> {
   const changes = new Changes(api, sidecars);
   let controller: Controller | null = null;
   try {
-    const listens = told<ApiServerTold, 'listens'>(api, 'listens');
+    const listens = told<ApiServerMessage, 'listens'>(api, 'listens');
     const sizes = { services: order.services, endpoints: ENDPOINTS };
     api.send({ tls: { cert: mesh.pem('localhost'), key: mesh.pem('localhost-key') }, sizes } satisfies ApiServerOrder);
     controller = await startController(mesh, (await listens).port, order.profile);
     const readySeconds = await ready(controller);
     const synced = memory(controller.pid, 'VmRSS');
-    const connected = told<SidecarsTold, 'connected'>(sidecars, 'connected');
-    const watchers = told<SidecarsTold, 'watchers'>(sidecars, 'watchers');
+    const connected = told<SidecarsMessage, 'connected'>(sidecars, 'connected');
+    const watchers = told<SidecarsMessage, 'watchers'>(sidecars, 'watchers');
     const tls = { cert: mesh.pem('web.team'), key: mesh.pem('web.team-key'), ca: mesh.pem('anchors') };
     const { services } = order;
     const crowd = {
@@ -228,7 +228,7 @@ async function measure(order: Asked): Promise<boolean> {
     await wait(SETTLE_MS);
     const before = cpuTime(controller.pid);
     const began = performance.now();
-    const done = told<ApiServerTold, 'done'>(api, 'done');
+    const done = told<ApiServerMessage, 'done'>(api, 'done');
     api.send({ perSecond: order.rate, seconds: order.seconds, popular: POPULAR } satisfies ChangeOrder);
     await done;
     await wait(1000);

@@ -6,7 +6,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { cpuTime, tree } from '../src/harness/cpu.js';
+import { cpuTime, processTree } from '../src/harness/cpu.js';
 import { which } from '../src/harness/paths.js';
 import { lockMachine } from '../src/harness/processes.js';
 import { haproxy } from '../src/harness/subjects/haproxy.js';
@@ -66,7 +66,7 @@ interface Figures {
 function switches(pid: number): Switches {
   let voluntary = 0;
   let forced = 0;
-  for (const process of tree(pid)) {
+  for (const process of processTree(pid)) {
     for (const thread of readdirSync(`/proc/${process}/task`)) {
       const text = readFileSync(`/proc/${process}/task/${thread}/status`, 'utf8');
       voluntary += Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(text)?.[1] ?? 0);
@@ -86,7 +86,7 @@ function drive(session: Session, { port }: Running, seconds: number, { rate, htt
 async function countCalls(session: Session, running: Running, options: Options): Promise<Calls | null> {
   const strace = which('strace');
   if (strace === null) return null;
-  const traced = tree(running.started.pid).flatMap((pid) => ['-p', String(pid)]);
+  const traced = processTree(running.started.pid).flatMap((pid) => ['-p', String(pid)]);
   const tracer = spawn(strace, ['-c', '-f', '-U', 'calls,name', ...traced], { stdio: ['ignore', 'ignore', 'pipe'] });
   let text = '';
   tracer.stderr.on('data', (chunk: Buffer) => {

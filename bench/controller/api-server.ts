@@ -16,7 +16,7 @@ export interface ApiServerOrder {
   readonly tls: { readonly cert: string; readonly key: string };
   readonly sizes: Sizes;
 }
-export type ApiServerTold =
+export type ApiServerMessage =
   | { readonly kind: 'listens'; readonly port: number }
   /** Ms since 1970, with a fraction. */
   | { readonly kind: 'changed'; readonly change: number; readonly service: number; readonly atMs: number }
@@ -106,7 +106,7 @@ class Store {
   }
 }
 
-const tell = (told: ApiServerTold): void => {
+const send = (told: ApiServerMessage): void => {
   process.send?.(told);
 };
 
@@ -140,18 +140,18 @@ function change(store: Store, { perSecond, seconds, popular }: ChangeOrder, serv
     const due = Math.min(((performance.now() - began) * perSecond) / 1000, perSecond * seconds);
     for (; done < Math.floor(due); done++) {
       const service = Math.floor(random() * (random() < POPULAR_SHARE ? popular : services));
-      tell({ kind: 'changed', service, ...store.change(service) });
+      send({ kind: 'changed', service, ...store.change(service) });
     }
     if (done < perSecond * seconds) return;
     clearInterval(timer);
-    tell({ kind: 'done' });
+    send({ kind: 'done' });
   }, 5);
 }
 
 process.once('message', ({ tls, sizes }: ApiServerOrder) => {
   const store = new Store(sizes);
   const server = createSecureServer(tls, (request, response) => serve(store, request, response));
-  server.listen(0, '127.0.0.1', () => tell({ kind: 'listens', port: (server.address() as AddressInfo).port }));
+  server.listen(0, '127.0.0.1', () => send({ kind: 'listens', port: (server.address() as AddressInfo).port }));
   process.on('message', (order: ChangeOrder) => change(store, order, sizes.services));
 });
 process.on('disconnect', () => process.exit());

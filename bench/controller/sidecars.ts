@@ -16,7 +16,7 @@ export interface SidecarsOrder {
   /** Of a sidecar's destinations, how many are popular. */
   readonly ofPopular: number;
 }
-export type SidecarsTold =
+export type SidecarsMessage =
   | { readonly kind: 'connected'; readonly streams: number; readonly seconds: number }
   /** Watchers of each service. */
   | { readonly kind: 'watchers'; readonly counts: readonly number[] }
@@ -28,7 +28,7 @@ const MAX_MESSAGE = 1 << 22;
 const AT_ONCE = 20;
 
 let pairs: number[] = [];
-const tell = (told: SidecarsTold): void => {
+const send = (told: SidecarsMessage): void => {
   process.send?.(told);
 };
 
@@ -97,14 +97,14 @@ async function begin(order: SidecarsOrder): Promise<void> {
   };
   for (let from = 0; from < order.sidecars; from += AT_ONCE)
     await Promise.all(Array.from({ length: Math.min(AT_ONCE, order.sidecars - from) }, (_, at) => one(from + at)));
-  tell({ kind: 'watchers', counts });
-  tell({
+  send({ kind: 'watchers', counts });
+  send({
     kind: 'connected',
     streams: 2 * order.sidecars * order.destinations,
     seconds: (performance.now() - began) / 1000,
   });
   setInterval(() => {
-    if (pairs.length > 0) tell({ kind: 'seen', pairs });
+    if (pairs.length > 0) send({ kind: 'seen', pairs });
     pairs = [];
   }, 500);
 }

@@ -2,9 +2,9 @@
 // pieces, between which the main thread does other things.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { histogramsOf, type NamedHistogram, unitOf } from '../histograms/catalog.js';
-import { BETWEEN_MARKS_MS, INTERVALS, Intervals } from '../histograms/intervals.js';
+import { INTERVALS, Intervals, SNAPSHOT_INTERVAL_MS } from '../histograms/intervals.js';
 import { logHead, logLines } from '../histograms/log-file.js';
-import type { Recorded } from '../histograms/recorded.js';
+import type { NamedRecording } from '../histograms/recording.js';
 import { perShown, unitNamed } from '../histograms/units.js';
 import { wireText } from '../histograms/wire.js';
 import { toHistogram } from '../metrics/hdr.js';
@@ -119,7 +119,7 @@ export class HistogramPages {
     const part = await this.#intervals.ask(INTERVALS[interval]);
     if (typeof part !== 'number') return part;
     const seconds = Math.ceil(part / 1000);
-    const every = `Intervals are kept while somebody asks at least every two minutes, and end every ${BETWEEN_MARKS_MS / 1000} s.`;
+    const every = `Intervals are kept while somebody asks at least every two minutes, and end every ${SNAPSHOT_INTERVAL_MS / 1000} s.`;
     return text(503, `no whole interval yet; ask again in ${seconds} s\n${every}`, { 'Retry-After': String(seconds) });
   }
 
@@ -175,7 +175,7 @@ function* log({ startMs, endMs, histograms }: Part): Steps<string> {
   return logHead(startMs, units) + lines.join('');
 }
 
-const recorded = ({ id, kind, histogram, labels, data }: NamedHistogram): Recorded => ({
+const recorded = ({ id, kind, histogram, labels, data }: NamedHistogram): NamedRecording => ({
   id,
   kind,
   name: histogram,

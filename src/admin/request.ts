@@ -3,7 +3,7 @@ import type { LogLevel } from '../config/model.js';
 import type { LiveFacts } from '../live/assemble.js';
 import type { FeedBounds } from '../live/feed.js';
 import type { MetricsReader } from '../metrics/reader.js';
-import type { ClientIs } from '../policy/explain-authorization.js';
+import type { Client } from '../policy/explain-authorization.js';
 import type { TapSource } from './tap.js';
 
 export interface AdminRequest {
@@ -29,7 +29,7 @@ export interface RouteDeps {
   };
   readonly reader: MetricsReader;
   /** Anything that JSON can say. */
-  readonly explain: (host: string, port: number, listener: string | null, client: ClientIs) => unknown;
+  readonly explain: (host: string, port: number, listener: string | null, client: Client) => unknown;
   readonly getLogLevel: () => LogLevel;
   readonly setLogLevel: (level: LogLevel) => void;
   /** Without it /tap does not exist. */

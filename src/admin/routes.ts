@@ -3,7 +3,7 @@ import type { DashboardPage } from '../dashboard/page.js';
 import type { LiveFeed } from '../live/feed.js';
 import { LOG_LEVELS } from '../log/logger.js';
 import type { BinaryPage, Page } from '../metrics/exposition.js';
-import type { ClientIs } from '../policy/explain-authorization.js';
+import type { Client } from '../policy/explain-authorization.js';
 import type { Answer, Streamed } from './answer.js';
 import { json, text } from './answer.js';
 import type { HistogramPages } from './histograms.js';
@@ -188,7 +188,7 @@ export class Routes {
     return this.#pages;
   }
 
-  async #explain(destination: string | null, listener: string | null, client: ClientIs): Promise<Answer> {
+  async #explain(destination: string | null, listener: string | null, client: Client): Promise<Answer> {
     const hint = 'Ask for a destination like this: /explain?dst=10.0.0.7:5432 or /explain?dst=[::1]:8080';
     if (destination === null) return text(400, hint);
     try {

@@ -1,8 +1,8 @@
 // `sluice bench gate`: compares this build with the one that it is based on.
 import { parseNumber } from '../config/values.js';
+import { BuildError, buildBase, findBase } from '../harness/base-build.js';
 import { type GateResult, gate } from '../harness/gate.js';
 import { type MatrixOptions, runMatrix } from '../harness/matrix.js';
-import { BuildError, buildOlder, findBase } from '../harness/older-build.js';
 import { packageRoot } from '../harness/paths.js';
 import type { HarnessResult } from '../harness/results.js';
 import { sluice } from '../harness/subjects/sluice.js';
@@ -80,7 +80,7 @@ async function compareBuilds(setting: Setting, wanted: Wanted): Promise<HarnessR
   const base = findBase(packageRoot, wanted.base);
   setting.progress.say(`base: ${base.commit.slice(0, 12)}, ${base.why}`);
   setting.progress.at('building the base');
-  const older = await buildOlder(packageRoot, base.commit, setting.signal);
+  const older = await buildBase(packageRoot, base.commit, setting.signal);
   try {
     return await interleaved(setting, older.program, wanted);
   } finally {

@@ -1,9 +1,9 @@
 // `sluice bench micro`: the cost of each piece of the hot path by itself.
 import { parseDuration, ValueError } from '../config/values.js';
 import { Arena } from '../micro/arena.js';
+import { allBenchmarks } from '../micro/benchmarks.js';
 import type { Measured } from '../micro/measure.js';
-import { measure, witness } from '../micro/measure.js';
-import { allPieces } from '../micro/pieces.js';
+import { blackhole, measure } from '../micro/measure.js';
 import type { Command } from './usage.js';
 import { EXIT_FAILURE, parseArguments, print, printError, UsageError } from './usage.js';
 
@@ -56,7 +56,7 @@ Examples:
     const most = Number(values['max-allocated'] ?? Number.POSITIVE_INFINITY);
     if (!(most >= 0))
       throw new UsageError(`--max-allocated: ${String(values['max-allocated'])} is not a number of bytes`);
-    const pieces = await allPieces();
+    const pieces = await allBenchmarks();
     const unknown = positionals.find((name) => pieces.every((piece) => piece.name !== name));
     if (unknown !== undefined)
       throw new UsageError(`no piece is called ${unknown}; there are ${pieces.map(({ name }) => name).join(', ')}`);
@@ -72,7 +72,7 @@ Examples:
     }
     arena.end();
     if (output === 'json')
-      print(JSON.stringify({ format: 'sluice-micro', version: 1, pieces: lines, witness: witness() }));
+      print(JSON.stringify({ format: 'sluice-micro', version: 1, pieces: lines, witness: blackhole() }));
     const greedy = lines.filter(({ allocated }) => allocated > most);
     for (const { name, allocated } of greedy)
       printError(`${name} allocates ${allocated.toFixed(1)} octets each time; ${most} are allowed`);

@@ -2,7 +2,7 @@ import { type AccessOptions, findAccess } from '../check/cluster/access.js';
 import { clusterObjects } from '../check/cluster/objects.js';
 import { type ObjectFinding, problemLine } from '../check/finding.js';
 import { type Checked, checkNetworkPolicies } from '../check/network-policies/check.js';
-import type { CheckOptions } from '../check/network-policies/world.js';
+import type { CheckOptions } from '../check/network-policies/context.js';
 import { type SourcedObject, sourced } from '../check/objects.js';
 import { ManifestProblem } from '../inject/manifests.js';
 import { ApiClient } from '../kubernetes/client.js';

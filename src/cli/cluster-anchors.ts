@@ -1,6 +1,6 @@
 // Reads the trust anchors of an installed mesh with kubectl. People who apply manifests have kubectl, with credentials for the cluster.
 import { execFile } from 'node:child_process';
-import { at, textOf } from '../inject/plain.js';
+import { textOf, valueAt } from '../inject/plain.js';
 import { messageOf } from './usage.js';
 
 const TIMEOUT_MS = 10_000;
@@ -43,7 +43,7 @@ export async function clusterAnchors(namespace: string): Promise<{ anchors: stri
     } catch {
       return { problem: 'the output of kubectl is not valid JSON' };
     }
-    const anchors = textOf(at(found, ['data', BUNDLE_KEY]));
+    const anchors = textOf(valueAt(found, ['data', BUNDLE_KEY]));
     return isPem(anchors) ? { anchors } : { problem: `configmap ${TRUST_ROOTS} has no certificate in ${BUNDLE_KEY}` };
   } catch (error) {
     return { problem: messageOf(error) };

@@ -1,15 +1,15 @@
 // Asks a proxy once, or repeatedly until Ctrl-C, and writes the histograms.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suggest } from '../config/suggest.js';
-import { AdminError, type AdminPlace, askAdmin, since } from '../histograms/admin-source.js';
-import type { Recording } from '../histograms/recorded.js';
+import { type AdminAddress, AdminError, askAdmin, since } from '../histograms/admin-source.js';
+import type { Recording } from '../histograms/recording.js';
 import type { Rendering } from '../histograms/rendering.js';
 import type { Format } from '../histograms/renderings.js';
 import { type Output, OutputError, standardOutput } from './output-file.js';
 import { EXIT_FAILURE, printError } from './usage.js';
 
 export interface HistogramsRequest {
-  readonly from: AdminPlace;
+  readonly from: AdminAddress;
   readonly format: Format;
   /** Null: totals, once. */
   readonly intervalMs: number | null;

@@ -2,8 +2,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseDuration, parseHostPort, ValueError } from '../config/values.js';
-import type { AdminPlace } from '../histograms/admin-source.js';
-import type { Recorded, Recording } from '../histograms/recorded.js';
+import type { AdminAddress } from '../histograms/admin-source.js';
+import type { NamedRecording, Recording } from '../histograms/recording.js';
 import type { Rendering } from '../histograms/rendering.js';
 import { FORMATS, renderings } from '../histograms/renderings.js';
 import { otlpUrl } from '../otlp/target.js';
@@ -128,7 +128,7 @@ function collector(out: string): void {
   }
 }
 
-function place(values: Arguments['values']): AdminPlace {
+function place(values: Arguments['values']): AdminAddress {
   try {
     const { host, port } = parseHostPort(String(values.from ?? DEFAULT_FROM), DEFAULT_FROM);
     return { host: host === '' ? '127.0.0.1' : host, port };
@@ -170,4 +170,4 @@ async function hgrmFiles(asked: HistogramsRequest, directory: string): Promise<n
   return 0;
 }
 
-const fileName = ({ id }: Recorded): string => `${id.replace(/[^A-Za-z0-9._-]+/g, '-')}.hgrm`;
+const fileName = ({ id }: NamedRecording): string => `${id.replace(/[^A-Za-z0-9._-]+/g, '-')}.hgrm`;

@@ -4,7 +4,7 @@ import { parseNetwork } from '../config/networks.js';
 import { isReachedByIpv6, SIDECAR_PORTS, speaksIpv6 } from '../config/sidecar.js';
 import { nearest } from '../config/suggest.js';
 import { ValueError } from '../config/values.js';
-import { hookedIn, lay, MODES, type Mode, RedirectError } from '../redirect/apply.js';
+import { applyRules, hookedChains, MODES, type Mode, RedirectError } from '../redirect/apply.js';
 import { formatSpans, type PortSpan, parsePortList } from '../redirect/port-list.js';
 import { type Family, type Redirect, restoreInput } from '../redirect/rules.js';
 import { redirectProblem } from '../redirect/validate.js';
@@ -155,12 +155,14 @@ Exit codes: 0 done, 1 rules could not be installed or don't work, 2 wrong usage.
     const families: Family[] = ipv6 === 'on' || (ipv6 === 'auto' && speaksIpv6()) ? [4, 6] : [4];
     if (values.simulate === true) {
       for (const family of families)
-        print(`# IPv${family}: iptables-restore --noflush\n${restoreInput(redirect, family, hookedIn(''))}`.trimEnd());
+        print(
+          `# IPv${family}: iptables-restore --noflush\n${restoreInput(redirect, family, hookedChains(''))}`.trimEnd(),
+        );
       return 0;
     }
     for (const family of families) {
       try {
-        const { command } = lay(redirect, family, { mode, waitSeconds });
+        const { command } = applyRules(redirect, family, { mode, waitSeconds });
         print(`IPv${family} (${command}): ${told(redirect)}`);
       } catch (error) {
         // Many pods have IPv6 on the loopback interface only, on nodes without ip6tables. No connection can bypass the proxy that way.

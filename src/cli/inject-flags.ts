@@ -1,13 +1,13 @@
 // The options of `sluice inject` that become annotations, and options of `linkerd inject` that have no effect here.
 import {
+  ANNOTATIONS,
+  defaultKey,
   isOwnSetting,
-  MEANINGS,
-  NO_MEANINGS,
-  OWN_MEANINGS,
+  OWN_ANNOTATIONS,
   type OwnSetting,
   type Setting,
   type Takes,
-  usualKey,
+  UNSUPPORTED_ANNOTATIONS,
 } from '../inject/annotations.js';
 import { Layers } from '../inject/layers.js';
 import { readSettings } from '../inject/settings.js';
@@ -90,7 +90,7 @@ const REFUSED = 'require-identity-on-inbound-ports';
 
 /** Lists may be given in several options: `--opaque-ports 4406 --opaque-ports 5000`. */
 const isList = (setting: Setting | OwnSetting): boolean => {
-  const takes: Takes = isOwnSetting(setting) ? OWN_MEANINGS[setting].takes : MEANINGS[setting].takes;
+  const takes: Takes = isOwnSetting(setting) ? OWN_ANNOTATIONS[setting].takes : ANNOTATIONS[setting].takes;
   return ['ports', 'numbers', 'networks'].includes(takes);
 };
 
@@ -105,11 +105,11 @@ export const injectOptions = {
 /** A message for each given option that has no effect. */
 export function ignoredFlags(values: Arguments['values']): string[] {
   if (values[REFUSED] !== undefined)
-    throw new UsageError(`--${REFUSED}: ${NO_MEANINGS['proxy-require-identity-inbound-ports'].instead}`);
+    throw new UsageError(`--${REFUSED}: ${UNSUPPORTED_ANNOTATIONS['proxy-require-identity-inbound-ports'].instead}`);
   return Object.entries(IGNORED)
     .filter(([name]) => values[name] !== undefined)
     .map(([name, { annotation, because }]) => {
-      const why = because ?? NO_MEANINGS[annotation ?? name].instead;
+      const why = because ?? UNSUPPORTED_ANNOTATIONS[annotation ?? name].instead;
       return `--${name} has no meaning here: ${why}`;
     });
 }
@@ -121,7 +121,7 @@ export function flagAnnotations(values: Arguments['values']): Record<string, str
   for (const [name, { setting }] of Object.entries(FLAGS)) {
     const value = values[name];
     if (value === undefined) continue;
-    const key = usualKey(setting);
+    const key = defaultKey(setting);
     annotations[key] = String(value);
     flags.set(key, name);
   }

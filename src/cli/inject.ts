@@ -5,8 +5,8 @@ import { injectObject, type ObjectReport } from '../inject/inject-object.js';
 import { installation, MESH_NAMESPACE } from '../inject/installation.js';
 import { type Manifest, ManifestProblem, objectsOf } from '../inject/manifests.js';
 import type { PlainMap } from '../inject/plain.js';
-import { at, textOf, textsOf } from '../inject/plain.js';
-import { truth } from '../inject/values.js';
+import { textOf, textsOf, valueAt } from '../inject/plain.js';
+import { parseBoolean } from '../inject/values.js';
 import { namespaceOf, roleOf } from '../inject/workloads.js';
 import { sluiceVersion } from '../log/process-state.js';
 import { clusterAnchors, isPem } from './cluster-anchors.js';
@@ -130,7 +130,7 @@ function namespacesIn(manifests: readonly Manifest[]): Map<string, Readonly<Reco
   const found = new Map<string, Readonly<Record<string, string>>>();
   for (const { value } of manifests.flatMap(objectsOf))
     if (roleOf(value).kind === 'namespace')
-      found.set(textOf(at(value, ['metadata', 'name'])), textsOf(at(value, ['metadata', 'annotations'])));
+      found.set(textOf(valueAt(value, ['metadata', 'name'])), textsOf(valueAt(value, ['metadata', 'annotations'])));
   return found;
 }
 
@@ -174,7 +174,7 @@ function switched(args: readonly string[]): string[] {
     if (name === undefined || !Object.hasOwn(options, name)) return [arg];
     if (Object.hasOwn(FLAGS, name) && FLAGS[name].on !== undefined) return [`--${name}=${value ?? FLAGS[name].on}`];
     if (options[name as keyof typeof options].type !== 'boolean' || value === undefined) return [arg];
-    const read = truth(value);
+    const read = parseBoolean(value);
     if ('problem' in read) throw new UsageError(`--${name}: ${read.problem}`);
     return read.value ? [`--${name}`] : [];
   });

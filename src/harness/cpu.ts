@@ -21,7 +21,7 @@ function read(path: string): string | null {
 }
 
 /** `pid` and all its descendants. */
-export function tree(pid: number): number[] {
+export function processTree(pid: number): number[] {
   const found = [pid];
   for (let at = 0; at < found.length; at++) {
     for (const tid of threads(found[at])) {
@@ -49,7 +49,7 @@ export function cpuTime(pid: number): CpuTime {
   let total = 0;
   let user = 0;
   let system = 0;
-  for (const process of tree(pid)) {
+  for (const process of processTree(pid)) {
     let ns = 0;
     for (const tid of threads(process)) {
       const text = read(`/proc/${process}/task/${tid}/schedstat`);
@@ -80,7 +80,7 @@ export function coreBusy(core: number): number {
 /** Proportional set size of the tree, bytes: private memory whole, shared memory by share. */
 export function memory(pid: number): number {
   let kilobytes = 0;
-  for (const process of tree(pid)) {
+  for (const process of processTree(pid)) {
     const text = read(`/proc/${process}/smaps_rollup`);
     kilobytes += Number(/^Pss:\s+(\d+) kB/m.exec(text ?? '')?.[1] ?? 0);
   }
@@ -90,7 +90,7 @@ export function memory(pid: number): number {
 /** Anonymous memory of the tree, bytes. */
 export function anonymousMemory(pid: number): number {
   let kilobytes = 0;
-  for (const process of tree(pid)) {
+  for (const process of processTree(pid)) {
     kilobytes += Number(/^Anonymous:\s+(\d+) kB/m.exec(read(`/proc/${process}/smaps_rollup`) ?? '')?.[1] ?? 0);
   }
   return kilobytes * 1024;
@@ -99,7 +99,7 @@ export function anonymousMemory(pid: number): number {
 /** Resident set size of the tree, bytes. */
 export function residentSize(pid: number): number {
   let kilobytes = 0;
-  for (const process of tree(pid)) {
+  for (const process of processTree(pid)) {
     kilobytes += Number(/^VmRSS:\s+(\d+) kB/m.exec(read(`/proc/${process}/status`) ?? '')?.[1] ?? 0);
   }
   return kilobytes * 1024;
@@ -108,7 +108,7 @@ export function residentSize(pid: number): number {
 /** Open file descriptors of the tree. */
 export function descriptors(pid: number): number {
   let count = 0;
-  for (const process of tree(pid)) {
+  for (const process of processTree(pid)) {
     try {
       count += readdirSync(`/proc/${process}/fd`).length;
     } catch {

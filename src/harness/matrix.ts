@@ -5,8 +5,8 @@ import type { Processes } from './processes.js';
 import type { Progress } from './progress.js';
 import { referenceOf, withRatios } from './ratios.js';
 import type { Environment, HarnessResult, ScenarioResult } from './results.js';
+import { type LoadRunner, ScenarioRun, SubjectRun } from './scenario-run.js';
 import { planOf, type Scenario } from './scenarios.js';
-import { Contestant, type LoadRunner, Stage } from './stage.js';
 import type { Subject } from './subjects/subject.js';
 
 export interface MatrixOptions {
@@ -77,81 +77,81 @@ class Matrix {
 
   async #scenario(scenario: Scenario): Promise<void> {
     const { subjects, progress, saved } = this.#options;
-    const contestants = subjects.map((subject) => new Contestant(subject, scenario));
-    const stage = new Stage({ ...this.#options, scenario });
+    const runs = subjects.map((subject) => new SubjectRun(subject, scenario));
+    const scenarioRun = new ScenarioRun({ ...this.#options, scenario });
     try {
-      if (contestants.some(({ takesPart }) => takesPart)) {
-        await stage.open();
-        await this.#warm(stage, scenario, contestants);
-        await this.#rounds(stage, scenario, contestants);
+      if (runs.some(({ isActive }) => isActive)) {
+        await scenarioRun.open();
+        await this.#warm(scenarioRun, scenario, runs);
+        await this.#rounds(scenarioRun, scenario, runs);
       }
     } catch (error) {
       // The stage itself failed: nobody can be measured on it.
       const why = error instanceof Error ? error.message : String(error);
-      for (const contestant of contestants) if (contestant.takesPart) contestant.failed = why;
+      for (const run of runs) if (run.isActive) run.failed = why;
     } finally {
-      await stage.close(contestants);
+      await scenarioRun.close(runs);
     }
-    for (const contestant of contestants) {
-      if (contestant.failed !== null) progress.say(`${scenario.name}: ${contestant.name} failed: ${contestant.failed}`);
-      this.#noise(scenario, contestant);
+    for (const run of runs) {
+      if (run.failed !== null) progress.say(`${scenario.name}: ${run.name} failed: ${run.failed}`);
+      this.#noise(scenario, run);
     }
-    this.#done.push(this.#resultOf(scenario, contestants));
+    this.#done.push(this.#resultOf(scenario, runs));
     saved(this.result());
   }
 
-  async #warm(stage: Stage, scenario: Scenario, contestants: readonly Contestant[]): Promise<void> {
+  async #warm(scenarioRun: ScenarioRun, scenario: Scenario, runs: readonly SubjectRun[]): Promise<void> {
     const { coldSeconds, seconds, rounds, progress } = this.#options;
-    for (const contestant of contestants) {
+    for (const run of runs) {
       // A subject that does not take part needs nothing.
-      if (!contestant.takesPart) {
+      if (!run.isActive) {
         progress.done(coldSeconds + OVERHEAD + rounds * (seconds + OVERHEAD));
         continue;
       }
-      progress.at(`${scenario.name}: ${contestant.name} starts`);
-      await stage.start(contestant);
-      progress.at(`${scenario.name}: ${contestant.name}, first load`);
-      await stage.warm(contestant, coldSeconds);
+      progress.at(`${scenario.name}: ${run.name} starts`);
+      await scenarioRun.start(run);
+      progress.at(`${scenario.name}: ${run.name}, first load`);
+      await scenarioRun.warm(run, coldSeconds);
       progress.done(coldSeconds + OVERHEAD);
     }
   }
 
-  async #rounds(stage: Stage, scenario: Scenario, contestants: readonly Contestant[]): Promise<void> {
+  async #rounds(scenarioRun: ScenarioRun, scenario: Scenario, runs: readonly SubjectRun[]): Promise<void> {
     const { rounds, seconds, progress, signal, saved } = this.#options;
     for (let round = 0; round < rounds && !signal.aborted; round++) {
       // Every other round runs backwards, so that drift within rounds cancels out.
-      const order = round % 2 === 0 ? contestants : [...contestants].reverse();
+      const order = round % 2 === 0 ? runs : [...runs].reverse();
       const figures: string[] = [];
-      for (const contestant of order) {
-        if (!contestant.takesPart || signal.aborted) continue;
-        progress.at(`${scenario.name}: ${contestant.name}, round ${round + 1} of ${rounds}`);
-        const sample = await stage.sample(contestant, round, seconds);
+      for (const run of order) {
+        if (!run.isActive || signal.aborted) continue;
+        progress.at(`${scenario.name}: ${run.name}, round ${round + 1} of ${rounds}`);
+        const sample = await scenarioRun.sample(run, round, seconds);
         progress.done(seconds + OVERHEAD);
         if (sample === null) continue;
-        contestant.samples.push(sample);
-        figures.push(`${contestant.name} ${sample.cpuUs.toPrecision(3)}`);
+        run.samples.push(sample);
+        figures.push(`${run.name} ${sample.cpuUs.toPrecision(3)}`);
       }
       if (figures.length > 0)
         progress.say(
           `${scenario.name}, round ${round + 1} of ${rounds}, µs CPU/${scenario.unit}: ${figures.join(', ')}`,
         );
-      saved(this.result([this.#resultOf(scenario, contestants)]));
+      saved(this.result([this.#resultOf(scenario, runs)]));
     }
   }
 
-  #noise(scenario: Scenario, { name, samples }: Contestant): void {
+  #noise(scenario: Scenario, { name, samples }: SubjectRun): void {
     const worst = Math.max(0, ...samples.map(({ foreign }) => foreign));
     if (worst > NOISE)
       this.#notes.push(`${scenario.name}: others used up to ${Math.round(worst * 100)} % of the cores of ${name}`);
   }
 
-  #resultOf(scenario: Scenario, contestants: readonly Contestant[]): ScenarioResult {
+  #resultOf(scenario: Scenario, runs: readonly SubjectRun[]): ScenarioResult {
     const { name, title, unit } = scenario;
     const { seconds, io, placement } = this.#options;
     const threads = Math.max(1, coreList(placement.load).length);
     // Each subject has its own port.
     const plan = planOf(scenario, 0, { seconds, threads, io });
-    const results = contestants.map((each) => each.result());
+    const results = runs.map((each) => each.result());
     return { name, title, unit, plan, subjects: withRatios(results, this.#options.reference ?? referenceOf(results)) };
   }
 }

@@ -79,10 +79,10 @@ export class RateSearch {
   }
 
   /** Reports the outcome of the proposed rate. */
-  told(outcome: Outcome): void {
+  record(outcome: Outcome): void {
     const rate = this.#next;
     if (rate === null) throw new Error('no rate was asked for');
-    if (outcome === 'disturbed' && this.#patient()) return;
+    if (outcome === 'disturbed' && this.#mayRepeat()) return;
     if (outcome === 'held') this.#holds++;
     else this.#failures++;
     if (this.#failures > 0 && this.#holds < FAILURES && this.#failures < FAILURES) return;
@@ -90,7 +90,7 @@ export class RateSearch {
     if (held) this.#hold(rate);
     else this.#fail(rate, outcome === 'disturbed');
     this.#holds = this.#failures = this.#disturbances = 0;
-    this.#next = this.#choose();
+    this.#next = this.#chooseNext();
     if (this.#next !== null || this.#held === 0 || this.#confirming) return;
     // The answer is a rate that has held twice.
     this.#confirming = true;
@@ -98,7 +98,7 @@ export class RateSearch {
   }
 
   /** Whether a disturbed load is repeated. */
-  #patient(): boolean {
+  #mayRepeat(): boolean {
     return ++this.#disturbances <= DISTURBANCES && ++this.#allDisturbances <= ALL_DISTURBANCES;
   }
 
@@ -117,7 +117,7 @@ export class RateSearch {
     this.#held = this.#heldRates.at(-1) ?? 0;
   }
 
-  #choose(): number | null {
+  #chooseNext(): number | null {
     const { most, least, precision } = this.#options;
     if (this.#failed === Number.POSITIVE_INFINITY) {
       return this.#held >= most ? null : Math.min(most, this.#held * GROWTH);

@@ -4,8 +4,8 @@ import type { MatrixOptions } from './matrix.js';
 import { coreList } from './placement.js';
 import { type Outcome, RateSearch, type SearchOptions } from './rate-search.js';
 import type { CurvePoint, HarnessResult, HarnessSample, ScenarioResult, SubjectResult } from './results.js';
+import { ScenarioRun, SubjectRun } from './scenario-run.js';
 import { planOf, type Scenario } from './scenarios.js';
-import { Contestant, Stage } from './stage.js';
 import { direct } from './subjects/subject.js';
 
 export interface SaturationOptions extends Omit<MatrixOptions, 'rounds' | 'reference'> {
@@ -80,7 +80,7 @@ class Saturation {
       const results: SubjectResult[] = [];
       for (const subject of subjects) {
         if (signal.aborted) break;
-        results.push(await this.#subject(scenario, new Contestant(subject, scenario)));
+        results.push(await this.#subject(scenario, new SubjectRun(subject, scenario)));
         saved(this.#result([this.#scenario(scenario, results)]));
       }
       if (results.length > 0) this.#scenarios.push(this.#scenario(scenario, results));
@@ -88,88 +88,88 @@ class Saturation {
     return this.#result([]);
   }
 
-  async #subject(scenario: Scenario, contestant: Contestant): Promise<SubjectResult> {
+  async #subject(scenario: Scenario, run: SubjectRun): Promise<SubjectResult> {
     const { coldSeconds, progress } = this.#options;
-    const stage = new Stage({ ...this.#options, scenario });
+    const scenarioRun = new ScenarioRun({ ...this.#options, scenario });
     const points: CurvePoint[] = [];
     let search: RateSearch | null = null;
     try {
-      if (contestant.takesPart) {
-        await stage.open();
-        progress.at(`${scenario.name}: ${contestant.name} starts`);
-        await stage.start(contestant);
-        await stage.warm(contestant, coldSeconds);
-        search = new RateSearch({ ...this.#options.search, from: await this.#first(stage, scenario, contestant) });
-        await this.#search(stage, scenario, contestant, search, points);
+      if (run.isActive) {
+        await scenarioRun.open();
+        progress.at(`${scenario.name}: ${run.name} starts`);
+        await scenarioRun.start(run);
+        await scenarioRun.warm(run, coldSeconds);
+        search = new RateSearch({ ...this.#options.search, from: await this.#first(scenarioRun, scenario, run) });
+        await this.#search(scenarioRun, scenario, run, search, points);
       }
     } catch (error) {
-      contestant.failed = error instanceof Error ? error.message : String(error);
+      run.failed = error instanceof Error ? error.message : String(error);
     } finally {
-      await stage.close([contestant]);
+      await scenarioRun.close([run]);
     }
-    if (contestant.failed !== null) progress.say(`${scenario.name}: ${contestant.name} failed: ${contestant.failed}`);
+    if (run.failed !== null) progress.say(`${scenario.name}: ${run.name} failed: ${run.failed}`);
     // If the search was cut short, the rate that held is a lower bound and not an answer.
-    const over = search !== null && search.next === null && contestant.failed === null && points.length > 0;
-    if (search !== null && over) this.#tell(scenario, contestant, search, points);
+    const over = search !== null && search.next === null && run.failed === null && points.length > 0;
+    if (search !== null && over) this.#tell(scenario, run, search, points);
     // That nothing holds is no answer either if the machine was busy with other things.
     const found = search !== null && over ? (search.found ?? (search.doubtful ? null : 0)) : null;
-    return { ...contestant.result(), curve: curveOf(points), saturation: found };
+    return { ...run.result(), curve: curveOf(points), saturation: found };
   }
 
   /** The first rate: one that can be reached. */
-  async #first(stage: Stage, scenario: Scenario, contestant: Contestant): Promise<number> {
+  async #first(scenarioRun: ScenarioRun, scenario: Scenario, run: SubjectRun): Promise<number> {
     const { seconds, progress, search } = this.#options;
     if (search.from !== null) return search.from;
-    progress.at(`${scenario.name}: ${contestant.name}, as much as goes through`);
-    const sample = await stage.sample(contestant, 0, seconds, { kind: 'closed', thinkMs: 0 });
+    progress.at(`${scenario.name}: ${run.name}, as much as goes through`);
+    const sample = await scenarioRun.sample(run, 0, seconds, { kind: 'closed', thinkMs: 0 });
     const rate = sample === null ? 0 : sample.load.done / sample.load.seconds;
     return rate > 0 ? rate * FIRST_SHARE : FIRST_RATE;
   }
 
   async #search(
-    stage: Stage,
+    scenarioRun: ScenarioRun,
     scenario: Scenario,
-    contestant: Contestant,
+    run: SubjectRun,
     search: RateSearch,
     points: CurvePoint[],
   ): Promise<void> {
     const { seconds, progress, signal } = this.#options;
     for (let rate = search.next; rate !== null && !signal.aborted; rate = search.next) {
       progress.plan(search.left * (seconds + OVERHEAD));
-      progress.at(`${scenario.name}: ${contestant.name} at ${rate}/s`);
-      const sample = await stage.sample(contestant, points.length, seconds, { kind: 'constant', rate });
+      progress.at(`${scenario.name}: ${run.name} at ${rate}/s`);
+      const sample = await scenarioRun.sample(run, points.length, seconds, { kind: 'constant', rate });
       progress.done(seconds + OVERHEAD);
       if (sample === null) return;
       const point = pointOf(sample, rate, this.#options);
       points.push(point);
-      search.told(outcomeOf(point, sample));
+      search.record(outcomeOf(point, sample));
       this.#foreign = Math.max(this.#foreign, point.held ? 0 : disturbanceOf(sample));
     }
   }
 
   /** Prints the result, and what may have limited it. */
-  #tell({ name }: Scenario, contestant: Contestant, search: RateSearch, points: readonly CurvePoint[]): void {
+  #tell({ name }: Scenario, run: SubjectRun, search: RateSearch, points: readonly CurvePoint[]): void {
     const { progress, placement } = this.#options;
     const found = search.found;
     const last = points.at(-1);
     const cpu = `CPU ${last?.cpuUs.toPrecision(3)} µs`;
     progress.say(
       found === null
-        ? `${name}: ${contestant.name} holds no rate that was tried, down to ${last?.wantedRate}/s, where p99 was ${((last?.p99 ?? 0) / 1000).toPrecision(3)} ms`
-        : `${name}: ${contestant.name} holds ${found}/s, ${cpu}`,
+        ? `${name}: ${run.name} holds no rate that was tried, down to ${last?.wantedRate}/s, where p99 was ${((last?.p99 ?? 0) / 1000).toPrecision(3)} ms`
+        : `${name}: ${run.name} holds ${found}/s, ${cpu}`,
     );
     if (search.doubtful)
       this.#notes.push(
-        `${name}: ${contestant.name}: the machine was busy with other things, up to ${Math.round(this.#foreign * 100)} % of a core, whenever it did not hold: its limit may be higher`,
+        `${name}: ${run.name}: the machine was busy with other things, up to ${Math.round(this.#foreign * 100)} % of a core, whenever it did not hold: its limit may be higher`,
       );
-    if (search.atMost) this.#notes.push(`${name}: ${contestant.name} held the most that was tried (--most)`);
+    if (search.atMost) this.#notes.push(`${name}: ${run.name} held the most that was tried (--most)`);
     const cores = coreList(placement.subject).length;
     const lowest = points.filter(({ held }) => !held).sort((a, b) => a.wantedRate - b.wantedRate)[0];
-    if (lowest === undefined || contestant.subject === direct) return;
+    if (lowest === undefined || run.subject === direct) return;
     const used = (lowest.cpuUs * lowest.rate) / 1e6 / Math.max(1, cores);
     if (used < BUSY)
       this.#notes.push(
-        `${name}: ${contestant.name} used ${Math.round(used * 100)} % of its cores when it did not hold: the load or the server behind may have given out first`,
+        `${name}: ${run.name} used ${Math.round(used * 100)} % of its cores when it did not hold: the load or the server behind may have given out first`,
       );
   }
 

@@ -1,6 +1,6 @@
 // Resource usage of a subject's processes, and the cost of a load.
 import { readdirSync, readFileSync } from 'node:fs';
-import { coreBusy, cpuTime, tree } from './cpu.js';
+import { coreBusy, cpuTime, processTree } from './cpu.js';
 import { coreList } from './placement.js';
 
 export interface Usage {
@@ -18,7 +18,7 @@ export interface Usage {
 
 function switches(pid: number): { voluntary: number; involuntary: number } {
   let [voluntary, involuntary] = [0, 0];
-  for (const process of tree(pid)) {
+  for (const process of processTree(pid)) {
     let threads: string[] = [];
     try {
       threads = readdirSync(`/proc/${process}/task`);

@@ -1,7 +1,7 @@
 // Histograms of a running proxy, asked of its admin port.
 import { get } from 'node:http';
 import { HISTOGRAM } from '../metrics/layout.js';
-import { difference, emptyHistogram, type Recorded, type Recording } from './recorded.js';
+import { difference, emptyHistogram, type NamedRecording, type Recording } from './recording.js';
 import { unitNamed } from './units.js';
 import { WIRE_FORMAT } from './wire.js';
 
@@ -11,14 +11,14 @@ export class AdminError extends Error {}
 const TIMEOUT_MS = 20_000;
 const MAX_BYTES = 256 * 1024 * 1024;
 
-export interface AdminPlace {
+export interface AdminAddress {
   readonly host: string;
   readonly port: number;
 }
 
-const shown = ({ host, port }: AdminPlace): string => `${host.includes(':') ? `[${host}]` : host}:${port}`;
+const shown = ({ host, port }: AdminAddress): string => `${host.includes(':') ? `[${host}]` : host}:${port}`;
 
-function page(place: AdminPlace, path: string): Promise<{ status: number; body: string }> {
+function page(place: AdminAddress, path: string): Promise<{ status: number; body: string }> {
   return new Promise((resolve, reject) => {
     const asked = get({ ...place, path, agent: false, headers: { Accept: 'application/json' } }, (response) => {
       const chunks: Buffer[] = [];
@@ -40,7 +40,7 @@ function page(place: AdminPlace, path: string): Promise<{ status: number; body: 
   });
 }
 
-function trouble(place: AdminPlace, error: NodeJS.ErrnoException): AdminError {
+function adminProblem(place: AdminAddress, error: NodeJS.ErrnoException): AdminError {
   const code = error.code ?? '';
   if (code === 'ECONNREFUSED')
     return new AdminError(
@@ -54,9 +54,9 @@ function trouble(place: AdminPlace, error: NodeJS.ErrnoException): AdminError {
 }
 
 /** All histograms as they are now, totals since the proxy has begun. Rejects with an AdminError. */
-export async function askAdmin(place: AdminPlace): Promise<Recording> {
+export async function askAdmin(place: AdminAddress): Promise<Recording> {
   const { status, body } = await page(place, '/histograms?format=full').catch((error: unknown) => {
-    throw trouble(place, error as NodeJS.ErrnoException);
+    throw adminProblem(place, error as NodeJS.ErrnoException);
   });
   const said = body.trim().split('\n')[0].slice(0, 120);
   if (status === 400 && said.includes('"full"'))
@@ -101,7 +101,7 @@ function recordingOf(value: unknown): Recording {
   };
 }
 
-function recordedOf(value: unknown, digits: number): Recorded {
+function recordedOf(value: unknown, digits: number): NamedRecording {
   if (!isObject(value) || !isObject(value.labels) || !Array.isArray(value.buckets)) throw new TypeError('no histogram');
   const histogram = emptyHistogram(digits);
   for (let at = 0; at + 1 < value.buckets.length; at += 2)
@@ -121,7 +121,7 @@ function recordedOf(value: unknown, digits: number): Recorded {
 /** What has come since `before`. A histogram that has fewer of something began anew, as its proxy did: it counts whole. */
 export function since(before: Recording, after: Recording): Recording {
   const earlier = new Map(before.histograms.map((recorded) => [recorded.id, recorded] as const));
-  const histograms = after.histograms.map((now): Recorded => {
+  const histograms = after.histograms.map((now): NamedRecording => {
     const then = earlier.get(now.id);
     const histogram = then === undefined ? null : difference(now.histogram, then.histogram);
     return then === undefined || histogram === null ? now : { ...now, histogram, sum: Math.max(0, now.sum - then.sum) };

@@ -7,7 +7,7 @@ import type { NamedHistogram } from './catalog.js';
 
 /** Lengths that can be asked for, by name: marks between their ends. */
 export const INTERVALS: Readonly<Record<string, number>> = { '10s': 1, '1m': 6 };
-export const BETWEEN_MARKS_MS = 10_000;
+export const SNAPSHOT_INTERVAL_MS = 10_000;
 /** Marks that are kept: those of the longest interval. */
 const KEPT = Math.max(...Object.values(INTERVALS)) + 1;
 /** After the last question. */
@@ -24,12 +24,12 @@ interface Sparse {
   readonly sum: number;
 }
 
-interface Mark {
+interface Snapshot {
   readonly atMs: number;
   readonly histograms: ReadonlyMap<string, Sparse>;
 }
 
-export interface WholeInterval {
+export interface CompleteInterval {
   readonly startMs: number;
   readonly endMs: number;
   readonly histograms: readonly NamedHistogram[];
@@ -52,23 +52,24 @@ export interface IntervalSource {
 
 export class Intervals {
   readonly #source: IntervalSource;
-  #marks: Mark[] = [];
+  #snapshots: Snapshot[] = [];
   #askedMs = 0;
   #waiting = false;
   /** A mark in the making. */
-  #marking: Promise<void> | null = null;
+  #pendingSnapshot: Promise<void> | null = null;
 
   constructor(source: IntervalSource) {
     this.#source = source;
   }
 
   /** The last interval of so many marks; or how long it is until there is one, ms. */
-  async ask(marks: number): Promise<WholeInterval | number> {
+  async ask(intervals: number): Promise<CompleteInterval | number> {
     this.#askedMs = this.#source.now();
-    if (this.#marks.length === 0) await this.#mark();
-    const last = this.#marks.length - 1;
-    if (last < marks) return Math.max(0, this.#marks[0].atMs + marks * BETWEEN_MARKS_MS - this.#source.now());
-    const [before, after] = [this.#marks[last - marks], this.#marks[last]];
+    if (this.#snapshots.length === 0) await this.#takeSnapshot();
+    const last = this.#snapshots.length - 1;
+    if (last < intervals)
+      return Math.max(0, this.#snapshots[0].atMs + intervals * SNAPSHOT_INTERVAL_MS - this.#source.now());
+    const [before, after] = [this.#snapshots[last - intervals], this.#snapshots[last]];
     return {
       startMs: before.atMs,
       endMs: after.atMs,
@@ -78,35 +79,35 @@ export class Intervals {
 
   /** Marks that are held. */
   get held(): number {
-    return this.#marks.length;
+    return this.#snapshots.length;
   }
 
-  #mark(): Promise<void> {
-    this.#marking ??= this.#makeMark().finally(() => {
-      this.#marking = null;
+  #takeSnapshot(): Promise<void> {
+    this.#pendingSnapshot ??= this.#makeSnapshot().finally(() => {
+      this.#pendingSnapshot = null;
     });
-    return this.#marking;
+    return this.#pendingSnapshot;
   }
 
-  async #makeMark(): Promise<void> {
+  async #makeSnapshot(): Promise<void> {
     if (!this.#waiting) {
       this.#waiting = true;
-      this.#source.later(() => void this.#due(), BETWEEN_MARKS_MS);
+      this.#source.later(() => void this.#due(), SNAPSHOT_INTERVAL_MS);
     }
     const atMs = this.#source.now();
     const { histograms, release } = await this.#source.take();
     try {
-      this.#marks.push({ atMs, histograms: await inPieces(sparseById(histograms), this.#source.turn) });
+      this.#snapshots.push({ atMs, histograms: await inPieces(sparseById(histograms), this.#source.turn) });
     } finally {
       release();
     }
-    if (this.#marks.length > KEPT) this.#marks.shift();
+    if (this.#snapshots.length > KEPT) this.#snapshots.shift();
   }
 
   async #due(): Promise<void> {
     this.#waiting = false;
-    if (this.#source.now() - this.#askedMs > FORGET_MS) this.#marks = [];
-    else await this.#mark();
+    if (this.#source.now() - this.#askedMs > FORGET_MS) this.#snapshots = [];
+    else await this.#takeSnapshot();
   }
 }
 
@@ -128,7 +129,7 @@ function sparse({ data, ...named }: NamedHistogram): Sparse {
 }
 
 /** What has come between two marks; a histogram that is smaller than it was began anew, and counts whole. */
-function* difference(before: Mark, after: Mark): Steps<NamedHistogram[]> {
+function* difference(before: Snapshot, after: Snapshot): Steps<NamedHistogram[]> {
   const all: NamedHistogram[] = [];
   for (const [id, now] of after.histograms) {
     const then = before.histograms.get(id);

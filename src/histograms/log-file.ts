@@ -1,6 +1,6 @@
 // Logs of HdrHistogram (format 1.3): a line for each interval of each histogram, which has its id as its tag. Its own tools read and write them.
 
-import { estimatedSum, greatestOf, type Recorded, type Recording } from './recorded.js';
+import { estimatedSum, greatestOf, type NamedRecording, type Recording } from './recording.js';
 import { perShown, type Unit, unitName, unitNamed } from './units.js';
 import { decodeV2, EncodingError, encodeV2 } from './v2.js';
 
@@ -94,7 +94,7 @@ function interval(line: string, header: Header): Recording {
 }
 
 /** Kind and name are in ids that were written here. */
-function tagged(tag: string, unit: Unit, histogram: Recorded['histogram']): Recorded {
+function tagged(tag: string, unit: Unit, histogram: NamedRecording['histogram']): NamedRecording {
   const [, kind = '', name = ''] = /^([a-z]+)\..+\.([a-z0-9_]+)$/.exec(tag) ?? [];
   const own = /_(us|ms|ns|s)$/.exec(name)?.[1] ?? (name === 'h2_connection_streams' ? 'streams' : '');
   if (own !== '' && unit !== '' && own !== unit)

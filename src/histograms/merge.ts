@@ -1,7 +1,7 @@
 // Logs of many proxies, added up by tag.
 import type { Histogram } from 'hdr-histogram-js';
 import { HistogramFileError } from './log-file.js';
-import { addedUp, type Recorded, type Recording } from './recorded.js';
+import { type NamedRecording, type Recording, sumOf } from './recording.js';
 import { type Unit, unitName } from './units.js';
 
 export interface LogContent {
@@ -16,7 +16,7 @@ export interface Merged {
 }
 
 interface Parts {
-  readonly like: Recorded;
+  readonly like: NamedRecording;
   readonly file: string;
   readonly histograms: Histogram[];
   sum: number;
@@ -38,18 +38,18 @@ export function mergedLogs(contents: readonly LogContent[], unit: Unit): Merged 
     }
   if (byTag.size === 0) throw new HistogramFileError('there is no interval in them');
   const notes: string[] = [];
-  const histograms = [...byTag].map(([tag, { like, histograms: parts, sum }]): Recorded => {
+  const histograms = [...byTag].map(([tag, { like, histograms: parts, sum }]): NamedRecording => {
     const digits = new Set(parts.map((part) => part.numberOfSignificantValueDigits));
     if (digits.size > 1)
       notes.push(
         `${tag || 'values without a tag'}: some have ${Math.max(...digits)} significant digits, others ${Math.min(...digits)}; the sum has ${Math.min(...digits)}`,
       );
-    return { ...like, histogram: addedUp(parts), sum };
+    return { ...like, histogram: sumOf(parts), sum };
   });
   return { recording: { startMs, endMs, histograms }, notes };
 }
 
-function add(byTag: Map<string, Parts>, file: string, found: Recorded): void {
+function add(byTag: Map<string, Parts>, file: string, found: NamedRecording): void {
   const parts = byTag.get(found.id);
   if (parts === undefined) {
     byTag.set(found.id, { like: found, file, histograms: [found.histogram], sum: found.sum });

@@ -1,23 +1,23 @@
 // Histograms in Prometheus' text format, with classic buckets: for a textfile collector or a push gateway. Their names are those of /metrics
 // where it has them.
 import { LATENCY_BOUNDS_S, STREAM_BOUNDS } from '../metrics/bounds.js';
-import { bucketsIn, type Recorded } from './recorded.js';
+import { bucketsIn, type NamedRecording } from './recording.js';
 import { isTime, secondsOf } from './units.js';
 
 /** `sluice_service_response_latency_seconds` of `response_latency_us` of a service. */
-export function metricName({ kind, name, unit }: Recorded): string {
+export function metricName({ kind, name, unit }: NamedRecording): string {
   const base = (name === '' ? 'recorded' : name).replace(/_(us|ms|ns|s)$/, '').replace(/[^a-zA-Z0-9_]/g, '_');
   return ['sluice', kind, base, isTime(unit) ? 'seconds' : ''].filter((part) => part !== '').join('_');
 }
 
 /** What tells histograms of one name apart. */
-export const metricLabels = ({ id, labels }: Recorded): Readonly<Record<string, string>> =>
+export const metricLabels = ({ id, labels }: NamedRecording): Readonly<Record<string, string>> =>
   Object.keys(labels).length > 0 ? labels : id === '' ? {} : { id };
 
 const escaped = (text: string): string => text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 
-export function prometheusText(histograms: readonly Recorded[]): string {
-  const byName = new Map<string, Recorded[]>();
+export function prometheusText(histograms: readonly NamedRecording[]): string {
+  const byName = new Map<string, NamedRecording[]>();
   for (const recorded of histograms) {
     const name = metricName(recorded);
     byName.set(name, [...(byName.get(name) ?? []), recorded]);
@@ -31,12 +31,12 @@ export function prometheusText(histograms: readonly Recorded[]): string {
 }
 
 /** `response latency of a service, in seconds`. */
-function help({ kind, name, unit }: Recorded): string {
+function help({ kind, name, unit }: NamedRecording): string {
   const what = name === '' ? 'recorded values' : name.replace(/_(us|ms|ns|s)$/, '').replaceAll('_', ' ');
   return `${what}${kind === '' ? '' : ` of a ${kind}`}${isTime(unit) ? ', in seconds' : ''}`;
 }
 
-function series(name: string, recorded: Recorded): string {
+function series(name: string, recorded: NamedRecording): string {
   const { histogram, unit, sum } = recorded;
   const labels = Object.entries(metricLabels(recorded)).map(([key, value]) => `${key}="${escaped(value)}"`);
   const own = labels.length === 0 ? '' : `{${labels.join(',')}}`;

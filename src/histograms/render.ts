@@ -1,6 +1,6 @@
 // Histograms as text: a table for people, JSON, CSV, HdrHistogram's .hgrm.
 import { count as countText, time } from '../report/scale.js';
-import { bucketsIn, greatestOf, type Recorded, type Recording } from './recorded.js';
+import { bucketsIn, greatestOf, type NamedRecording, type Recording } from './recording.js';
 import { isTime, perShown, secondsOf, unitName } from './units.js';
 import { encodeV2 } from './v2.js';
 
@@ -12,13 +12,14 @@ const PERCENTILES = [50, 75, 90, 95, 99, 99.9, 99.99, 99.999];
 const TICKS = 5;
 
 /** A value as people read it. */
-export const valueText = ({ unit }: Pick<Recorded, 'unit'>, value: number): string =>
+export const valueText = ({ unit }: Pick<NamedRecording, 'unit'>, value: number): string =>
   isTime(unit) ? time(value * secondsOf(unit) * 1e6) : countText(value);
 
-const meanOf = ({ sum, histogram }: Recorded): number => (histogram.totalCount === 0 ? 0 : sum / histogram.totalCount);
+const meanOf = ({ sum, histogram }: NamedRecording): number =>
+  histogram.totalCount === 0 ? 0 : sum / histogram.totalCount;
 
 /** A line each, as wide as the terminal allows; in a narrow one a block each. */
-export function table(histograms: readonly Recorded[], columns: number): string {
+export function table(histograms: readonly NamedRecording[], columns: number): string {
   if (histograms.length === 0) return 'no histogram in which something was recorded\n';
   const head = ['', 'count', 'mean', ...SHOWN.map((of) => `p${of}`), 'max'];
   const rows = histograms.map((recorded) => [
@@ -118,5 +119,5 @@ function quoted(text: string): string {
 }
 
 /** HdrHistogram's percentile distribution; times in milliseconds. */
-export const hgrmOf = ({ histogram, unit }: Recorded): string =>
+export const hgrmOf = ({ histogram, unit }: NamedRecording): string =>
   histogram.outputPercentileDistribution(TICKS, perShown(unit));

@@ -1,5 +1,5 @@
 // How recordings are shown, one look after the other.
-import type { Recording } from './recorded.js';
+import type { Recording } from './recording.js';
 
 export interface Rendering {
   /** What is written of the next recording. */

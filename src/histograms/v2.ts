@@ -1,7 +1,7 @@
 // HdrHistogram's V2 encoding (compressed, base64), as logs have it. What comes from files is checked before anything is made of it.
 import { deflateSync, inflateSync } from 'node:zlib';
 import type { Histogram, JsHistogram } from 'hdr-histogram-js';
-import { emptyHistogram } from './recorded.js';
+import { emptyHistogram } from './recording.js';
 
 export class EncodingError extends Error {}
 

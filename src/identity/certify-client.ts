@@ -14,7 +14,14 @@ import { pemOf } from './der-bundle.js';
 import { isPem } from './pem-text.js';
 import { CredentialProblem } from './problem.js';
 import { makeSigningRequest } from './signing-request.js';
-import { IdentityProblem, type IdentitySource, type Offer, part, problemOf, type SourceDeps } from './source.js';
+import {
+  IdentityProblem,
+  type IdentitySource,
+  type IdentityUpdate,
+  part,
+  problemOf,
+  type SourceDeps,
+} from './source.js';
 
 const METHOD = '/io.linkerd.proxy.identity.Identity/Certify';
 /** Maximum bytes of a response: chains have a few thousand. */
@@ -97,9 +104,9 @@ export class CertifyClient implements IdentitySource {
   async #renew(): Promise<void> {
     let delayMs: number;
     try {
-      const { offer, validUntilMs } = await this.#certify();
+      const { update, validUntilMs } = await this.#certify();
       if (this.#stopped) return;
-      const material = this.deps.offer(offer);
+      const material = this.deps.update(update);
       if (material === null) delayMs = this.#backoff.next();
       else {
         this.#backoff.succeeded();
@@ -114,7 +121,7 @@ export class CertifyClient implements IdentitySource {
     this.#timer = this.deps.clock.set(() => void this.#renew(), delayMs);
   }
 
-  async #certify(): Promise<{ offer: Offer; validUntilMs: number }> {
+  async #certify(): Promise<{ update: IdentityUpdate; validUntilMs: number }> {
     const { token: tokenFile, anchors: anchorsFile, name } = this.options;
     const token = readToken(tokenFile);
     const anchors = readPartOrText(anchorsFile, 'identity.linkerd.anchors');
@@ -129,7 +136,7 @@ export class CertifyClient implements IdentitySource {
     const chain = [leaf, ...intermediates];
     const from = `the certificate from ${this.#who}`;
     return {
-      offer: {
+      update: {
         certificate: part(from, chain.map((der) => pemOf('CERTIFICATE', der)).join('')),
         key: part(`the key of ${from}`, key),
         anchors,

@@ -4,7 +4,7 @@ import type { IdentityConfig } from '../config/model.js';
 import { formatPath } from '../config/problem.js';
 import { expiredSince, readToken } from './certify-client.js';
 import type { CredentialFindings } from './check-files.js';
-import { checkOffer } from './check-offer.js';
+import { checkUpdate } from './check-update.js';
 import { readPart, readPartOrText } from './credential-files.js';
 import { checkAnchors } from './credentials.js';
 import { CredentialProblem } from './problem.js';
@@ -16,7 +16,7 @@ function readSource(identity: IdentityConfig): readonly string[] {
   switch (source.kind) {
     case 'files': {
       const [certificate, key, anchors] = [source.certificate, source.key, source.anchors].map(readPart);
-      return checkOffer({ certificate, key, anchors }, identity, Date.now()).warnings;
+      return checkUpdate({ certificate, key, anchors }, identity, Date.now()).warnings;
     }
     case 'spiffe':
       return [];

@@ -4,7 +4,13 @@ import { fileSignature } from '../discovery/read-file.js';
 import type { DiscoveryLogger } from '../discovery/source.js';
 import { WatchedPath } from '../discovery/watched-path.js';
 import { readPart } from './credential-files.js';
-import { type IdentityProblem, type IdentitySource, type Offer, problemOf, type SourceDeps } from './source.js';
+import {
+  type IdentityProblem,
+  type IdentitySource,
+  type IdentityUpdate,
+  problemOf,
+  type SourceDeps,
+} from './source.js';
 
 /** Files that do not match are read again after this time: most tools write them one after the other. */
 const SETTLE_MS = 1000;
@@ -19,8 +25,8 @@ export interface FileSourceDeps extends SourceDeps {
   readonly logger: DiscoveryLogger;
   /** Interval for checking the files, in case the kernel reports no change, ms. */
   pollMs(): number;
-  /** The problem with an offer; null if it would be accepted. */
-  check(offer: Offer): IdentityProblem | null;
+  /** The problem with an update; null if it would be accepted. */
+  check(update: IdentityUpdate): IdentityProblem | null;
 }
 
 export class FileSource implements IdentitySource {
@@ -80,10 +86,10 @@ export class FileSource implements IdentitySource {
     for (const file of this.#files) file.watch();
     this.#signature = this.#current();
     let problem: IdentityProblem | null = null;
-    let offer: Offer | null = null;
+    let update: IdentityUpdate | null = null;
     try {
-      offer = this.#read();
-      problem = this.deps.check(offer);
+      update = this.#read();
+      problem = this.deps.check(update);
     } catch (error) {
       problem = problemOf(error);
     }
@@ -94,10 +100,10 @@ export class FileSource implements IdentitySource {
         this.#load(false);
       }, SETTLE_MS);
     } else if (problem !== null) this.deps.failed(problem);
-    else if (offer !== null) this.deps.offer(offer);
+    else if (update !== null) this.deps.update(update);
   }
 
-  #read(): Offer {
+  #read(): IdentityUpdate {
     const { certificate, key, anchors } = this.options;
     return { certificate: readPart(certificate), key: readPart(key), anchors: readPart(anchors) };
   }

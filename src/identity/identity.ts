@@ -2,7 +2,7 @@
 import type { IdentityConfig } from '../config/model.js';
 import type { DiscoveryLogger } from '../discovery/source.js';
 import { CertifyClient } from './certify-client.js';
-import { type CheckedOffer, checkOffer } from './check-offer.js';
+import { type CheckedUpdate, checkUpdate } from './check-update.js';
 import type { IdentityCounts } from './counts.js';
 import { FileSource } from './file-source.js';
 import type { IdentityMaterial } from './material.js';
@@ -10,7 +10,7 @@ import {
   type Clock,
   type IdentityProblem,
   type IdentitySource,
-  type Offer,
+  type IdentityUpdate,
   problemOf,
   type SourceDeps,
   systemClock,
@@ -91,7 +91,7 @@ export class Identity {
     const deps: SourceDeps = {
       clock: this.#clock,
       random: this.#random,
-      offer: (offer) => this.#offered(offer),
+      update: (update) => this.#updated(update),
       failed: (problem) => this.#failed(problem),
     };
     const { source, name, timeoutMs, minBackoffMs, maxBackoffMs } = config;
@@ -99,7 +99,7 @@ export class Identity {
     switch (source.kind) {
       case 'files': {
         const { logger, pollMs } = this.#deps;
-        return new FileSource(source, { ...deps, logger, pollMs, check: (offer) => this.#check(offer) });
+        return new FileSource(source, { ...deps, logger, pollMs, check: (update) => this.#check(update) });
       }
       case 'spiffe':
         return new WorkloadApi({ socket: source.socket, name, ...patience }, deps);
@@ -108,9 +108,9 @@ export class Identity {
     }
   }
 
-  #check(offer: Offer): IdentityProblem | null {
+  #check(update: IdentityUpdate): IdentityProblem | null {
     try {
-      checkOffer(offer, this.#expected(), this.#clock.now());
+      checkUpdate(update, this.#expected(), this.#clock.now());
       return null;
     } catch (error) {
       return problemOf(error);
@@ -121,10 +121,10 @@ export class Identity {
     return this.#config ?? { name: null, serverName: null, trustDomain: null };
   }
 
-  #offered(offer: Offer): IdentityMaterial | null {
-    let checked: CheckedOffer;
+  #updated(update: IdentityUpdate): IdentityMaterial | null {
+    let checked: CheckedUpdate;
     try {
-      checked = checkOffer(offer, this.#expected(), this.#clock.now());
+      checked = checkUpdate(update, this.#expected(), this.#clock.now());
     } catch (error) {
       this.#failed(problemOf(error));
       return null;

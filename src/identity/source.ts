@@ -1,4 +1,4 @@
-// The interface of identity sources: a source offers what it has whenever that changes, and reports why if it has nothing.
+// The interface of identity sources: a source reports its credentials whenever they change, or why it has none.
 import type { IdentityMaterial } from './material.js';
 import { CredentialProblem, type Part } from './problem.js';
 
@@ -7,7 +7,7 @@ export const IDENTITY_FAILURES = ['credential', 'name', 'unreachable', 'timeout'
 export type IdentityFailure = (typeof IDENTITY_FAILURES)[number];
 
 /** A source's credentials in PEM, before validation. */
-export interface Offer {
+export interface IdentityUpdate {
   readonly certificate: Part;
   readonly key: Part;
   readonly anchors: Part;
@@ -47,14 +47,14 @@ export interface SourceDeps {
   readonly clock: Clock;
   /** From 0 to 1. */
   readonly random: () => number;
-  /** Checks an offer and uses it; null if it is invalid, which has been reported by then. */
-  offer(offer: Offer): IdentityMaterial | null;
+  /** Checks an update and uses it. Null if it is invalid, which has been reported by then. */
+  update(update: IdentityUpdate): IdentityMaterial | null;
   failed(problem: IdentityProblem): void;
 }
 
 export interface IdentitySource {
   start(): void;
-  /** No offers or failures after this. */
+  /** No updates or failures after this. */
   stop(): void;
 }
 
@@ -67,11 +67,11 @@ export interface Clock {
 }
 
 /** Maximum of setTimeout; a longer wait would not wait at all. */
-const LONGEST_MS = 2 ** 31 - 1;
+const MAX_DELAY_MS = 2 ** 31 - 1;
 
 /** Node's timers; they don't keep the process alive. */
 export const systemClock: Clock = {
   now: () => Date.now(),
-  set: (callback, delayMs) => setTimeout(callback, Math.min(delayMs, LONGEST_MS)).unref(),
+  set: (callback, delayMs) => setTimeout(callback, Math.min(delayMs, MAX_DELAY_MS)).unref(),
   clear: (timer) => clearTimeout(timer as NodeJS.Timeout),
 };

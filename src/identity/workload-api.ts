@@ -5,7 +5,14 @@ import { pemOf, splitSequences } from './der-bundle.js';
 import { CHANNEL, callFailure, type GrpcService, grpcService } from './grpc.js';
 import type { IdentityMaterial } from './material.js';
 import type { Part } from './problem.js';
-import { IdentityProblem, type IdentitySource, type Offer, part, problemOf, type SourceDeps } from './source.js';
+import {
+  IdentityProblem,
+  type IdentitySource,
+  type IdentityUpdate,
+  part,
+  problemOf,
+  type SourceDeps,
+} from './source.js';
 
 /** Share of a certificate's lifetime. Agents replace it at half: after this long without a message, we ask again. */
 const SILENT_SHARE = 0.8;
@@ -98,7 +105,7 @@ export class WorkloadApi implements IdentitySource {
   #received(svids: readonly Svid[], again: (problem: IdentityProblem | null) => void): void {
     let material: IdentityMaterial | null = null;
     try {
-      material = this.deps.offer(this.#offer(svids));
+      material = this.deps.update(this.#update(svids));
     } catch (error) {
       this.deps.failed(problemOf(error));
     }
@@ -114,7 +121,7 @@ export class WorkloadApi implements IdentitySource {
     this.#wait(Math.max(silentMs, (notAfterMs - now) / 4, this.options.maxBackoffMs), () => again(null));
   }
 
-  #offer(svids: readonly Svid[]): Offer {
+  #update(svids: readonly Svid[]): IdentityUpdate {
     const { name } = this.options;
     if (svids.length === 0) throw new IdentityProblem('denied', `${this.#who} has no identity for this process`);
     const svid = name === null ? svids[0] : svids.find(({ spiffe_id }) => spiffe_id === name);

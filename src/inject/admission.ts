@@ -64,7 +64,7 @@ const shown = (value: unknown): string => {
 };
 
 /** The problem with a review, as far as it must be valid to be answered. */
-function misfit(review: unknown): string | null {
+function invalidObject(review: unknown): string | null {
   if (!isMap(review)) return `found ${shown(review)}; this port takes an AdmissionReview`;
   const { kind, apiVersion, request } = review;
   if (kind !== 'AdmissionReview') return `kind is ${shown(kind)}; this port takes an AdmissionReview`;
@@ -129,7 +129,7 @@ function decide(request: PlainMap, object: PlainMap, context: AdmissionContext):
 
 /** Answers a review. Never throws. */
 export function review(asked: unknown, context: AdmissionContext): Reviewed {
-  const wrong = misfit(asked);
+  const wrong = invalidObject(asked);
   if (wrong !== null) return { answer: status(wrong), outcome: null };
   const request = asMap(asMap(asked).request);
   const object = asMap(request.object);

@@ -24,18 +24,18 @@ export type Takes =
   | 'variables'
   | 'level';
 
-export interface Meaning {
+export interface AnnotationSpec {
   readonly takes: Takes;
 }
 
 /** Why an annotation of Linkerd's has no effect here, and what to do instead. */
-export interface NoMeaning {
+export interface UnsupportedAnnotation {
   readonly instead: string;
   /** True if people may rely on it: it is reported as an error. */
   readonly matters?: boolean;
 }
 
-export const MEANINGS = {
+export const ANNOTATIONS = {
   'opaque-ports': { takes: 'ports' },
   'skip-inbound-ports': { takes: 'ports' },
   'skip-outbound-ports': { takes: 'numbers' },
@@ -66,23 +66,23 @@ export const MEANINGS = {
   'close-wait-timeout': { takes: 'duration' },
   'default-inbound-policy': { takes: 'word' },
   'proxy-additional-env': { takes: 'variables' },
-} as const satisfies Readonly<Record<string, Meaning>>;
+} as const satisfies Readonly<Record<string, AnnotationSpec>>;
 
 /**
  * Linkerd's annotations of these names are about Linkerd's own images, and workloads with them must keep working: only `config.sluice.io/`
  * counts.
  */
-export const OWN_MEANINGS = {
+export const OWN_ANNOTATIONS = {
   'proxy-image': { takes: 'text' },
   'proxy-version': { takes: 'text' },
   'image-pull-policy': { takes: 'word' },
   'project-token': { takes: 'truth' },
   'seccomp-profile': { takes: 'text' },
-} as const satisfies Readonly<Record<string, Meaning>>;
+} as const satisfies Readonly<Record<string, AnnotationSpec>>;
 
 const IMAGES = "names an image of Linkerd's; config.sluice.io/proxy-image and config.sluice.io/proxy-version name ours";
 
-export const NO_MEANINGS: Readonly<Record<string, NoMeaning>> = {
+export const UNSUPPORTED_ANNOTATIONS: Readonly<Record<string, UnsupportedAnnotation>> = {
   'control-port': { instead: 'there is no such port' },
   'pod-inbound-ports': { instead: 'all ports of the pod count, declared or not' },
   'proxy-cpu-ratio-limit': { instead: 'set proxy-cpu-limit; a proxy has as many workers as that has cores' },
@@ -105,27 +105,27 @@ export const NO_MEANINGS: Readonly<Record<string, NoMeaning>> = {
 };
 
 /** With `config.linkerd.io/` in front of them, these are not ours. */
-export const FOREIGN: Readonly<Record<string, NoMeaning>> = {
+export const FOREIGN: Readonly<Record<string, UnsupportedAnnotation>> = {
   'proxy-image': { instead: IMAGES },
   'proxy-version': { instead: IMAGES },
   'image-pull-policy': { instead: `is for images of Linkerd's; config.sluice.io/image-pull-policy is for ours` },
 };
 
-export type Setting = keyof typeof MEANINGS;
-export type OwnSetting = keyof typeof OWN_MEANINGS;
+export type Setting = keyof typeof ANNOTATIONS;
+export type OwnSetting = keyof typeof OWN_ANNOTATIONS;
 
 /** All annotations for a setting, the most important first. */
 export const keysOf = (name: string): readonly string[] =>
   isOwnSetting(name) ? [OWN_PREFIX + name] : settingKeys(name);
 
 /** The usual one: Linkerd's, unless only ours counts. */
-export function usualKey(name: Setting | OwnSetting): string {
+export function defaultKey(name: Setting | OwnSetting): string {
   if (isOwnSetting(name)) return OWN_PREFIX + name;
   return (name === 'proxy-wait-before-exit-seconds' ? ALPHA_PREFIX : LINKERD_PREFIX) + name;
 }
 
-export const isSetting = (name: string): name is Setting => Object.hasOwn(MEANINGS, name);
-export const isOwnSetting = (name: string): name is OwnSetting => Object.hasOwn(OWN_MEANINGS, name);
+export const isSetting = (name: string): name is Setting => Object.hasOwn(ANNOTATIONS, name);
+export const isOwnSetting = (name: string): name is OwnSetting => Object.hasOwn(OWN_ANNOTATIONS, name);
 
 /** An annotation with a known prefix. */
 export interface Named {
@@ -141,9 +141,9 @@ export function named(key: string): Named | null {
 }
 
 /** The problem with an annotation because of its name; null if it has an effect. */
-export function withoutMeaning({ prefix, name }: Named): NoMeaning | string | null {
+export function unsupportedAnnotation({ prefix, name }: Named): UnsupportedAnnotation | string | null {
   if (isSetting(name) || (isOwnSetting(name) && prefix === OWN_PREFIX)) return null;
-  if (Object.hasOwn(NO_MEANINGS, name)) return NO_MEANINGS[name];
+  if (Object.hasOwn(UNSUPPORTED_ANNOTATIONS, name)) return UNSUPPORTED_ANNOTATIONS[name];
   if (Object.hasOwn(FOREIGN, name)) return FOREIGN[name];
-  return `is not known; ${suggest(name, [...Object.keys(MEANINGS), ...Object.keys(OWN_MEANINGS)])}`;
+  return `is not known; ${suggest(name, [...Object.keys(ANNOTATIONS), ...Object.keys(OWN_ANNOTATIONS)])}`;
 }

@@ -3,16 +3,16 @@ import { INJECT_NAMES, settingKeys } from '../kubernetes/names.js';
 import { keysOf, named } from './annotations.js';
 import { type InjectionContext, injectPod, layersOf, namespaceLayer } from './inject-pod.js';
 import { Layers } from './layers.js';
-import { asMap, at, type PlainMap, textOf, textsOf, withAt, withEntries } from './plain.js';
+import { asMap, type PlainMap, textOf, textsOf, valueAt, withEntries, withValueAt } from './plain.js';
 import { podView } from './pod.js';
 import type { InjectProblem } from './problem.js';
-import { type RefusalReason, unwanted } from './refusals.js';
+import { notRequested, type RefusalReason } from './refusals.js';
 import { injectService, serviceProblems } from './service.js';
 import { readSettings } from './settings.js';
-import { misshapen, unquoted } from './shape.js';
+import { shapeProblem, unquoted } from './shape.js';
 import { roleOf, templateOf } from './workloads.js';
 
-export interface ObjectWish {
+export interface ObjectOptions {
   /** Adds the proxy itself, rather than leaving that to the webhook. */
   readonly manual: boolean;
   readonly word: 'enabled' | 'ingress';
@@ -43,7 +43,7 @@ function sameAs(key: string): readonly string[] {
 
 /** Keys already used by the object: of several equivalent ones, the deciding one is changed. */
 function keysFor(object: PlainMap, wanted: Readonly<Record<string, string>>): PlainMap {
-  const there = textsOf(at(object, ['metadata', 'annotations']));
+  const there = textsOf(valueAt(object, ['metadata', 'annotations']));
   const added: Record<string, string> = {};
   for (const [key, value] of Object.entries(wanted))
     added[sameAs(key).find((known) => Object.hasOwn(there, known)) ?? key] = value;
@@ -67,36 +67,37 @@ const skipped = (object: PlainMap, reason: ObjectReport['reason'], message: stri
   problems: [],
 });
 
-function injectTemplate(object: PlainMap, path: readonly string[], wish: ObjectWish): ObjectReport {
-  const template = asMap(at(object, path));
+function injectTemplate(object: PlainMap, path: readonly string[], wish: ObjectOptions): ObjectReport {
+  const template = asMap(valueAt(object, path));
   const { manual, word, context } = wish;
   // An explicit "no" must not be hidden by the new annotation.
-  const no = unwanted(layersOf(podView(template), context));
+  const no = notRequested(layersOf(podView(template), context));
   if (no?.reason === 'disabled') return skipped(object, no.reason, no.message);
   const ready = annotated(template, { ...(manual ? {} : { [ASKS]: word }), ...wish.annotations });
   const { pod, refusal, problems } = injectPod(ready, { ...context, asked: true });
   if (pod === null) return skipped(object, refusal.reason, refusal.message);
   const after = manual ? pod : ready;
-  const whole = after === template ? object : path.length === 0 ? after : withAt(object, path, after);
-  const told = [...unquoted(at(template, ['metadata', 'annotations']), 'the pod'), ...problems];
+  const whole = after === template ? object : path.length === 0 ? after : withValueAt(object, path, after);
+  const told = [...unquoted(valueAt(template, ['metadata', 'annotations']), 'the pod'), ...problems];
   if (!manual) return { ...report(object, whole, told), result: whole === object ? 'unchanged' : 'injected' };
   return { object: whole, result: 'injected', reason: null, message: '', problems: told };
 }
 
-function injectServiceObject(object: PlainMap, { annotations, manual, context }: ObjectWish): ObjectReport {
+function injectServiceObject(object: PlainMap, { annotations, manual, context }: ObjectOptions): ObjectReport {
   const opaque = settingKeys('opaque-ports');
   const wanted = Object.fromEntries(Object.entries(annotations).filter(([key]) => opaque.includes(key)));
   const own = Object.keys(wanted).length > 0 ? annotated(object, wanted) : null;
   const after = own ?? (manual ? injectService(object, context.namespaceAnnotations) : null);
-  const told = unquoted(at(object, ['metadata', 'annotations']), 'the Service');
+  const told = unquoted(valueAt(object, ['metadata', 'annotations']), 'the Service');
   const problems = [...told, ...serviceProblems(own ?? object, true)];
   return after === null ? { ...skipped(object, 'other-kind', OTHER), problems } : report(object, after, problems);
 }
 
-function injectNamespace(object: PlainMap, { word, annotations }: ObjectWish): ObjectReport {
-  const name = textOf(at(object, ['metadata', 'name']));
-  const layerOf = (namespace: PlainMap) => namespaceLayer(name, textsOf(at(namespace, ['metadata', 'annotations'])));
-  const no = unwanted([layerOf(object)]);
+function injectNamespace(object: PlainMap, { word, annotations }: ObjectOptions): ObjectReport {
+  const name = textOf(valueAt(object, ['metadata', 'name']));
+  const layerOf = (namespace: PlainMap) =>
+    namespaceLayer(name, textsOf(valueAt(namespace, ['metadata', 'annotations'])));
+  const no = notRequested([layerOf(object)]);
   if (no?.reason === 'disabled') return skipped(object, no.reason, no.message);
   const after = annotated(object, { [ASKS]: word, ...annotations });
   // A namespace's settings apply to pods without their own, so they are read as theirs would be.
@@ -104,14 +105,14 @@ function injectNamespace(object: PlainMap, { word, annotations }: ObjectWish): O
   readSettings(layers);
   layers.tellOthers();
   const { object: title } = layerOf(object);
-  return report(object, after, [...unquoted(at(object, ['metadata', 'annotations']), title), ...layers.problems]);
+  return report(object, after, [...unquoted(valueAt(object, ['metadata', 'annotations']), title), ...layers.problems]);
 }
 
 /** Processes one object; lists are split before. */
-export function injectObject(object: PlainMap, wish: ObjectWish): ObjectReport {
+export function injectObject(object: PlainMap, wish: ObjectOptions): ObjectReport {
   const role = roleOf(object);
   if (role.kind !== 'other') {
-    const wrong = misshapen(object, role.kind === 'pods' ? role.path : null);
+    const wrong = shapeProblem(object, role.kind === 'pods' ? role.path : null);
     if (wrong !== null) return skipped(object, 'malformed', wrong);
   }
   switch (role.kind) {

@@ -8,10 +8,10 @@ import { VERSION_ANNOTATION } from './names.js';
 import { asList, asMap, type PlainMap, withEntries } from './plain.js';
 import { accountOf, declaredPorts, graceSeconds, type PodView, podView, portNames, probes } from './pod.js';
 import type { InjectProblem } from './problem.js';
-import { impossible, type Refusal, unwanted, wishOf } from './refusals.js';
+import { injectSetting, notRequested, type Refusal, unsupported } from './refusals.js';
 import { inheritedOpaque } from './service.js';
 import { readSettings, type Settings } from './settings.js';
-import { truth } from './values.js';
+import { parseBoolean } from './values.js';
 
 export interface InjectionContext {
   readonly mesh: Installation;
@@ -42,11 +42,11 @@ export const layersOf = (view: PodView, { mesh, namespace, namespaceAnnotations 
 /** Why it can't be injected; null if it can. */
 export function refusalOf(view: PodView, context: InjectionContext): Refusal | null {
   const layers = layersOf(view, context);
-  const wish = unwanted(layers);
+  const wish = notRequested(layers);
   if (wish !== null && !(context.asked && wish.reason === 'not-asked')) return wish;
-  const projects = new Layers(layers, new Map()).value('project-token', truth) ?? false;
+  const projects = new Layers(layers, new Map()).value('project-token', parseBoolean) ?? false;
   const { trustAnchors, csiIssuer } = context.mesh;
-  return impossible(view, projects || trustAnchors === null || csiIssuer !== null);
+  return unsupported(view, projects || trustAnchors === null || csiIssuer !== null);
 }
 
 /** Settings that apply, but may not mean what people think. */
@@ -55,7 +55,7 @@ function remarks(view: PodView, settings: Settings, layers: readonly Layer[]): I
   const tell = (severity: 'warning' | 'note', annotation: string, entry: string, message: string): void => {
     found.push({ object: 'the pod', annotation, entry, message, severity });
   };
-  const wish = wishOf(layers);
+  const wish = injectSetting(layers);
   if (wish?.value === 'ingress')
     found.push({
       ...wish,

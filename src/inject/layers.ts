@@ -3,7 +3,7 @@
 import { parseNetwork } from '../config/networks.js';
 import { ValueError } from '../config/values.js';
 import { joinSpans, type PortSpan, parsePortList } from '../redirect/port-list.js';
-import { keysOf, named, type OwnSetting, type Setting, withoutMeaning } from './annotations.js';
+import { keysOf, named, type OwnSetting, type Setting, unsupportedAnnotation } from './annotations.js';
 import type { InjectProblem } from './problem.js';
 import type { Read } from './values.js';
 
@@ -157,7 +157,7 @@ export class Layers {
     for (const { object, annotations } of this.layers) {
       for (const [annotation, entry] of Object.entries(annotations)) {
         const name = named(annotation);
-        const why = name === null ? null : withoutMeaning(name);
+        const why = name === null ? null : unsupportedAnnotation(name);
         if (why === null || this.problems.length >= MAX_PROBLEMS) continue;
         const known = typeof why !== 'string';
         const message = known ? `has no meaning here: ${why.instead}` : why;

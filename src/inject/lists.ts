@@ -45,12 +45,12 @@ export function changed(value: PlainMap, change: (object: PlainMap) => PlainMap)
 }
 
 /** The problem with a `List`, by its field; null if there is none. */
-export function misfitIn(value: PlainMap): string | null {
+export function listShapeProblem(value: PlainMap): string | null {
   if (value.kind !== 'List' || value.apiVersion !== 'v1' || !Array.isArray(value.items)) return null;
   for (const [index, item] of (value.items as unknown[]).entries()) {
     if (!isMap(item)) return `items[${index}] is not a map`;
     for (const key of ['apiVersion', 'kind']) if (textOf(item[key]) === '') return `items[${index}] has no ${key}`;
-    const wrong = misfitIn(item);
+    const wrong = listShapeProblem(item);
     if (wrong !== null) return `items[${index}].${wrong}`;
   }
   return null;

@@ -3,11 +3,11 @@
 import { isCollection, isSeq, isMap as isYamlMap, LineCounter, type Node, visit } from 'yaml';
 import { same } from './difference.js';
 import { jsonTexts } from './json-texts.js';
-import { changed, inside, misfitIn } from './lists.js';
+import { changed, inside, listShapeProblem } from './lists.js';
 import { hiddenKey } from './merges.js';
 import { isMap, type PlainMap, textOf } from './plain.js';
 import { type Splice, spliced, TextEdits } from './text-edits.js';
-import { isFlow, Places, Unchangeable } from './text-places.js';
+import { isFlow, NotEditable, Places } from './text-places.js';
 import { documentsOf, duplicateKey, MAX_ALIASES, type Style, type YamlDocument } from './yaml-text.js';
 
 /** Maximum size of a file, and of all documents in it. */
@@ -56,7 +56,7 @@ function checked(value: unknown, wrong: (what: string) => ManifestProblem): Plai
   if (!isMap(value)) throw wrong('is not a Kubernetes object: it is not a map');
   for (const key of ['apiVersion', 'kind'])
     if (textOf(value[key]) === '') throw wrong(`is not a Kubernetes object: it has no ${key}`);
-  const misfit = misfitIn(value);
+  const misfit = listShapeProblem(value);
   if (misfit !== null) throw wrong(`is not a list of objects: ${misfit}`);
   return value;
 }
@@ -175,7 +175,7 @@ function splicesOf(text: string, source: YamlDocument, before: PlainMap, after: 
     edits.change(before, after);
     return edits.splices;
   } catch (error) {
-    if (error instanceof Unchangeable) return null;
+    if (error instanceof NotEditable) return null;
     throw error;
   }
 }

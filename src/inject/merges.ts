@@ -8,7 +8,7 @@ export const isMerge = ({ key }: Pair): boolean => isScalar(key) && key.type ===
 export const lastMerge = (map: YAMLMap): Pair | null => map.items.findLast(isMerge) ?? null;
 
 /** Keys that a `<<` brings. */
-class Brought {
+class MergedKeys {
   readonly #anchors = new Map<string, unknown>();
   readonly #known = new Map<unknown, ReadonlySet<string>>();
 
@@ -42,10 +42,10 @@ export interface HiddenKey {
   readonly offset: number;
 }
 
-function hiddenIn(map: YAMLMap, brought: Brought): HiddenKey | null {
+function hiddenIn(map: YAMLMap, merged: MergedKeys): HiddenKey | null {
   for (const [index, merge] of map.items.entries()) {
     if (index === 0 || !isMerge(merge)) continue;
-    const keys = brought.keys(merge.value);
+    const keys = merged.keys(merge.value);
     for (const { key } of map.items.slice(0, index))
       if (isScalar(key) && keys.has(String(key.value))) return { key: String(key.value), offset: key.range?.[0] ?? 0 };
   }
@@ -54,12 +54,12 @@ function hiddenIn(map: YAMLMap, brought: Brought): HiddenKey | null {
 
 /** A key before a `<<` that brings the same key: it has no effect, and neither would our changes to it. */
 export function hiddenKey(document: YamlDocument): HiddenKey | null {
-  const brought = new Brought();
+  const merged = new MergedKeys();
   let found: HiddenKey | null = null;
   visit(document, (_key, node) => {
-    if (isNode(node) && !isAlias(node) && node.anchor !== undefined) brought.add(node.anchor, node);
+    if (isNode(node) && !isAlias(node) && node.anchor !== undefined) merged.add(node.anchor, node);
     if (!isYamlMap(node)) return undefined;
-    found = hiddenIn(node, brought);
+    found = hiddenIn(node, merged);
     return found === null ? undefined : visit.BREAK;
   });
   return found;

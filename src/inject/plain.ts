@@ -17,7 +17,7 @@ export const mapsIn = (value: unknown): readonly PlainMap[] => asList(value).fil
 export const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
 
 /** The value at `path`; undefined if something on the way is not a map. */
-export function at(value: unknown, path: readonly string[]): unknown {
+export function valueAt(value: unknown, path: readonly string[]): unknown {
   let here = value;
   for (const key of path) {
     if (!isMap(here) || !Object.hasOwn(here, key)) return undefined;
@@ -27,16 +27,16 @@ export function at(value: unknown, path: readonly string[]): unknown {
 }
 
 /** `map` with `value` at `path`; missing or null maps on the way are created. */
-export function withAt(map: PlainMap, [key, ...rest]: readonly string[], value: unknown): PlainMap {
+export function withValueAt(map: PlainMap, [key, ...rest]: readonly string[], value: unknown): PlainMap {
   if (key === undefined) return asMap(value);
-  return { ...map, [key]: rest.length === 0 ? value : withAt(asMap(map[key]), rest, value) };
+  return { ...map, [key]: rest.length === 0 ? value : withValueAt(asMap(map[key]), rest, value) };
 }
 
 /** `map` with all of `added` at `path`; the same map if nothing is added. */
 export function withEntries(map: PlainMap, path: readonly string[], added: PlainMap): PlainMap {
-  const before = asMap(at(map, path));
+  const before = asMap(valueAt(map, path));
   if (Object.entries(added).every(([key, value]) => before[key] === value)) return map;
-  return withAt(map, path, { ...before, ...added });
+  return withValueAt(map, path, { ...before, ...added });
 }
 
 /** The texts in a map of annotations or labels. A number or boolean without quotes is taken as written. */

@@ -1,7 +1,7 @@
 // The properties of a pod that matter to the injector.
 import { MAX_PROBES, parseProbeList } from '../config/lists.js';
 import { attempt } from '../config/values.js';
-import { asMap, at, isMap, mapsIn, type PlainMap, textOf, textsOf } from './plain.js';
+import { asMap, isMap, mapsIn, type PlainMap, textOf, textsOf, valueAt } from './plain.js';
 
 /** A pod, or the template of one: both have `metadata` and `spec`. */
 export interface PodView {
@@ -15,8 +15,8 @@ export interface PodView {
 export function podView(pod: PlainMap): PodView {
   const spec = asMap(pod.spec);
   return {
-    annotations: textsOf(at(pod, ['metadata', 'annotations'])),
-    labels: textsOf(at(pod, ['metadata', 'labels'])),
+    annotations: textsOf(valueAt(pod, ['metadata', 'annotations'])),
+    labels: textsOf(valueAt(pod, ['metadata', 'labels'])),
     spec,
     containers: mapsIn(spec.containers),
     initContainers: mapsIn(spec.initContainers),

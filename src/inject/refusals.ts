@@ -1,7 +1,7 @@
 // Why a pod gets no proxy.
 import { INIT, INJECT_NAMES, PROXY } from '../kubernetes/names.js';
 import type { Layer } from './layers.js';
-import { at, type PlainMap, textOf } from './plain.js';
+import { type PlainMap, textOf, valueAt } from './plain.js';
 import type { PodView } from './pod.js';
 
 export const REFUSALS = [
@@ -26,14 +26,14 @@ export interface Refusal {
 /** Words of `linkerd.io/inject`. */
 const WORDS = ['enabled', 'disabled', 'ingress'];
 
-export interface Wish {
+export interface InjectSetting {
   readonly object: string;
   readonly annotation: string;
   readonly value: string;
 }
 
 /** The first layer's instruction whether to inject. */
-export function wishOf(layers: readonly Layer[]): Wish | null {
+export function injectSetting(layers: readonly Layer[]): InjectSetting | null {
   for (const { object, annotations } of layers)
     for (const annotation of INJECT_NAMES)
       if (Object.hasOwn(annotations, annotation)) return { object, annotation, value: annotations[annotation].trim() };
@@ -41,11 +41,11 @@ export function wishOf(layers: readonly Layer[]): Wish | null {
 }
 
 /** Null if injection is wanted. */
-export function unwanted(layers: readonly Layer[]): Refusal | null {
-  const wish = wishOf(layers);
-  if (wish === null)
+export function notRequested(layers: readonly Layer[]): Refusal | null {
+  const setting = injectSetting(layers);
+  if (setting === null)
     return { reason: 'not-asked', message: 'neither the pod nor its namespace has linkerd.io/inject: enabled' };
-  const { object, annotation, value } = wish;
+  const { object, annotation, value } = setting;
   if (value === 'disabled') return { reason: 'disabled', message: `${annotation} of ${object} is disabled` };
   if (WORDS.includes(value)) return null;
   const message = `${annotation} of ${object} is ${JSON.stringify(value)}; write enabled, disabled or ingress`;
@@ -79,7 +79,7 @@ export function foreignSidecar({ containers, initContainers }: PodView): { mesh:
   return null;
 }
 
-function existing(pod: PodView): Refusal | null {
+function existingSidecar(pod: PodView): Refusal | null {
   const own = [...pod.initContainers, ...pod.containers].find(isOurs);
   if (own !== undefined)
     return { reason: 'injected', message: `it has the proxy already (container ${textOf(own.name)})` };
@@ -91,9 +91,9 @@ function existing(pod: PodView): Refusal | null {
 }
 
 /** Why this pod cannot have a proxy, whoever wants it. `projects`: the proxy gets a token even if the pod has none. */
-export function impossible(pod: PodView, projects: boolean): Refusal | null {
+export function unsupported(pod: PodView, projects: boolean): Refusal | null {
   const { spec, containers, annotations } = pod;
-  const there = existing(pod);
+  const there = existingSidecar(pod);
   if (there !== null) return there;
   if (containers.length === 0) return { reason: 'no-containers', message: 'it has no containers' };
   if (spec.hostNetwork === true)
@@ -107,7 +107,7 @@ export function impossible(pod: PodView, projects: boolean): Refusal | null {
       'config.sluice.io/project-token: "true" gives one to the proxy alone';
     return { reason: 'no-token', message };
   }
-  if (at(spec, ['os', 'name']) === 'windows' || at(spec, ['nodeSelector', 'kubernetes.io/os']) === 'windows')
+  if (valueAt(spec, ['os', 'name']) === 'windows' || valueAt(spec, ['nodeSelector', 'kubernetes.io/os']) === 'windows')
     return { reason: 'windows', message: 'it is for Windows, which has no netfilter' };
   if (Object.hasOwn(annotations, 'kubernetes.io/config.mirror'))
     return {

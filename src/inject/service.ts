@@ -2,7 +2,7 @@
 import { APP_PROTOCOLS, appProtocol } from '../kubernetes/app-protocol.js';
 import { settingKey } from '../kubernetes/names.js';
 import { Layers, type PortNames } from './layers.js';
-import { at, mapsIn, type PlainMap, textOf, textsOf, withEntries } from './plain.js';
+import { mapsIn, type PlainMap, textOf, textsOf, valueAt, withEntries } from './plain.js';
 import type { InjectProblem } from './problem.js';
 
 type Annotations = Readonly<Record<string, string>>;
@@ -19,7 +19,7 @@ export function inheritedOpaque(own: Annotations, namespace: Annotations): Annot
 
 /** A Service with its namespace's opaque ports; null if there is nothing to do. */
 export function injectService(service: PlainMap, namespaceAnnotations: Annotations): PlainMap | null {
-  const own = textsOf(at(service, ['metadata', 'annotations']));
+  const own = textsOf(valueAt(service, ['metadata', 'annotations']));
   const added = inheritedOpaque(own, namespaceAnnotations);
   return Object.keys(added).length === 0 ? null : withEntries(service, ['metadata', 'annotations'], added);
 }
@@ -27,7 +27,7 @@ export function injectService(service: PlainMap, namespaceAnnotations: Annotatio
 /** Names of its ports, and of the pods' ports behind them. */
 function portNames(service: PlainMap): PortNames {
   const names = new Map<string, number[]>();
-  for (const { name, targetPort, port } of mapsIn(at(service, ['spec', 'ports'])))
+  for (const { name, targetPort, port } of mapsIn(valueAt(service, ['spec', 'ports'])))
     for (const known of [name, targetPort])
       if (typeof known === 'string') names.set(known, [...(names.get(known) ?? []), Number(port)]);
   return names;
@@ -36,11 +36,11 @@ function portNames(service: PlainMap): PortNames {
 /** Problems with a Service's ports. `namesPorts`: port names must be its own; false for its namespace's list. */
 export function serviceProblems(service: PlainMap, namesPorts: boolean): readonly InjectProblem[] {
   const layers = new Layers(
-    [{ object: 'the Service', annotations: textsOf(at(service, ['metadata', 'annotations'])), namesPorts }],
+    [{ object: 'the Service', annotations: textsOf(valueAt(service, ['metadata', 'annotations'])), namesPorts }],
     portNames(service),
   );
   layers.spans('opaque-ports', true);
-  const unknown = mapsIn(at(service, ['spec', 'ports'])).flatMap((port): InjectProblem[] => {
+  const unknown = mapsIn(valueAt(service, ['spec', 'ports'])).flatMap((port): InjectProblem[] => {
     const text = textOf(port.appProtocol);
     if (text === '' || appProtocol(text) !== null) return [];
     const message = `${JSON.stringify(text)} is unknown, so the protocol of port ${String(port.port)} is detected; expected one of ${APP_PROTOCOLS.join(', ')}`;

@@ -8,16 +8,16 @@ import { logLevelOf } from './log-level.js';
 import type { PlainMap } from './plain.js';
 import {
   additionalVariables,
-  duration,
-  oneOf,
-  onOff,
+  parseBoolean,
+  parseDuration,
+  parseInteger,
+  parseOneOf,
+  parseOnOff,
+  parseQuantity,
   policy,
   pullPolicy,
-  quantity,
   quantityOf,
   type Read,
-  truth,
-  whole,
 } from './values.js';
 
 export const ADMIN_PORT = 4191;
@@ -64,7 +64,7 @@ export interface Settings {
   readonly seccomp: string | null;
 }
 
-const port = (text: string): Read<number> => whole(text, 1, 65_535);
+const port = (text: string): Read<number> => parseInteger(text, 1, 65_535);
 
 function portsOf(layers: Layers): Ports {
   const ports: Ports = {
@@ -89,8 +89,8 @@ function resourcesOf(layers: Layers): PlainMap {
   const requests: Record<string, string> = {};
   const limits: Record<string, string> = {};
   for (const [name, { prefix, example }] of Object.entries(RESOURCES)) {
-    const limit = layers.value(`${prefix}-limit`, (text) => quantity(text, example));
-    const request = layers.value(`${prefix}-request`, (text) => quantity(text, example, 0));
+    const limit = layers.value(`${prefix}-limit`, (text) => parseQuantity(text, example));
+    const request = layers.value(`${prefix}-request`, (text) => parseQuantity(text, example, 0));
     if (limit !== null) limits[name] = limit;
     if (request === null) continue;
     if (limit !== null && quantityOf(request) > quantityOf(limit))
@@ -117,7 +117,7 @@ function waitsForEver(layers: Layers): boolean {
     'proxy-disable-inbound-protocol-detect-timeout',
     'proxy-disable-outbound-protocol-detect-timeout',
   ];
-  const [inbound, outbound] = names.map((name) => layers.value(name, truth) ?? false);
+  const [inbound, outbound] = names.map((name) => layers.value(name, parseBoolean) ?? false);
   if (inbound !== outbound)
     layers.refuse(
       inbound ? names[0] : names[1],
@@ -136,7 +136,7 @@ function logLevel(text: string): Read<LogLevel> {
 }
 
 function accessLog(text: string): Read<boolean> {
-  const read = oneOf(text, ['json', 'apache', 'none', 'true', 'false']);
+  const read = parseOneOf(text, ['json', 'apache', 'none', 'true', 'false']);
   return 'value' in read ? { value: !['none', 'false'].includes(read.value) } : read;
 }
 
@@ -152,7 +152,7 @@ const profile = matching(/^(?!\/)(?!(.*\/)?\.\.(\/|$))\S+$/, 'a path below the f
 /** Reads each setting from the layer that decides; `layers` collects problems. */
 export function readSettings(layers: Layers): Settings {
   const resources = resourcesOf(layers);
-  const closeWait = layers.value('close-wait-timeout', duration);
+  const closeWait = layers.value('close-wait-timeout', parseDuration);
   return {
     opaque: layers.spans('opaque-ports', true),
     skipInbound: layers.spans('skip-inbound-ports', true),
@@ -162,26 +162,27 @@ export function readSettings(layers: Layers): Settings {
     resources,
     workers: workersOf(layers, resources),
     // Root's connections must not bypass the proxy.
-    uid: layers.value('proxy-uid', (id) => whole(id, 1, MAX_ID)) ?? PROXY_USER,
-    gid: layers.value('proxy-gid', (id) => whole(id, 1, MAX_ID)),
+    uid: layers.value('proxy-uid', (id) => parseInteger(id, 1, MAX_ID)) ?? PROXY_USER,
+    gid: layers.value('proxy-gid', (id) => parseInteger(id, 1, MAX_ID)),
     logLevel: layers.value('proxy-log-level', logLevel),
     accessLog: layers.value('access-log', accessLog),
-    adminShutdown: layers.value('proxy-admin-shutdown', onOff) ?? false,
-    grace: layers.value('shutdown-grace-period', duration),
-    connectInbound: layers.value('proxy-inbound-connect-timeout', duration),
-    connectOutbound: layers.value('proxy-outbound-connect-timeout', duration),
-    lookupIdle: layers.value('proxy-outbound-discovery-cache-unused-timeout', duration),
+    adminShutdown: layers.value('proxy-admin-shutdown', parseOnOff) ?? false,
+    grace: layers.value('shutdown-grace-period', parseDuration),
+    connectInbound: layers.value('proxy-inbound-connect-timeout', parseDuration),
+    connectOutbound: layers.value('proxy-outbound-connect-timeout', parseDuration),
+    lookupIdle: layers.value('proxy-outbound-discovery-cache-unused-timeout', parseDuration),
     waitsForEver: waitsForEver(layers),
-    native: layers.value('proxy-enable-native-sidecar', truth) ?? true,
-    awaited: layers.value('proxy-await', onOff) ?? true,
-    waitBeforeExitSeconds: layers.value('proxy-wait-before-exit-seconds', (seconds) => whole(seconds, 0, 86_400)) ?? 0,
+    native: layers.value('proxy-enable-native-sidecar', parseBoolean) ?? true,
+    awaited: layers.value('proxy-await', parseOnOff) ?? true,
+    waitBeforeExitSeconds:
+      layers.value('proxy-wait-before-exit-seconds', (seconds) => parseInteger(seconds, 0, 86_400)) ?? 0,
     closeWaitSeconds: closeWait === null ? null : Math.max(1, Math.round(closeWait / 1000)),
     inboundPolicy: layers.value('default-inbound-policy', policy),
     additional: layers.all('proxy-additional-env', additionalVariables),
     image: layers.value('proxy-image', image),
     version: layers.value('proxy-version', tag),
     pullPolicy: layers.value('image-pull-policy', pullPolicy),
-    projectsToken: layers.value('project-token', truth) ?? false,
+    projectsToken: layers.value('project-token', parseBoolean) ?? false,
     seccomp: layers.value('seccomp-profile', profile),
   };
 }

@@ -17,7 +17,7 @@ import {
 } from 'yaml';
 import { lastMerge } from './merges.js';
 import { isMap, type PlainMap } from './plain.js';
-import { type Hold, isFlow, Places, rangeOf, TOP, Unchangeable } from './text-places.js';
+import { isFlow, NotEditable, type Parent, Places, rangeOf, TOP } from './text-places.js';
 import { block, flow, json, MAX_ALIASES, type Style, scalarText } from './yaml-text.js';
 
 export interface Splice {
@@ -68,7 +68,7 @@ export class TextEdits {
     this.#splice(offset, offset, open ? newline + text : text + newline);
   }
 
-  #edit(node: unknown, before: unknown, after: unknown, hold: Hold): void {
+  #edit(node: unknown, before: unknown, after: unknown, hold: Parent): void {
     if (Object.is(before, after)) return;
     if (isAlias(node)) {
       this.#replace(node, after, hold);
@@ -81,11 +81,11 @@ export class TextEdits {
   }
 
   /** Writes `value` in place of `node`; in block style if possible. */
-  #replace(node: unknown, value: unknown, hold: Hold): void {
+  #replace(node: unknown, value: unknown, hold: Parent): void {
     const { text } = this.#places;
     const isBlock = (isYamlMap(node) || isSeq(node)) && !isFlow(node);
     const there = isNode(node) && rangeOf(node)[1] > rangeOf(node)[0];
-    if (hold.after < 0) throw new Unchangeable('the whole document');
+    if (hold.after < 0) throw new NotEditable('the whole document');
     if (hold.flow || !isCollection(value)) {
       const written =
         hold.flow || isEmpty(value) ? flow(value) : scalarText(value, isScalar(node) ? text[rangeOf(node)[0]] : '');
@@ -105,13 +105,13 @@ export class TextEdits {
   }
 
   /** In block style, below the key or the dash. */
-  #held(value: unknown, { start }: Hold): string {
+  #held(value: unknown, { start }: Parent): string {
     const indent = this.#places.indent(start);
     const deeper = Array.isArray(value) && !this.style.indentsItems ? indent : `${indent}  `;
     return block(value, deeper, this.style);
   }
 
-  #editMap(map: YAMLMap, before: PlainMap, after: PlainMap, hold: Hold): void {
+  #editMap(map: YAMLMap, before: PlainMap, after: PlainMap, hold: Parent): void {
     const written = new Map<string, Pair>();
     const removed: number[] = [];
     for (const [index, pair] of map.items.entries()) {
@@ -148,7 +148,7 @@ export class TextEdits {
    * New keys come first, so that the end of existing content need not be known and comments stay above their keys. But they come after
    * `<<`, because in kubectl's YAML reader merged keys override those before them.
    */
-  #addToBlock(map: YAMLMap, added: PlainMap, hold: Hold): void {
+  #addToBlock(map: YAMLMap, added: PlainMap, hold: Parent): void {
     const places = this.#places;
     const first = places.keyStart(map.items[0]);
     const indent = places.indent(first);
@@ -229,11 +229,11 @@ export class TextEdits {
       return;
     }
     // The first key of an item, after its dash: the next one takes its place.
-    if (index + 1 >= map.items.length || removed.includes(index + 1)) throw new Unchangeable('keys behind a dash');
+    if (index + 1 >= map.items.length || removed.includes(index + 1)) throw new NotEditable('keys behind a dash');
     this.#splice(start, places.keyStart(map.items[index + 1]), '');
   }
 
-  #editList(list: YAMLSeq, before: readonly unknown[], after: readonly unknown[], hold: Hold): void {
+  #editList(list: YAMLSeq, before: readonly unknown[], after: readonly unknown[], hold: Parent): void {
     if (before.length === after.length) {
       for (const [index, value] of after.entries())
         this.#edit(list.items[index], before[index], value, this.#places.ofItem(list, index));
@@ -260,7 +260,7 @@ export class TextEdits {
     else for (const index of removed) this.#removeItem(list, index);
   }
 
-  #addItems(list: YAMLSeq, index: number, items: readonly unknown[], hold: Hold): void {
+  #addItems(list: YAMLSeq, index: number, items: readonly unknown[], hold: Parent): void {
     const places = this.#places;
     if (isFlow(list)) {
       this.#addFlowItems(list, index, items);
@@ -269,7 +269,7 @@ export class TextEdits {
     const { start } = places.ofItem(list, 0);
     const line =
       index === 0 ? places.nextLine(hold.after) : places.end(list.items[index - 1], places.ofItem(list, index - 1));
-    if (index === 0 && line > start) throw new Unchangeable('a list behind a dash');
+    if (index === 0 && line > start) throw new NotEditable('a list behind a dash');
     this.#lines(line, block(items, places.indent(start), this.style));
   }
 
@@ -301,7 +301,7 @@ export class TextEdits {
 
   #removeItem(list: YAMLSeq, index: number): void {
     const hold = this.#places.ofItem(list, index);
-    if (!this.#places.isFirstOnLine(hold.start)) throw new Unchangeable('an item behind a dash');
+    if (!this.#places.isFirstOnLine(hold.start)) throw new NotEditable('an item behind a dash');
     this.#splice(this.#places.lineStart(hold.start), this.#places.end(list.items[index], hold), '');
   }
 
@@ -340,10 +340,10 @@ export class TextEdits {
     } else if (isSeq(parent)) {
       const hold = this.#places.ofItem(parent, parent.items.indexOf(alias));
       this.#splice(...rangeOf(alias), isCollection(value) && !hold.flow ? this.#item(value, hold) : flow(value));
-    } else throw new Unchangeable('an alias where none is expected');
+    } else throw new NotEditable('an alias where none is expected');
   }
 
-  #item(value: unknown, { start }: Hold): string {
+  #item(value: unknown, { start }: Parent): string {
     const indent = `${this.#places.indent(start)}  `;
     return block(value, indent, this.style).slice(indent.length);
   }
@@ -354,7 +354,7 @@ export function spliced(text: string, splices: readonly Splice[]): string {
   const parts: string[] = [];
   let at = 0;
   for (const { start, end, text: written } of [...splices].sort((a, b) => a.start - b.start || a.end - b.end)) {
-    if (start < at) throw new Unchangeable('two changes of the same place');
+    if (start < at) throw new NotEditable('two changes of the same place');
     parts.push(text.slice(at, start), written);
     at = end;
   }

@@ -2,7 +2,7 @@
 import { isAlias, isMap, isPair, isScalar, isSeq, type Node, type Pair, type YAMLMap, type YAMLSeq } from 'yaml';
 
 /** A text that can't be edited in place. */
-export class Unchangeable extends Error {}
+export class NotEditable extends Error {}
 
 interface Token {
   readonly type: string;
@@ -25,14 +25,14 @@ const itemOf = (pair: Pair): Item => (pair as unknown as { srcToken?: Item }).sr
 
 export const rangeOf = (node: Node): readonly [number, number] => {
   const { range } = node;
-  if (range === undefined || range === null) throw new Unchangeable('a node without a place');
+  if (range === undefined || range === null) throw new NotEditable('a node without a place');
   return [range[0], range[1]];
 };
 
 export const isFlow = (node: YAMLMap | YAMLSeq): boolean => node.flow === true;
 
 /** What holds a node: a key, or the dash of an item. */
-export interface Hold {
+export interface Parent {
   /** Where `:` or `-` ends, or the anchor or tag behind it; -1 at the top of a document. */
   readonly after: number;
   /** Start of the key or the dash. */
@@ -40,7 +40,7 @@ export interface Hold {
   readonly flow: boolean;
 }
 
-export const TOP: Hold = { after: -1, start: 0, flow: false };
+export const TOP: Parent = { after: -1, start: 0, flow: false };
 
 export class Places {
   constructor(readonly text: string) {}
@@ -70,15 +70,15 @@ export class Places {
     return property?.offset ?? rangeOf(pair.key as Node)[0];
   }
 
-  ofPair(map: YAMLMap, pair: Pair): Hold {
+  ofPair(map: YAMLMap, pair: Pair): Parent {
     const start = this.keyStart(pair);
     const behind = (itemOf(pair).sep ?? []).filter(({ type }) => type === 'map-value-ind' || PROPERTIES.has(type));
     const last = behind.at(-1);
-    if (last === undefined) throw new Unchangeable('a key without a colon');
+    if (last === undefined) throw new NotEditable('a key without a colon');
     return { after: last.offset + last.source.length, start, flow: isFlow(map) };
   }
 
-  ofItem(list: YAMLSeq, index: number): Hold {
+  ofItem(list: YAMLSeq, index: number): Parent {
     const tokens = sourceOf(list).items?.[index]?.start ?? [];
     const dash = tokens.find(({ type }) => type === 'seq-item-ind');
     const last = tokens.filter(({ type }) => type === 'seq-item-ind' || PROPERTIES.has(type)).at(-1);
@@ -90,7 +90,7 @@ export class Places {
   }
 
   /** The end of the last line of what `hold` holds. */
-  end(node: unknown, hold: Hold): number {
+  end(node: unknown, hold: Parent): number {
     if (isMap(node) && !isFlow(node)) {
       const last = node.items.at(-1);
       if (isPair(last)) return this.end(last.value, this.ofPair(node, last));

@@ -2,7 +2,7 @@
 import { CONTROL_PLANE_LABEL, INJECT_NAMES, PREFIXES } from '../kubernetes/names.js';
 import type { ObjectReport } from './inject-object.js';
 import { VERSION_ANNOTATION, VOLUMES } from './names.js';
-import { asList, asMap, at, isMap, type PlainMap, withAt } from './plain.js';
+import { asList, asMap, isMap, type PlainMap, valueAt, withValueAt } from './plain.js';
 import { podView } from './pod.js';
 import { foreignSidecar, isOurs } from './refusals.js';
 import { roleOf } from './workloads.js';
@@ -14,7 +14,7 @@ function without(map: PlainMap, key: string): PlainMap {
 
 /** `map` without rejected entries at `path`; maps that become empty are removed too. */
 function kept(map: PlainMap, path: readonly string[], keep: (key: string, value: unknown) => boolean): PlainMap {
-  const there = at(map, path);
+  const there = valueAt(map, path);
   if (!isMap(there)) return map;
   const rest = Object.fromEntries(Object.entries(there).filter(([key, value]) => keep(key, value)));
   if (Object.keys(rest).length === Object.keys(there).length) return map;
@@ -22,15 +22,15 @@ function kept(map: PlainMap, path: readonly string[], keep: (key: string, value:
 }
 
 function replaced(map: PlainMap, path: readonly string[], value: unknown, isEmpty: boolean): PlainMap {
-  if (!isEmpty) return withAt(map, path, value);
+  if (!isEmpty) return withValueAt(map, path, value);
   const above = path.slice(0, -1);
-  const parent = without(asMap(at(map, above)), path[path.length - 1]);
+  const parent = without(asMap(valueAt(map, above)), path[path.length - 1]);
   if (above.length === 0) return parent;
   return replaced(map, above, parent, Object.keys(parent).length === 0);
 }
 
 function withoutItems(map: PlainMap, path: readonly string[], isGone: (item: PlainMap) => boolean): PlainMap {
-  const list = at(map, path);
+  const list = valueAt(map, path);
   const rest = asList(list).filter((item) => !isMap(item) || !isGone(item));
   if (!Array.isArray(list) || rest.length === list.length) return map;
   return replaced(map, path, rest, rest.length === 0);
@@ -57,10 +57,10 @@ function uninjected(object: PlainMap): PlainMap {
   const role = roleOf(object);
   switch (role.kind) {
     case 'pods': {
-      const template = at(object, role.path);
+      const template = valueAt(object, role.path);
       if (!isMap(template)) return object;
       const after = uninjectPod(template);
-      return after === template ? object : role.path.length === 0 ? after : withAt(object, role.path, after);
+      return after === template ? object : role.path.length === 0 ? after : withValueAt(object, role.path, after);
     }
     case 'service':
     case 'namespace':

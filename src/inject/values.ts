@@ -14,29 +14,29 @@ export type Read<T> = { readonly value: T } | { readonly problem: string };
 const quoted = (text: string): string => JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
 
 /** Like Go's ParseBool, which Linkerd uses. */
-export function truth(text: string): Read<boolean> {
+export function parseBoolean(text: string): Read<boolean> {
   if (['1', 't', 'T', 'true', 'True', 'TRUE'].includes(text)) return { value: true };
   if (['0', 'f', 'F', 'false', 'False', 'FALSE'].includes(text)) return { value: false };
   return { problem: `${quoted(text)} is neither true nor false` };
 }
 
 /** `enabled` or `disabled`; booleans work too. */
-export function onOff(text: string): Read<boolean> {
+export function parseOnOff(text: string): Read<boolean> {
   if (text === 'enabled') return { value: true };
   if (text === 'disabled') return { value: false };
-  const read = truth(text);
+  const read = parseBoolean(text);
   return 'value' in read ? read : { problem: `${quoted(text)} is neither enabled nor disabled` };
 }
 
-export function oneOf<T extends string>(text: string, words: readonly T[]): Read<T> {
+export function parseOneOf<T extends string>(text: string, words: readonly T[]): Read<T> {
   const word = words.find((known) => known === text);
   return word === undefined ? { problem: `${quoted(text)} is not known; ${suggest(text, words)}` } : { value: word };
 }
 
-export const policy = (text: string): Read<string> => oneOf(text, AUTHORIZATION_DEFAULTS);
-export const pullPolicy = (text: string): Read<string> => oneOf(text, ['Always', 'IfNotPresent', 'Never']);
+export const policy = (text: string): Read<string> => parseOneOf(text, AUTHORIZATION_DEFAULTS);
+export const pullPolicy = (text: string): Read<string> => parseOneOf(text, ['Always', 'IfNotPresent', 'Never']);
 
-export function whole(text: string, least: number, most: number): Read<number> {
+export function parseInteger(text: string, least: number, most: number): Read<number> {
   const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
   return value >= least && value <= most
     ? { value }
@@ -71,7 +71,7 @@ export function quantityOf(text: string): number {
 }
 
 /** `least`: minimum; 0 if that is valid, too. */
-export function quantity(text: string, example: string, least: 0 | null = null): Read<string> {
+export function parseQuantity(text: string, example: string, least: 0 | null = null): Read<string> {
   const value = quantityOf(text);
   return value > 0 || value === least
     ? { value: text }
@@ -94,12 +94,12 @@ const PART = /(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|μs|ns)/g;
 const MAX_MS = 2 ** 31 - 1;
 
 /** Milliseconds of a duration in Go's notation: `90s`, `1m30s`. */
-export function duration(text: string): Read<number> {
-  const whole = new RegExp(`^(?:${PART.source})+$`).test(text);
+export function parseDuration(text: string): Read<number> {
+  const parseInteger = new RegExp(`^(?:${PART.source})+$`).test(text);
   let value = 0;
-  if (whole) for (const [, number, unit] of text.matchAll(PART)) value += Number(number) * UNITS[unit];
+  if (parseInteger) for (const [, number, unit] of text.matchAll(PART)) value += Number(number) * UNITS[unit];
   value = Math.round(value);
-  if (!whole) return { problem: `${quoted(text)} is not a duration such as 500ms, 90s or 1m30s` };
+  if (!parseInteger) return { problem: `${quoted(text)} is not a duration such as 500ms, 90s or 1m30s` };
   return value >= 1 && value <= MAX_MS ? { value } : { problem: `${quoted(text)} is not from 1ms to 596h` };
 }
 

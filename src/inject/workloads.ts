@@ -1,5 +1,5 @@
 // Which kinds of objects contain pods, and where.
-import { asMap, at, isMap, type PlainMap, textOf } from './plain.js';
+import { asMap, isMap, type PlainMap, textOf, valueAt } from './plain.js';
 
 export type Role =
   /** A pod, or an object with a pod template at `path`. */
@@ -37,7 +37,7 @@ export function roleOf({ apiVersion, kind }: PlainMap): Role {
 
 /** Path of a pod template in an unknown kind; null if it has none. */
 export function templateOf(object: PlainMap): string | null {
-  const isTemplate = isMap(object.spec) && Array.isArray(at(object, [...TEMPLATE, 'spec', 'containers']));
+  const isTemplate = isMap(object.spec) && Array.isArray(valueAt(object, [...TEMPLATE, 'spec', 'containers']));
   return isTemplate ? TEMPLATE.join('.') : null;
 }
 
@@ -49,4 +49,4 @@ export function titleOf(object: PlainMap): string {
 }
 
 /** From its `metadata`; empty if not set. */
-export const namespaceOf = (object: PlainMap): string => textOf(at(object, ['metadata', 'namespace']));
+export const namespaceOf = (object: PlainMap): string => textOf(valueAt(object, ['metadata', 'namespace']));

@@ -70,7 +70,7 @@ export class ApiClient {
   readonly #connection: Connection;
   readonly #limits: ClientLimits;
   /** Calls in progress. */
-  readonly #calls = new Set<Bound>();
+  readonly #calls = new Set<CallTimeout>();
 
   constructor(
     private readonly access: ApiAccess,
@@ -122,18 +122,18 @@ export class ApiClient {
   async watch(path: string, query: Query, sink: WatchSink, signal?: AbortSignal): Promise<void> {
     const call = { method: 'WATCH', path };
     const { callMs, silenceMs, maxAnswerBytes } = this.#limits;
-    const bound = new Bound(call, signal, this.#calls);
+    const timeout = new CallTimeout(call, signal, this.#calls);
     try {
-      bound.within(callMs);
-      const answer = await this.#send({ method: 'GET', path }, { ...query, watch: true }, { maxBytes: 0 }, bound);
+      timeout.within(callMs);
+      const answer = await this.#send({ method: 'GET', path }, { ...query, watch: true }, { maxBytes: 0 }, timeout);
       if (answer.status !== 200) throw await this.#refusal(call, answer, maxAnswerBytes);
       sink.opened();
-      bound.within(silenceMs, 'no event');
-      await this.#events(call, answer.body, sink, () => bound.within(silenceMs, 'no event'));
+      timeout.within(silenceMs, 'no event');
+      await this.#events(call, answer.body, sink, () => timeout.within(silenceMs, 'no event'));
     } catch (error) {
-      throw bound.problem(error);
+      throw timeout.problem(error);
     } finally {
-      bound.end();
+      timeout.end();
     }
   }
 
@@ -165,16 +165,16 @@ export class ApiClient {
   }
 
   async #json(call: Call, query: Query, asked: Asked): Promise<JsonObject> {
-    const bound = new Bound(call, asked.signal, this.#calls);
+    const timeout = new CallTimeout(call, asked.signal, this.#calls);
     try {
-      bound.within(this.#limits.callMs);
-      const answer = await this.#send(call, query, asked, bound);
+      timeout.within(this.#limits.callMs);
+      const answer = await this.#send(call, query, asked, timeout);
       if (answer.status < 200 || answer.status > 299) throw await this.#refusal(call, answer, asked.maxBytes);
       return parsed(call, await collected(call, answer.body, asked.maxBytes));
     } catch (error) {
-      throw bound.problem(error);
+      throw timeout.problem(error);
     } finally {
-      bound.end();
+      timeout.end();
     }
   }
 
@@ -185,18 +185,24 @@ export class ApiClient {
   }
 
   /** Repeats the call if the server does not accept our token, which may have been replaced meanwhile. */
-  async #send(call: Call, query: Query, asked: Asked, bound: Bound): Promise<Received> {
+  async #send(call: Call, query: Query, asked: Asked, timeout: CallTimeout): Promise<Received> {
     const authorization = this.#authorization(call);
-    const answer = await this.#sendOnce(call, query, asked, authorization, bound);
+    const answer = await this.#sendOnce(call, query, asked, authorization, timeout);
     if (answer.status !== 401) return answer;
     this.access.refused();
     const other = this.#authorization(call);
     if (other === authorization) return answer;
     answer.discard();
-    return this.#sendOnce(call, query, asked, other, bound);
+    return this.#sendOnce(call, query, asked, other, timeout);
   }
 
-  #sendOnce(call: Call, query: Query, asked: Asked, authorization: string | null, bound: Bound): Promise<Received> {
+  #sendOnce(
+    call: Call,
+    query: Query,
+    asked: Asked,
+    authorization: string | null,
+    timeout: CallTimeout,
+  ): Promise<Received> {
     const { body, type = 'application/json' } = asked;
     const sent = {
       method: call.method,
@@ -209,7 +215,7 @@ export class ApiClient {
       },
       body: body === undefined ? null : JSON.stringify(body),
     };
-    return this.#connection.send(sent, bound.signal);
+    return this.#connection.send(sent, timeout.signal);
   }
 
   #authorization(call: Call): string | null {
@@ -222,7 +228,7 @@ export class ApiClient {
 }
 
 /** Timeout and cancellation of a call. */
-class Bound {
+class CallTimeout {
   readonly #controller = new AbortController();
   #timer: NodeJS.Timeout | null = null;
   #late: string | null = null;
@@ -231,7 +237,7 @@ class Bound {
   constructor(
     private readonly call: Call,
     private readonly outer: AbortSignal | undefined,
-    private readonly all: Set<Bound>,
+    private readonly all: Set<CallTimeout>,
   ) {
     all.add(this);
     if (outer?.aborted) this.giveUp();

@@ -4,11 +4,11 @@ import { formatBits, plainAddressBits } from '../config/addresses.js';
 import type { Address } from '../config/model.js';
 import type { DestinationLookup, EndpointsUpdate, ProfileUpdate, Requester } from '../destination/lookup.js';
 import type { Watch } from '../discovery/source.js';
-import { KINDS, type Kind, Namespaces, Pods, Services, Slices, type Touched } from './copies.js';
-import { Describing, type Mesh } from './describing.js';
+import { EndpointDescriber, type Mesh } from './endpoint-describer.js';
 import { EndpointTopics } from './endpoint-topics.js';
 import { type ObjectProblem, problemsOf } from './object-problems.js';
 import { ProfileTopics } from './profile-topics.js';
+import { type ChangeListener, KINDS, type Kind, Namespaces, Pods, Services, Slices } from './stores.js';
 
 export interface ClusterViewDeps {
   /** Unintelligible content of an object: reported again only when it changes. */
@@ -49,7 +49,7 @@ export class ClusterView implements DestinationLookup {
     mesh: Mesh,
     private readonly deps: ClusterViewDeps = {},
   ) {
-    const touched: Touched = {
+    const touched: ChangeListener = {
       address: (ip) => this.#profiles.touch(ip),
       service: (key) => {
         this.#profiles.touchService(key);
@@ -69,7 +69,7 @@ export class ClusterView implements DestinationLookup {
     this.slices = new Slices(touched);
     this.pods = new Pods(touched);
     this.namespaces = new Namespaces(touched);
-    const describing = new Describing(mesh, this.namespaces);
+    const describing = new EndpointDescriber(mesh, this.namespaces);
     this.#profiles = new ProfileTopics(mesh, this, describing);
     this.#endpoints = new EndpointTopics(mesh, this, describing);
   }

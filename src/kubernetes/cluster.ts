@@ -4,9 +4,8 @@ import { systemClock } from '../identity/source.js';
 import type { ApiAccess } from './access.js';
 import { ApiClient, type ClientLimits, type Query } from './client.js';
 import { ClusterView } from './cluster-view.js';
-import { KINDS, type Kind } from './copies.js';
-import type { Mesh } from './describing.js';
-import { Texts } from './intern.js';
+import type { Mesh } from './endpoint-describer.js';
+import { InternPool } from './intern-pool.js';
 import type { JsonObject } from './json.js';
 import { SERVICE_NAME } from './names.js';
 import { readNamespace } from './namespace.js';
@@ -15,6 +14,7 @@ import { readPod } from './pod.js';
 import { Reflector, type ReflectorDeps, type ReflectorStatus, type ReflectorTimes, type Sink } from './reflector.js';
 import { readService } from './service.js';
 import { readSlice } from './slice.js';
+import { KINDS, type Kind } from './stores.js';
 
 export interface ClusterOptions {
   readonly access: ApiAccess;
@@ -48,7 +48,7 @@ export class Cluster {
   /** For other calls to the same API server. */
   readonly client: ApiClient;
   readonly #reflectors: Readonly<Record<Kind, Following>>;
-  readonly #told = new Map<Kind, string>();
+  readonly #logged = new Map<Kind, string>();
   #synced: (() => void) | null = null;
   /** Resolves when everything has been listed once. */
   readonly synced = new Promise<void>((resolve) => {
@@ -62,8 +62,8 @@ export class Cluster {
     const view = new ClusterView(options.mesh, deps.problem === undefined ? {} : { problem: deps.problem });
     this.view = view;
     this.client = new ApiClient(options.access, options.limits);
-    const texts = new Texts();
-    const keep = <T>(kind: Kind, read: (object: JsonObject, texts: Texts) => T | null, sink: Sink<T>) =>
+    const texts = new InternPool();
+    const keep = <T>(kind: Kind, read: (object: JsonObject, texts: InternPool) => T | null, sink: Sink<T>) =>
       new Reflector<T>(
         {
           ...COLLECTIONS[kind],
@@ -71,7 +71,7 @@ export class Cluster {
           read: (object) => read(object, texts),
           sink,
           times: options.times ?? {},
-          told: (status) => this.#tell(kind, status),
+          statusChanged: (status) => this.#logStatus(kind, status),
         },
         { clock: deps.clock ?? systemClock, random: deps.random ?? Math.random },
       );
@@ -103,12 +103,12 @@ export class Cluster {
     return KINDS.map((kind) => this.status(kind).problem).filter((problem) => problem !== null);
   }
 
-  #tell(kind: Kind, { problem, synced }: ReflectorStatus): void {
+  #logStatus(kind: Kind, { problem, synced }: ReflectorStatus): void {
     const { logger } = this.deps;
-    const before = this.#told.get(kind) ?? '';
+    const before = this.#logged.get(kind) ?? '';
     const now = problem ?? '';
     if (now !== before) {
-      this.#told.set(kind, now);
+      this.#logged.set(kind, now);
       const stays = synced ? 'the last known state stays in use' : 'nothing is known yet';
       if (problem !== null) logger.warn(`${kind} of the cluster can't be followed; ${stays}`, { problem });
       else logger.info(`${kind} of the cluster are followed again`);

@@ -4,12 +4,12 @@ import type { EndpointsUpdate, Requester } from '../destination/lookup.js';
 import { type Endpoint, sameEndpoints } from '../discovery/endpoint.js';
 import type { Watch } from '../discovery/source.js';
 import { type Authority, readAuthority } from './authority.js';
-import type { Pods, Services, Slices } from './copies.js';
-import type { Describing, Mesh } from './describing.js';
-import { Groups } from './groups.js';
+import type { EndpointDescriber, Mesh } from './endpoint-describer.js';
+import { MultiMap } from './multi-map.js';
 import { keyOf } from './names.js';
 import { type Candidate, selected } from './selection.js';
 import type { Service, ServicePort } from './service.js';
+import type { Pods, Services, Slices } from './stores.js';
 
 interface Watcher {
   readonly topic: Topic;
@@ -52,17 +52,17 @@ function same(a: EndpointsUpdate | undefined, b: EndpointsUpdate): boolean {
 
 export class EndpointTopics {
   readonly #topics = new Map<string, Topic>();
-  readonly #byService = new Groups<string, Topic>();
-  readonly #byNamespace = new Groups<string, Topic>();
-  readonly #byPod = new Groups<string, Topic>();
-  readonly #byNode = new Groups<string, Watcher>();
+  readonly #byService = new MultiMap<string, Topic>();
+  readonly #byNamespace = new MultiMap<string, Topic>();
+  readonly #byPod = new MultiMap<string, Topic>();
+  readonly #byNode = new MultiMap<string, Watcher>();
   readonly #dirty = new Set<Topic>();
   watchers = 0;
 
   constructor(
     private readonly mesh: Mesh,
     private readonly copies: { readonly services: Services; readonly slices: Slices; readonly pods: Pods },
-    private readonly describing: Describing,
+    private readonly describing: EndpointDescriber,
   ) {}
 
   get size(): number {

@@ -1,10 +1,10 @@
 // Unintelligible content of objects, for an event and for the log.
 import { appProtocol } from './app-protocol.js';
-import type { Kind } from './copies.js';
 import type { Namespace } from './namespace.js';
 import { readPortAnnotation } from './opaque-ports.js';
 import type { Pod } from './pod.js';
 import type { Service } from './service.js';
+import type { Kind } from './stores.js';
 
 export interface ObjectProblem {
   readonly kind: 'Service' | 'Pod' | 'Namespace';

@@ -1,7 +1,7 @@
 // The properties of a pod that describe what is at its address. There may be 50,000 of them: few fields, and shared values.
 import { isIP } from 'node:net';
 import { SIDECAR_PORTS } from '../config/sidecar.js';
-import type { Texts } from './intern.js';
+import type { InternPool } from './intern-pool.js';
 import { type JsonObject, objectIn, objectsIn, portIn, textIn } from './json.js';
 import { keyOf, PROXIES, setting } from './names.js';
 
@@ -53,7 +53,7 @@ const NO_ADDRESSES: readonly string[] = Object.freeze([]);
 const OWNERS = new Set(['ReplicaSet', 'StatefulSet', 'DaemonSet', 'Job', 'ReplicationController']);
 
 /** Null: it has no name. */
-export function readPod(object: JsonObject, texts: Texts): Pod | null {
+export function readPod(object: JsonObject, texts: InternPool): Pod | null {
   const metadata = objectIn(object, 'metadata');
   const name = textIn(metadata, 'name');
   const namespace = texts.one(textIn(metadata, 'namespace'));
@@ -89,7 +89,7 @@ function addressesIn(status: JsonObject, list: string, single: string): readonly
   return addresses.length === 0 ? NO_ADDRESSES : addresses.slice();
 }
 
-function ownerOf(metadata: JsonObject, texts: Texts): Pick<Pod, 'owner' | 'ownerKind'> {
+function ownerOf(metadata: JsonObject, texts: InternPool): Pick<Pod, 'owner' | 'ownerKind'> {
   const owner = objectsIn(metadata, 'ownerReferences').find(({ controller }) => controller === true);
   const kind = owner === undefined ? '' : textIn(owner, 'kind');
   if (owner === undefined || !OWNERS.has(kind)) return { owner: '', ownerKind: '' };
@@ -106,7 +106,7 @@ function lasting(spec: JsonObject): readonly JsonObject[] {
   return [...sidecars, ...objectsIn(spec, 'containers')];
 }
 
-function portsOf(spec: JsonObject, hostNetwork: boolean, texts: Texts): readonly PodPort[] {
+function portsOf(spec: JsonObject, hostNetwork: boolean, texts: InternPool): readonly PodPort[] {
   const ports: PodPort[] = [];
   for (const container of lasting(spec)) {
     for (const port of objectsIn(container, 'ports')) {
@@ -121,7 +121,7 @@ function portsOf(spec: JsonObject, hostNetwork: boolean, texts: Texts): readonly
   return ports.length === 0 ? NONE : texts.same('ports', ports);
 }
 
-function proxyOf(metadata: JsonObject, spec: JsonObject, status: JsonObject, texts: Texts): PodProxy | null {
+function proxyOf(metadata: JsonObject, spec: JsonObject, status: JsonObject, texts: InternPool): PodProxy | null {
   const containers = lasting(spec);
   for (const known of PROXIES) {
     const container = containers.find(({ name }) => name === known.container);

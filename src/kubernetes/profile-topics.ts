@@ -4,12 +4,12 @@ import type { ProfileUpdate } from '../destination/lookup.js';
 import { sameEndpoints } from '../discovery/endpoint.js';
 import type { Watch } from '../discovery/source.js';
 import { type Authority, authorityText, readAuthority } from './authority.js';
-import type { Pods, Services } from './copies.js';
-import type { Describing, Mesh } from './describing.js';
-import { Groups } from './groups.js';
+import type { EndpointDescriber, Mesh } from './endpoint-describer.js';
+import { MultiMap } from './multi-map.js';
 import { keyOf } from './names.js';
 import type { Pod } from './pod.js';
 import type { Service } from './service.js';
+import type { Pods, Services } from './stores.js';
 
 interface Topic {
   readonly host: string;
@@ -34,7 +34,7 @@ export class ProfileTopics {
   /** By address, then by port. */
   readonly #topics = new Map<string, Map<number, Topic>>();
   /** Those whose host is a Service's name. */
-  readonly #byService = new Groups<string, Topic>();
+  readonly #byService = new MultiMap<string, Topic>();
   readonly #dirty = new Set<Topic>();
   size = 0;
   watchers = 0;
@@ -42,7 +42,7 @@ export class ProfileTopics {
   constructor(
     private readonly mesh: Mesh,
     private readonly copies: { readonly services: Services; readonly pods: Pods },
-    private readonly describing: Describing,
+    private readonly describing: EndpointDescriber,
   ) {}
 
   watch(host: string, port: number, report: (update: ProfileUpdate) => void, synced: boolean): Watch {

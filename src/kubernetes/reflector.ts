@@ -26,7 +26,7 @@ export interface ReflectorOptions<T> {
   readonly sink: Sink<T>;
   readonly times?: Partial<ReflectorTimes>;
   /** `status` has changed. */
-  readonly told?: (status: ReflectorStatus) => void;
+  readonly statusChanged?: (status: ReflectorStatus) => void;
 }
 
 export interface ReflectorTimes {
@@ -84,7 +84,7 @@ const isAway = (problem: ApiProblem | null): boolean =>
   problem !== null && (AWAY.includes(problem.failure) || problem.status === TOO_MANY || problem.status >= INTERNAL);
 
 /** The collection must be listed again. */
-class Forgotten extends Error {}
+class VersionExpired extends Error {}
 
 export class Reflector<T> {
   readonly #options: ReflectorOptions<T>;
@@ -164,7 +164,7 @@ export class Reflector<T> {
   /** Ms until the next attempt. */
   #failed(error: unknown): number {
     const { status } = this;
-    if (error instanceof Forgotten) {
+    if (error instanceof VersionExpired) {
       this.#version = '';
       // At once the first time; a server that keeps forgetting is given time.
       return this.#refusals++ === 0 ? 0 : this.#backoff.next();
@@ -175,7 +175,7 @@ export class Reflector<T> {
     if (problem?.failure === 'too-large') this.#page = Math.max(1, Math.floor(this.#page / 2));
     // A refused watch may be due to its version; an unavailable server says nothing about that.
     if (this.#version !== '' && !isAway(problem) && ++this.#refusals >= MAX_REFUSALS) this.#version = '';
-    this.#options.told?.(status);
+    this.#options.statusChanged?.(status);
     // Others were told the same wait: they should not all return at once.
     const asked = Math.min(problem?.retryAfterMs ?? 0, LONGEST_ASKED_MS) * (1 + this.deps.random() / 10);
     return Math.max(this.#backoff.next(), asked);
@@ -185,7 +185,7 @@ export class Reflector<T> {
     this.status.heardMs = this.deps.clock.now();
     if (this.status.problem === null) return;
     this.status.problem = null;
-    this.#options.told?.(this.status);
+    this.#options.statusChanged?.(this.status);
   }
 
   /** The whole collection, page by page, all of one version. */
@@ -215,7 +215,7 @@ export class Reflector<T> {
     this.status.synced = true;
     this.#heard();
     sink.replace(all);
-    this.#options.told?.(this.status);
+    this.#options.statusChanged?.(this.status);
   }
 
   async #watch(): Promise<void> {
@@ -249,7 +249,7 @@ export class Reflector<T> {
     } catch (error) {
       if (this.deps.clock.now() - startedMs >= LASTING_MS) this.#backoff.succeeded();
       if (fault !== null) throw fault;
-      if (error instanceof ApiProblem && error.status === GONE) throw new Forgotten();
+      if (error instanceof ApiProblem && error.status === GONE) throw new VersionExpired();
       throw error;
     }
     // Otherwise a server that ends every watch at once would be asked without pause.
@@ -265,7 +265,7 @@ export class Reflector<T> {
     this.status.heardMs = this.deps.clock.now();
     this.status.events++;
     if (event.kind === 'error') {
-      if (event.code === GONE) throw new Forgotten();
+      if (event.code === GONE) throw new VersionExpired();
       throw new ApiProblem(
         { method: 'WATCH', path },
         'status',
@@ -274,7 +274,7 @@ export class Reflector<T> {
         `status ${event.code} (${event.message || event.reason})`,
       );
     }
-    if (isBefore(event.version, this.#version)) throw new Forgotten();
+    if (isBefore(event.version, this.#version)) throw new VersionExpired();
     const object = event.kind === 'bookmark' ? null : this.#read(event.object);
     if (object !== null && event.kind === 'changed') sink.changed(object);
     if (object !== null && event.kind === 'removed') sink.removed(object);

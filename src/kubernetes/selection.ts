@@ -6,7 +6,7 @@ export interface Candidate {
   readonly port: number;
 }
 
-export interface Place {
+export interface Location {
   /** Empty if unknown. */
   readonly zone: string;
   /** Endpoints must be on this node; null: anywhere. */
@@ -14,10 +14,10 @@ export interface Place {
 }
 
 /** Ready endpoints; if none is ready, those that are terminating but still serve. */
-export function selected<T extends Candidate>(candidates: readonly T[], { zone, node }: Place): readonly T[] {
+export function selected<T extends Candidate>(candidates: readonly T[], { zone, node }: Location): readonly T[] {
   const near = node === null ? candidates : candidates.filter(({ said }) => said.node === node);
   const ready = near.filter(({ said }) => said.ready);
-  if (ready.length === 0) return near.filter(({ said }) => said.leaving);
+  if (ready.length === 0) return near.filter(({ said }) => said.terminating);
   return zone === '' ? ready : hinted(ready, zone);
 }
 

@@ -1,7 +1,7 @@
 // The properties of a Service that determine where its traffic goes.
 import { isIP } from 'node:net';
 import type { Family } from '../config/addresses.js';
-import type { Texts } from './intern.js';
+import type { InternPool } from './intern-pool.js';
 import { type JsonObject, objectIn, objectsIn, portIn, textIn, textsIn } from './json.js';
 import { keyOf, setting } from './names.js';
 
@@ -35,7 +35,7 @@ export interface Service {
 const isTcp = (port: JsonObject): boolean => port.protocol === undefined || port.protocol === 'TCP';
 
 /** Null: it has no name. */
-export function readService(object: JsonObject, texts: Texts): Service | null {
+export function readService(object: JsonObject, texts: InternPool): Service | null {
   const metadata = objectIn(object, 'metadata');
   const name = textIn(metadata, 'name');
   const namespace = texts.one(textIn(metadata, 'namespace'));

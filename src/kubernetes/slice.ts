@@ -1,7 +1,7 @@
 // An EndpointSlice: some of a Service's endpoints, of one family.
 import { isIP } from 'node:net';
 import type { Family } from '../config/addresses.js';
-import type { Texts } from './intern.js';
+import type { InternPool } from './intern-pool.js';
 import { type JsonObject, objectIn, objectsIn, portIn, textIn, textsIn } from './json.js';
 import { keyOf, SERVICE_NAME } from './names.js';
 
@@ -14,7 +14,7 @@ export interface SliceEndpoint {
   readonly address: string;
   readonly ready: boolean;
   /** It is terminating, but still serves. */
-  readonly leaving: boolean;
+  readonly terminating: boolean;
   /** Key of its pod; empty if it is not a pod. */
   readonly pod: string;
   readonly hostname: string;
@@ -37,7 +37,7 @@ export interface Slice {
 const NO_PORTS: readonly SlicePort[] = [];
 
 /** Null: it belongs to no Service, or has names instead of addresses. */
-export function readSlice(object: JsonObject, texts: Texts): Slice | null {
+export function readSlice(object: JsonObject, texts: InternPool): Slice | null {
   const metadata = objectIn(object, 'metadata');
   const name = textIn(metadata, 'name');
   const namespace = textIn(metadata, 'namespace');
@@ -57,7 +57,7 @@ export function readSlice(object: JsonObject, texts: Texts): Slice | null {
   };
 }
 
-function readEndpoint(endpoint: JsonObject, namespace: string, family: Family, texts: Texts): SliceEndpoint[] {
+function readEndpoint(endpoint: JsonObject, namespace: string, family: Family, texts: InternPool): SliceEndpoint[] {
   const [address] = textsIn(endpoint, 'addresses');
   if (address === undefined || isIP(address) !== family) return [];
   const conditions = objectIn(endpoint, 'conditions');
@@ -71,7 +71,7 @@ function readEndpoint(endpoint: JsonObject, namespace: string, family: Family, t
     {
       address,
       ready,
-      leaving: serving && conditions.terminating === true,
+      terminating: serving && conditions.terminating === true,
       pod: pod === '' ? '' : keyOf(textIn(target, 'namespace') || namespace, pod),
       hostname: textIn(endpoint, 'hostname'),
       node: texts.one(textIn(endpoint, 'nodeName')),

@@ -1,7 +1,7 @@
 // The state of a running proxy from two moments of it.
 import { atOnce, type Steps } from '../metrics/steps.js';
-import { Between, type Moment } from './moment.js';
-import { clientsOf, listenersOf, workersOf } from './sides.js';
+import { clientsOf, listenersOf, workersOf } from './listeners.js';
+import { type MetricsSample, SampleDelta } from './metrics-sample.js';
 import { type LiveError, type LiveState, STATE_VERSION } from './state.js';
 import { successOf, trafficOf } from './traffic.js';
 
@@ -43,14 +43,14 @@ function busiest<Item extends Busy>(items: readonly Item[], most: number): reado
 
 /** `before`: where the interval begins; null: at the start of the process. */
 export function* assembling(
-  before: Moment | null,
-  now: Moment,
+  before: MetricsSample | null,
+  now: MetricsSample,
   limits: LiveLimits,
   facts: LiveFacts,
 ): Steps<LiveState> {
   const uptime = process.uptime();
   const seconds = Math.max(0.001, before === null ? uptime : (now.clock - before.clock) / 1000);
-  const between = new Between(before, now, seconds);
+  const between = new SampleDelta(before, now, seconds);
   const { services, endpoints, latency, outcomes } = yield* trafficOf(between);
   const listeners = listenersOf(between);
   const clients = clientsOf(between);

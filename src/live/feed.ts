@@ -5,7 +5,7 @@ import type { LiveConfig } from '../config/model.js';
 import type { MetricsReader } from '../metrics/reader.js';
 import { inPieces, type Steps } from '../metrics/steps.js';
 import { assembling, encoding, LIVE_LIMITS, type LiveFacts, type LiveLimits } from './assemble.js';
-import { type Moment, takeMoment } from './moment.js';
+import { type MetricsSample, takeSample } from './metrics-sample.js';
 import type { LiveState } from './state.js';
 
 /** Between two events, ms. */
@@ -81,13 +81,13 @@ export class LiveFeed {
     }
     this.#waiting++;
     try {
-      let before: Moment | null = null;
+      let before: MetricsSample | null = null;
       if (ms > 0) {
-        before = await this.#held(() => this.#made(this.#moment(null)));
+        before = await this.#held(() => this.#made(this.#sample(null)));
         await new Promise<void>((resolve) => this.clock.later(resolve, ms));
       }
       return await this.#held(async () => {
-        const now = await this.#made(this.#moment(before));
+        const now = await this.#made(this.#sample(before));
         return this.#made(assembling(before, now, limits, this.facts));
       });
     } finally {
@@ -131,7 +131,7 @@ export class LiveFeed {
 
   /** Tells what goes on as long as there are these listeners. */
   async #follow(watch: object): Promise<void> {
-    let before = await this.#held(() => this.#made(this.#moment(null)));
+    let before = await this.#held(() => this.#made(this.#sample(null)));
     let waitMs = FIRST_MS;
     while (this.#watch === watch) {
       await new Promise<void>((resolve) => {
@@ -139,16 +139,16 @@ export class LiveFeed {
       });
       const cost = { ms: 0 };
       before = await this.#held(async () => {
-        const now = await this.#made(this.#moment(before), cost);
+        const now = await this.#made(this.#sample(before), cost);
         const state = await this.#made(assembling(before, now, LIVE_LIMITS, this.facts), cost);
-        if (this.#watch === watch) await this.#tell(state, cost);
+        if (this.#watch === watch) await this.#publish(state, cost);
         return now;
       });
       waitMs = Math.min(Math.max(TICK_MS, cost.ms / MAX_CPU_SHARE), LATEST_TICK_MS);
     }
   }
 
-  async #tell(state: LiveState, cost: Cost): Promise<void> {
+  async #publish(state: LiveState, cost: Cost): Promise<void> {
     const texts: [stranger: string | null, trusted: string | null] = [null, null];
     for (const which of [0, 1])
       if ([...this.#listeners].some(({ trusted, sink }) => trusted === (which === 1) && sink.ready))
@@ -169,8 +169,8 @@ export class LiveFeed {
     }
   }
 
-  #moment(before: Moment | null): Steps<Moment> {
-    return takeMoment(this.reader, this.clock.now(), before);
+  #sample(before: MetricsSample | null): Steps<MetricsSample> {
+    return takeSample(this.reader, this.clock.now(), before);
   }
 
   /** While snapshots are held. */

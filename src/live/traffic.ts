@@ -8,7 +8,7 @@ import type { EndpointSeries, MetricsSnapshot } from '../metrics/reader.js';
 import { OUTCOMES, ROUTE_CLASSES, responseCell } from '../metrics/response-cells.js';
 import type { Steps } from '../metrics/steps.js';
 import { Interval, latencyOf } from './latency.js';
-import { type Between, keyOf } from './moment.js';
+import { keyOf, type SampleDelta } from './metrics-sample.js';
 import type { LiveEndpoint, LiveLatency, LiveRoute, LiveService } from './state.js';
 
 /** Services, and endpoints, whose distributions are told, the busiest: one is a few hundred octets. */
@@ -60,7 +60,12 @@ const noSums = (): Sums => ({
   of: 0,
 });
 
-function endpointOf(between: Between, series: EndpointSeries, outcomes: Outcomes, distribution: boolean): LiveEndpoint {
+function endpointOf(
+  between: SampleDelta,
+  series: EndpointSeries,
+  outcomes: Outcomes,
+  distribution: boolean,
+): LiveEndpoint {
   const { info, values, states, histograms } = series;
   const before = between.before?.endpoints.get(keyOf.endpoint(series));
   const rate = (field: number): number => between.rate(before, values, field);
@@ -98,7 +103,7 @@ function endpointOf(between: Between, series: EndpointSeries, outcomes: Outcomes
 }
 
 function serviceOf(
-  between: Between,
+  between: SampleDelta,
   series: MetricsSnapshot['services'][number],
   sums: Sums,
   outcomes: Outcomes,
@@ -129,7 +134,7 @@ function serviceOf(
   };
 }
 
-function routesOf(between: Between, { cells }: MetricsSnapshot['services'][number]): LiveRoute[] {
+function routesOf(between: SampleDelta, { cells }: MetricsSnapshot['services'][number]): LiveRoute[] {
   return ROUTE_CLASSES.flatMap((route, index) => {
     const own = OUTCOMES.map((_, failed) => cells[responseCell(index, failed === 1)] ?? null);
     if (own.every((cell) => cell === null)) return [];
@@ -153,7 +158,7 @@ function busiestOf<Series>(all: readonly Series[], requests: (series: Series) =>
   return new Set(busiest.map(({ series }) => series));
 }
 
-function* endpointsOf(between: Between, sums: Map<string, Sums>): Steps<LiveEndpoint[]> {
+function* endpointsOf(between: SampleDelta, sums: Map<string, Sums>): Steps<LiveEndpoint[]> {
   const endpoints: LiveEndpoint[] = [];
   const shown = between.now.snapshot.endpoints.filter(({ held, touched }) => held || touched);
   const busiest = busiestOf(shown, (series) =>
@@ -185,7 +190,7 @@ function shareOf({ requests, pool }: LiveEndpoint, sums: Sums | undefined): numb
   return sums.opened > 0 ? pool.opened / sums.opened : null;
 }
 
-export function* trafficOf(between: Between): Steps<Traffic> {
+export function* trafficOf(between: SampleDelta): Steps<Traffic> {
   const sums = new Map<string, Sums>();
   const endpoints = yield* endpointsOf(between, sums);
   const all = new Interval();

@@ -1,4 +1,4 @@
-// Memory for the pieces: the slab of a real ring, because TLS needs one. One per thread.
+// Memory for the benchmarks: the slab of a real ring, because TLS needs one. One per thread.
 
 import { HeaderMemory } from '../hpack/memory/header-memory.js';
 import { SCRATCH_BUFFERS_BYTES } from '../http/scratch-buffers.js';

@@ -1,7 +1,7 @@
-// Measures how long a piece takes, and what it allocates.
+// Measures how long an operation of a benchmark takes, and what it allocates.
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { Prepared } from './piece.js';
+import type { Prepared } from './benchmark.js';
 
 export interface Measured {
   /** Median of the rounds, and the fastest and slowest, ns per operation. */
@@ -32,34 +32,34 @@ function collector(): () => void {
 
 let kept = 0;
 
-function timed(piece: Prepared, operations: number): number {
+function timed(benchmark: Prepared, operations: number): number {
   const from = process.hrtime.bigint();
-  kept += piece.run(operations);
+  kept += benchmark.run(operations);
   return Number(process.hrtime.bigint() - from);
 }
 
 /** Bytes per operation. Reading the heap's size allocates a little, which is subtracted. */
-function allocatedBy(piece: Prepared, collect: () => void): number {
+function allocatedBy(benchmark: Prepared, collect: () => void): number {
   collect();
   const idle = process.memoryUsage().heapUsed;
   const before = process.memoryUsage().heapUsed;
-  kept += piece.run(COUNTED_OPERATIONS);
+  kept += benchmark.run(COUNTED_OPERATIONS);
   const after = process.memoryUsage().heapUsed;
   return Math.max(0, after - before - (before - idle)) / COUNTED_OPERATIONS;
 }
 
-export function measure(piece: Prepared, { seconds, rounds }: MeasureOptions): Measured {
+export function measure(benchmark: Prepared, { seconds, rounds }: MeasureOptions): Measured {
   const collect = collector();
   // Warms up the compilers, and finds how many operations fill a round.
   let operations = 1000;
   const roundNs = (seconds * 1e9) / rounds;
   for (const end = performance.now() + seconds * 1000; performance.now() < end; ) {
-    const took = timed(piece, operations);
+    const took = timed(benchmark, operations);
     if (took < roundNs / 2) operations *= 2;
   }
-  operations = Math.max(1, Math.round((operations * roundNs) / Math.max(1, timed(piece, operations))));
-  const times = Array.from({ length: rounds }, () => timed(piece, operations) / operations).sort((a, b) => a - b);
-  const allocations = Array.from({ length: rounds }, () => allocatedBy(piece, collect));
+  operations = Math.max(1, Math.round((operations * roundNs) / Math.max(1, timed(benchmark, operations))));
+  const times = Array.from({ length: rounds }, () => timed(benchmark, operations) / operations).sort((a, b) => a - b);
+  const allocations = Array.from({ length: rounds }, () => allocatedBy(benchmark, collect));
   return {
     ns: times[times.length >> 1],
     least: times[0],
@@ -69,5 +69,5 @@ export function measure(piece: Prepared, { seconds, rounds }: MeasureOptions): M
   };
 }
 
-/** Keeps results of pieces from being optimised away. */
-export const witness = (): number => kept;
+/** Uses the results of benchmarks, so that they are not optimised away. */
+export const blackhole = (): number => kept;

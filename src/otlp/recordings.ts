@@ -1,10 +1,10 @@
 // Recordings, of a proxy or of files, as metrics of OTLP.
-import { bucketsIn, type Recorded, type Recording } from '../histograms/recorded.js';
+import { bucketsIn, type NamedRecording, type Recording } from '../histograms/recording.js';
 import { encodeMetrics, type OtlpHistogram, type OtlpMetric, type OtlpResource, otlpName } from './metrics.js';
 
 /** `delta`: the recording is an interval; else it counts since its start. */
 export function otlpMetrics(recording: Recording, resource: OtlpResource, delta: boolean): Buffer {
-  const byName = new Map<string, Recorded[]>();
+  const byName = new Map<string, NamedRecording[]>();
   for (const recorded of recording.histograms) {
     const name = otlpName(recorded.kind, recorded.name);
     byName.set(name, [...(byName.get(name) ?? []), recorded]);
@@ -21,7 +21,7 @@ export function otlpMetrics(recording: Recording, resource: OtlpResource, delta:
   return encodeMetrics(metrics, { ...recording, delta }, resource);
 }
 
-const point = ({ histogram, labels, id, sum }: Recorded): OtlpHistogram => ({
+const point = ({ histogram, labels, id, sum }: NamedRecording): OtlpHistogram => ({
   labels: Object.keys(labels).length > 0 || id === '' ? labels : { id },
   count: histogram.totalCount,
   sum,

@@ -5,14 +5,14 @@ import { addressWords, readAddress } from './network-list.js';
 import { DECISION, DEPENDS, decisionOf, RuleSet, ruleOf } from './rules.js';
 
 /** The hypothetical client. */
-export interface ClientIs {
+export interface Client {
   /** Numeric address; null if not given. */
   readonly from: string | null;
   /** Name in a verified certificate; null for none. */
   readonly identity: string | null;
 }
 
-export const ANYBODY: ClientIs = { from: null, identity: null };
+export const ANY_CLIENT: Client = { from: null, identity: null };
 
 const WORDS: Readonly<Record<number, string>> = {
   [DECISION.ALLOW]: 'allowed',
@@ -21,7 +21,7 @@ const WORDS: Readonly<Record<number, string>> = {
 };
 
 /** `port`: the client's destination port. */
-export function authorizationSteps({ authorization }: ListenerConfig, port: number, client: ClientIs): string[] {
+export function authorizationSteps({ authorization }: ListenerConfig, port: number, client: Client): string[] {
   if (authorization === null) return [];
   const { rules, default: policy } = authorization;
   const names = rules.map(({ name }) => name).join(', ');
@@ -35,7 +35,7 @@ export function authorizationSteps({ authorization }: ListenerConfig, port: numb
   return [...steps, verdict(authorization, port, client)];
 }
 
-function verdict(authorization: AuthorizationConfig, port: number, { from, identity }: ClientIs): string {
+function verdict(authorization: AuthorizationConfig, port: number, { from, identity }: Client): string {
   const set = new RuleSet(authorization);
   const words = addressWords();
   const known = from !== null && readAddress(addressBits(from)?.family === 6 ? `[${from}]:0` : `${from}:0`, words);

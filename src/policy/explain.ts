@@ -1,7 +1,7 @@
 // Explains in sentences what would happen to a connection to a destination, and why. For people, and for the admin port.
 import type { Config, ListenerConfig, ListenerServices, ServiceConfig } from '../config/model.js';
 import { addressText, sourceText } from '../discovery/text.js';
-import { ANYBODY, authorizationSteps, type ClientIs } from './explain-authorization.js';
+import { ANY_CLIENT, authorizationSteps, type Client } from './explain-authorization.js';
 import { listenerFor } from './listeners.js';
 import { type Match, MatchTable } from './match-table.js';
 import { type Decision, decide, type Original, type Race, race, raceTo } from './policy.js';
@@ -21,7 +21,7 @@ export interface Explanation {
 }
 
 /** Knowledge that only a running proxy has. */
-export interface Live {
+export interface LiveState {
   /** Whether the server behind this listener has recently spoken first. */
   learned?(listener: string): boolean;
   /** Current addresses of a service. */
@@ -31,7 +31,7 @@ export interface Live {
 }
 
 /** Treatment of a connection to `destination`. */
-interface Way {
+interface Treatment {
   readonly destination: string;
   readonly port: number;
   readonly listener: ListenerConfig;
@@ -46,9 +46,9 @@ export function explain(
   config: Config,
   host: string,
   port: number,
-  live: Live = {},
+  live: LiveState = {},
   through: string | null = null,
-  client: ClientIs = ANYBODY,
+  client: Client = ANY_CLIENT,
 ): Explanation {
   const bare = host.replace(/^\[(.*)\]$/, '$1');
   const destination = addressText({ host: bare, port });
@@ -83,8 +83,8 @@ function explainRedirected(
   listener: ListenerConfig,
   host: string,
   port: number,
-  live: Live,
-  client: ClientIs,
+  live: LiveState,
+  client: Client,
 ): Explanation {
   const destination = addressText({ host, port });
   const own = listenerFor(config, host, port);
@@ -164,7 +164,7 @@ function loop(destination: string, listener: ListenerConfig, why: string): Expla
   };
 }
 
-function walk(config: Config, way: Way, steps: string[], live: Live): Explanation {
+function walk(config: Config, way: Treatment, steps: string[], live: LiveState): Explanation {
   const { destination, port, listener, services, decision } = way;
   if (decision.protocol === 'detect') return detection(config, way, steps, live);
 
@@ -231,7 +231,7 @@ const ENDPOINTS_SPEAK: Readonly<Record<ServiceConfig['protocol'], string>> = {
 };
 const VERDICT_ORDER: readonly Verdict[] = ['http1', 'http2', 'tls', 'opaque'];
 
-function detection(config: Config, way: Way, steps: string[], live: Live): Explanation {
+function detection(config: Config, way: Treatment, steps: string[], live: LiveState): Explanation {
   const { destination, listener, services } = way;
   steps.push(
     "The port is not marked opaque and the listener has no hint: the client's first bytes decide (reason matched).",
@@ -286,7 +286,7 @@ function detection(config: Config, way: Way, steps: string[], live: Live): Expla
   };
 }
 
-function route(config: Config, verdict: Verdict, { services, destination }: Way, live: Live): string[] {
+function route(config: Config, verdict: Verdict, { services, destination }: Treatment, live: LiveState): string[] {
   const what = VERDICT_WORDS[verdict];
   if (services === null) return [`${capitalised(what)} goes to ${destination} itself.`];
   const name = services[verdict];
@@ -337,7 +337,7 @@ function ending(config: Config, verdict: 'opaque' | 'http1' | 'http2' | 'detect'
 const serviceNamed = (config: Config, name: string): ServiceConfig | undefined =>
   config.services.find((service) => service.name === name);
 
-function endpointTexts(config: Config, name: string, live: Live): readonly string[] {
+function endpointTexts(config: Config, name: string, live: LiveState): readonly string[] {
   return live.endpoints?.(name) ?? serviceNamed(config, name)?.endpoints.map(sourceText) ?? [];
 }
 

@@ -15,14 +15,14 @@ export function canonicalHost(host: string): string {
   return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`;
 }
 
-export interface Taken {
+export interface ListenerMatch {
   readonly listener: ListenerConfig;
   /** `exact`, or `wildcard` if the listener accepts every address of this machine. */
   readonly match: 'exact' | 'wildcard';
 }
 
 /** The listener that accepts connections to `host:port`; null if there is none. `host` is numeric, or a name of this machine. */
-export function listenerFor(config: Config, host: string, port: number): Taken | null {
+export function listenerFor(config: Config, host: string, port: number): ListenerMatch | null {
   const wanted = canonicalHost(host);
   const addresses = wanted === 'localhost' ? ['127.0.0.1', '::1'] : [wanted];
   const bound = config.listeners.filter((listener) => listener.listen.port === port);

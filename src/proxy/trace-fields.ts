@@ -6,7 +6,7 @@ import type { Template } from '../hpack/memory/template.js';
 import { NAME, NAME_TEXT } from '../http/field-names.js';
 import { ascii } from '../http/octets.js';
 import type { Head } from '../http1/head.js';
-import { Bucket } from '../tap/bucket.js';
+import { TokenBucket } from '../tap/token-bucket.js';
 import {
   DECISION,
   SPAN_ID_LENGTH,
@@ -15,7 +15,7 @@ import {
   TraceContext,
   word,
 } from '../tracing/context.js';
-import { Ids } from '../tracing/ids.js';
+import { IdGenerator } from '../tracing/id-generator.js';
 import type { TracingSettings } from '../tracing/settings.js';
 
 const TRACEPARENT = 'traceparent';
@@ -69,9 +69,9 @@ export class TraceFields {
   private readonly valueAt: number;
   private readonly idAt: number;
   private readonly context = new TraceContext();
-  private readonly ids = new Ids();
+  private readonly ids = new IdGenerator();
   private threshold = 0;
-  private bucket: Bucket;
+  private bucket: TokenBucket;
   /** By NAME since TRACEPARENT: the index of the field, -1: none, -2: more than one. */
   private readonly found = new Int32Array(NAME.B3_FLAGS - NAME.TRACEPARENT + 1);
   private any = false;
@@ -89,7 +89,7 @@ export class TraceFields {
     this.lineAt = slab.fixed(LINE.length + TRACEPARENT_LENGTH + 2);
     this.valueAt = slab.fixed(MAX_VALUE);
     this.idAt = slab.fixed(2 * SPAN_ID_LENGTH);
-    this.bucket = new Bucket(0, shared.reactor);
+    this.bucket = new TokenBucket(0, shared.reactor);
     this.found.fill(NONE);
   }
 
@@ -99,7 +99,7 @@ export class TraceFields {
     this.intervalMs = settings?.intervalMs ?? 0;
     this.threshold = (settings?.sampling ?? 0) * RANGE;
     this.drawSkip();
-    this.bucket = new Bucket(settings?.maxSpans ?? 0, this.shared.reactor);
+    this.bucket = new TokenBucket(settings?.maxSpans ?? 0, this.shared.reactor);
   }
 
   /** An HTTP/1 request was received. */

@@ -29,7 +29,7 @@ export const runCommand: Run = (command, args, input = '') => {
   return { status: null, stdout: '', stderr: missing ? 'it is not installed' : error.message };
 };
 
-export interface LayOptions {
+export interface ApplyOptions {
   readonly mode: Mode;
   /** How long to wait for other processes that change rules, seconds. */
   readonly waitSeconds: number;
@@ -65,7 +65,7 @@ export interface Tool {
 }
 
 /** The first tool of the mode that can read the table. */
-export function findTool(family: Family, { mode, waitSeconds }: LayOptions, run: Run): Tool {
+export function findTool(family: Family, { mode, waitSeconds }: ApplyOptions, run: Run): Tool {
   const said: string[] = [];
   for (const suffix of SUFFIXES[mode]) {
     const command = `${NAMES[family]}${suffix}`;
@@ -77,7 +77,7 @@ export function findTool(family: Family, { mode, waitSeconds }: LayOptions, run:
 }
 
 /** Existing hooks, by the kernel's chain. */
-export function hookedIn(table: string): Set<string> {
+export function hookedChains(table: string): Set<string> {
   const lines = table.split('\n');
   const there = HOOKS.filter(({ from, to }) =>
     lines.some((line) => line.startsWith(`-A ${from} `) && ` ${line} `.includes(` -j ${to} `)),
@@ -91,13 +91,13 @@ const rulesOf = (table: string, chain: string): number =>
 /** Counts rules in `restore`'s input or in a table, for each of our chains and for the hooks. */
 function counted(table: string): string {
   const chains = [INBOUND_CHAIN, OUTBOUND_CHAIN].map((chain) => rulesOf(table, chain));
-  return [...chains, hookedIn(table).size].join();
+  return [...chains, hookedChains(table).size].join();
 }
 
 /** Installs the rules of an address family, and verifies them. Throws a RedirectError. */
-export function lay(redirect: Redirect, family: Family, options: LayOptions, run: Run = runCommand): Tool {
+export function applyRules(redirect: Redirect, family: Family, options: ApplyOptions, run: Run = runCommand): Tool {
   const tool = findTool(family, options, run);
-  const input = restoreInput(redirect, family, hookedIn(tool.table));
+  const input = restoreInput(redirect, family, hookedChains(tool.table));
   const wait = ['-w', `${options.waitSeconds}`];
   const restored = run(`${tool.command}-restore`, ['--noflush', ...wait], input);
   if (restored.status !== 0) {

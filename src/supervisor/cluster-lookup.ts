@@ -9,11 +9,11 @@ import type { DiscoveryLogger, Watch } from '../discovery/source.js';
 import { type ApiAccess, podAccess } from '../kubernetes/access.js';
 import { CLIENT_LIMITS } from '../kubernetes/client.js';
 import { Cluster } from '../kubernetes/cluster.js';
-import { KINDS } from '../kubernetes/copies.js';
 import type { ObjectProblem } from '../kubernetes/object-problems.js';
 import { ApiObjects } from '../kubernetes/objects.js';
 import { spansOf } from '../kubernetes/opaque-ports.js';
 import type { Failure } from '../kubernetes/problem.js';
+import { KINDS } from '../kubernetes/stores.js';
 
 export interface ClusterLookupDeps {
   readonly logger: DiscoveryLogger;

@@ -5,7 +5,7 @@ import type { LookupCounts } from '../destination/counts.js';
 import type { RulesMessage } from '../destination/rules-message.js';
 import type { DiscoveryLogger } from '../discovery/source.js';
 import type { IdentityMaterial } from '../identity/material.js';
-import type { Live } from '../policy/explain.js';
+import type { LiveState } from '../policy/explain.js';
 import { DynamicServices, type DynamicServicesDeps } from './dynamic-services.js';
 import type { Lookups } from './lookups.js';
 import { type DestinationResolver, holderOf, workerPrefix } from './original-destinations.js';
@@ -67,7 +67,7 @@ export class DynamicConfig {
   }
 
   /** What is known of an address, for explanations. */
-  readonly peek: NonNullable<Live['discovered']> = (host, port) => this.#lookups?.resolver.peek(host, port);
+  readonly peek: NonNullable<LiveState['discovered']> = (host, port) => this.#lookups?.resolver.peek(host, port);
 
   /** A worker's listener has dropped the address. */
   forget(worker: number, listener: number, host: string, port: number): void {

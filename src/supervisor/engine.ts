@@ -16,7 +16,7 @@ import { RecentErrors } from '../live/recent-errors.js';
 import type { LogFields, Logger } from '../log/logger.js';
 import { descriptors, sluiceVersion } from '../log/process-state.js';
 import { MetricsReader } from '../metrics/reader.js';
-import type { ClientIs } from '../policy/explain-authorization.js';
+import type { Client } from '../policy/explain-authorization.js';
 import type { DrainMessage, FromWorker } from '../proxy/snapshot.js';
 import { Taps } from '../tap/taps.js';
 import { unpackSpans } from '../tracing/packed-spans.js';
@@ -414,7 +414,7 @@ export class Engine {
         identity: () => this.identity.material?.name ?? '',
       },
       ...(this.config.adminShutdown ? { shutdown: () => void this.drain() } : {}),
-      explain: (...asked: [host: string, port: number, listener: string | null, client: ClientIs]) =>
+      explain: (...asked: [host: string, port: number, listener: string | null, client: Client]) =>
         this.explainer.explain(...asked),
       getLogLevel: (): LogLevel => logger.level,
       setLogLevel: (level: LogLevel) => {

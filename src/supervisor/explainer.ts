@@ -2,10 +2,10 @@
 import type { Config, ListenerConfig } from '../config/model.js';
 import { ADDRESS_WORDS, addressKey, destinationKey, type ServerFirstTable } from '../detect/server-first-table.js';
 import { native } from '../io/native.js';
-import { type Explanation, explain, type Live } from '../policy/explain.js';
-import type { ClientIs } from '../policy/explain-authorization.js';
+import { type Explanation, explain, type LiveState } from '../policy/explain.js';
+import type { Client } from '../policy/explain-authorization.js';
 
-export interface ExplainerDeps extends Required<Pick<Live, 'endpoints' | 'discovered'>> {
+export interface ExplainerDeps extends Required<Pick<LiveState, 'endpoints' | 'discovered'>> {
   readonly learned: ServerFirstTable;
   config(): Config;
   listenerSlot(listener: ListenerConfig): number;
@@ -15,10 +15,10 @@ export interface ExplainerDeps extends Required<Pick<Live, 'endpoints' | 'discov
 export class Explainer {
   constructor(private readonly deps: ExplainerDeps) {}
 
-  explain(host: string, port: number, through: string | null, client: ClientIs): Explanation {
+  explain(host: string, port: number, through: string | null, client: Client): Explanation {
     const { deps } = this;
     const config = deps.config();
-    const live: Live = {
+    const live: LiveState = {
       learned: (name) => {
         const listener = config.listeners.find((candidate) => candidate.name === name);
         if (listener === undefined) return false;

@@ -1,14 +1,14 @@
 // Those who tap, on the main thread: workers are told who listens, and what they say goes to whom it is for. Who reads slowly loses records,
 // and is told how many; nothing waits for them.
 import type { TapConfig } from '../config/model.js';
-import { Bucket } from './bucket.js';
 import type { TapCounts } from './counts.js';
 import { MAX_TAPS, type TapRecords, type TapRequest } from './request.js';
+import { TokenBucket } from './token-bucket.js';
 
 /** How often somebody who taps is told how it stands, if that has changed, ms. */
 const REPORT_MS = 1000;
 /** Every so many times it is told anyway: who is gone is noticed by it. */
-const SIGN_OF_LIFE = 5;
+const HEARTBEAT = 5;
 
 /** Somebody who taps. */
 export interface TapReader {
@@ -30,7 +30,7 @@ class Tap {
   /** Left out as it was told last, and times since. */
   told = 0;
   quiet = 0;
-  readonly bucket: Bucket;
+  readonly bucket: TokenBucket;
   readonly timer: NodeJS.Timeout;
 
   constructor(
@@ -39,7 +39,7 @@ class Tap {
     look: (tap: Tap) => void,
   ) {
     // Each worker stays within the rate; so do all of them together.
-    this.bucket = new Bucket(request.maxRps, performanceClock);
+    this.bucket = new TokenBucket(request.maxRps, performanceClock);
     this.timer = setInterval(() => look(this), REPORT_MS).unref();
   }
 }
@@ -81,7 +81,7 @@ export class Taps {
       counts.refused++;
       return null;
     }
-    const tap = new Tap(request, reader, (own) => this.#look(own));
+    const tap = new Tap(request, reader, (own) => this.#poll(own));
     this.#taps.set(request.id, tap);
     // From what is said first on, everything is seen.
     void this.#changed().then(() => this.#report(tap));
@@ -116,8 +116,8 @@ export class Taps {
     }
   }
 
-  #look(tap: Tap): void {
-    if (tap.leftOut + tap.dropped > tap.told || ++tap.quiet >= SIGN_OF_LIFE) this.#report(tap);
+  #poll(tap: Tap): void {
+    if (tap.leftOut + tap.dropped > tap.told || ++tap.quiet >= HEARTBEAT) this.#report(tap);
   }
 
   /** How it stands: what was shown, and what was not. */

@@ -12,7 +12,7 @@ import { type Format, written } from '../../src/cli/manifest-output.js';
 import { manifestsFrom } from '../../src/cli/manifest-sources.js';
 import { parseArguments } from '../../src/cli/usage.js';
 import { ManifestProblem, objectsOf, readManifest } from '../../src/inject/manifests.js';
-import { at, type PlainMap, withEntries } from '../../src/inject/plain.js';
+import { type PlainMap, valueAt, withEntries } from '../../src/inject/plain.js';
 
 const pod = (name: string): string => `apiVersion: v1\nkind: Pod\nmetadata: {name: ${name}}\n`;
 const json = (name: string): string => `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "${name}"}}`;
@@ -23,7 +23,7 @@ async function read(source: string): Promise<string> {
     const manifests = await manifestsFrom(source, Readable.from([]));
     return manifests
       .flatMap(objectsOf)
-      .map(({ value }) => at(value, ['metadata', 'name']))
+      .map(({ value }) => valueAt(value, ['metadata', 'name']))
       .join();
   } catch (error) {
     if (error instanceof ManifestProblem) return error.message;
@@ -131,8 +131,8 @@ describe('several manifests', () => {
     );
   const names = (text: string): unknown[] =>
     objectsOf(readManifest(text, 'b')).map(({ value }) => [
-      at(value, ['metadata', 'name']),
-      at(value, ['metadata', 'labels']),
+      valueAt(value, ['metadata', 'name']),
+      valueAt(value, ['metadata', 'labels']),
     ]);
   const all = (...from: string[]): unknown[] => from.map((name) => [name, 'l']);
 
@@ -149,7 +149,7 @@ describe('several manifests', () => {
       const some = sources.filter((_, index) => (bits & (1 << index)) !== 0);
       const expected = some
         .flatMap((text) => objectsOf(readManifest(text, 'a')))
-        .map(({ value }) => at(value, ['metadata', 'name']) as string);
+        .map(({ value }) => valueAt(value, ['metadata', 'name']) as string);
       for (const format of [null, 'yaml', 'json'] as const) {
         const text = one(some, format);
         assert.deepEqual(names(text), all(...expected), text);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { defaultOpaquePorts } from '../../src/config/ports.js';
-import { MEANINGS, NO_MEANINGS, OWN_MEANINGS } from '../../src/inject/annotations.js';
+import { ANNOTATIONS, OWN_ANNOTATIONS, UNSUPPORTED_ANNOTATIONS } from '../../src/inject/annotations.js';
 import { DEFAULT_ANNOTATIONS } from '../../src/inject/installation.js';
 import { REFUSALS } from '../../src/inject/refusals.js';
 import { parsePortList } from '../../src/redirect/port-list.js';
@@ -35,18 +35,18 @@ describe('docs/inject.md', () => {
     const takes = (table: Readonly<Record<string, { readonly takes: string }>>): string[][] =>
       Object.entries(table).map(([name, meaning]) => [name, meaning.takes]);
     const written = (table: readonly string[][]): string[][] => table.map(([name, what]) => [name, what]);
-    assert.deepEqual(written(all), takes(MEANINGS));
-    assert.deepEqual(written(own), takes(OWN_MEANINGS));
+    assert.deepEqual(written(all), takes(ANNOTATIONS));
+    assert.deepEqual(written(own), takes(OWN_ANNOTATIONS));
   });
 
   it('says of those that mean nothing what the program says', () => {
     const [table] = rows('annotation | instead');
     assert.deepEqual(
       table.map(([name]) => name),
-      Object.keys(NO_MEANINGS),
+      Object.keys(UNSUPPORTED_ANNOTATIONS),
     );
     for (const [name, said] of table) {
-      const { instead, matters } = NO_MEANINGS[name];
+      const { instead, matters } = UNSUPPORTED_ANNOTATIONS[name];
       const sentence = `${instead[0].toUpperCase()}${instead.slice(1)}.${matters === true ? ' This one is a warning.' : ''}`;
       assert.equal(said, sentence, name);
     }

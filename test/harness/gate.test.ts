@@ -4,8 +4,8 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { BuildError, buildBase, findBase } from '../../src/harness/base-build.js';
 import { gate } from '../../src/harness/gate.js';
-import { BuildError, buildOlder, findBase } from '../../src/harness/older-build.js';
 import type { SubjectResult } from '../../src/harness/results.js';
 import { sampleOf, scenarioOf, subjectOf } from './figures.js';
 
@@ -82,7 +82,7 @@ describe('the commit that it is compared with', () => {
     assert.throws(() => findBase(root, 'nonsense'), /--base: git does not know the commit "nonsense"/);
 
     const { signal } = new AbortController();
-    const older = await buildOlder(root, second, signal);
+    const older = await buildBase(root, second, signal);
     const [node, main] = older.program;
     assert.equal(node, process.execPath);
     assert.equal(readFileSync(main, 'utf8'), 'second');
@@ -97,7 +97,7 @@ describe('the commit that it is compared with', () => {
       JSON.stringify({ name: 'sluice', scripts: { build: 'echo no luck; exit 1' } }),
     );
     const broken = commit('broken');
-    await assert.rejects(buildOlder(root, broken, signal), (error: unknown) => {
+    await assert.rejects(buildBase(root, broken, signal), (error: unknown) => {
       assert.ok(error instanceof BuildError);
       assert.match(error.message, /^the older build failed: npm run build: [\s\S]*no luck/);
       return true;

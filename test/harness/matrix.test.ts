@@ -4,8 +4,8 @@ import { type MatrixOptions, runMatrix } from '../../src/harness/matrix.js';
 import { Processes } from '../../src/harness/processes.js';
 import { Progress } from '../../src/harness/progress.js';
 import type { HarnessResult, SubjectResult } from '../../src/harness/results.js';
+import { loadProblem } from '../../src/harness/scenario-run.js';
 import { SCENARIOS, type Scenario } from '../../src/harness/scenarios.js';
-import { trouble } from '../../src/harness/stage.js';
 import { direct, type Subject } from '../../src/harness/subjects/subject.js';
 import { loadOf, resultOf } from './figures.js';
 import { ANYWHERE, requests, stub } from './stubs.js';
@@ -164,12 +164,12 @@ describe('subjects under load in turns', () => {
 
 describe('errors of a load', () => {
   it('are a failure where they are more than a few', () => {
-    assert.equal(trouble(loadOf({ done: 1000, errors: { timeout: 5 } })), null);
+    assert.equal(loadProblem(loadOf({ done: 1000, errors: { timeout: 5 } })), null);
     assert.equal(
-      trouble(loadOf({ done: 1000, errors: { status: 100 }, statuses: { 200: 900, 502: 100 } })),
+      loadProblem(loadOf({ done: 1000, errors: { status: 100 }, statuses: { 200: 900, 502: 100 } })),
       '100 of 1000 requests failed: status × 100 (answers 502 × 100)',
     );
-    assert.equal(trouble(loadOf({ done: 0, errors: {} })), 'no answer came');
-    assert.equal(trouble(loadOf({ done: 0, errors: { refused: 1 }, interrupted: true })), null);
+    assert.equal(loadProblem(loadOf({ done: 0, errors: {} })), 'no answer came');
+    assert.equal(loadProblem(loadOf({ done: 0, errors: { refused: 1 }, interrupted: true })), null);
   });
 });

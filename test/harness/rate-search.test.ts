@@ -13,7 +13,7 @@ function search(holds: (rate: number) => boolean, options = OPTIONS): { search: 
     assert.ok(rate >= options.least && rate <= options.most, `${rate}`);
     tried.push(rate);
     assert.ok(tried.length < 200, 'it does not end');
-    search.told(holds(rate) ? 'held' : 'failed');
+    search.record(holds(rate) ? 'held' : 'failed');
   }
   return { search, tried };
 }
@@ -70,7 +70,7 @@ describe('the search for the highest rate that holds', () => {
       const tried: number[] = [];
       for (let rate = done.next; rate !== null; rate = done.next) {
         tried.push(rate);
-        done.told(outcome(rate, tried.filter((one) => one === rate).length));
+        done.record(outcome(rate, tried.filter((one) => one === rate).length));
       }
       return { done, tried };
     };
@@ -99,7 +99,7 @@ describe('the search for the highest rate that holds', () => {
 
   it('tells nobody who has not asked', () => {
     const { search: done } = search(() => false);
-    assert.throws(() => done.told('held'), /no rate was asked for/);
+    assert.throws(() => done.record('held'), /no rate was asked for/);
     assert.equal(done.left, 0);
   });
 });

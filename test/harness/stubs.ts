@@ -1,7 +1,7 @@
 // Subjects that are a few lines of Node, and a load of a few requests.
 import { get } from 'node:http';
 import type { Placement } from '../../src/harness/placement.js';
-import type { LoadRunner } from '../../src/harness/stage.js';
+import type { LoadRunner } from '../../src/harness/scenario-run.js';
 import type { Subject } from '../../src/harness/subjects/subject.js';
 import { encoded, loadOf } from './figures.js';
 

@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { describe, it } from 'node:test';
 import { WebSocket } from 'ws';
-import { Http1Answers, http1Answer } from '../../src/harness/upstream/http1.js';
-import { grpcAnswer, Http2Answers, http2Answer } from '../../src/harness/upstream/http2.js';
-import { WebSocketEchoes } from '../../src/harness/upstream/websocket.js';
+import { Http1Responder, http1Response } from '../../src/harness/upstream/http1.js';
+import { grpcResponse, Http2Responder, http2Response } from '../../src/harness/upstream/http2.js';
+import { WebSocketEchoServer } from '../../src/harness/upstream/websocket.js';
 
 const GET = 'GET /a HTTP/1.1\r\nhost: a\r\n\r\n';
 const POST = 'POST /a HTTP/1.1\r\nhost: a\r\nContent-Length: 5\r\n\r\nabcde';
@@ -15,7 +15,7 @@ const CLOSE = 'GET /a HTTP/1.1\r\nhost: a\r\nConnection: close\r\n\r\n';
 
 /** Answers to octets that come in pieces of `size`, how many of them say that the connection closes, and whether it does. */
 function answers(text: string, size: number): { count: number; said: number; close: boolean } {
-  const server = new Http1Answers(http1Answer(40), http1Answer(40, true));
+  const server = new Http1Responder(http1Response(40), http1Response(40, true));
   let octets = '';
   let close = false;
   for (let at = 0; at < text.length; at += size) {
@@ -75,7 +75,7 @@ describe('the HTTP/2 server behind the subjects', () => {
       request(3),
     ]);
     for (const size of [1, 5, 1000]) {
-      const server = new Http2Answers(http2Answer(40));
+      const server = new Http2Responder(http2Response(40));
       const out: Buffer[] = [];
       for (let at = 0; at < text.length; at += size) out.push(server.take(text.subarray(at, at + size)));
       const frames = said(Buffer.concat(out));
@@ -89,7 +89,7 @@ describe('the HTTP/2 server behind the subjects', () => {
   });
 
   it('takes a body, and a head in two frames, before it answers', () => {
-    const server = new Http2Answers(grpcAnswer(8));
+    const server = new Http2Responder(grpcResponse(8));
     server.take(Buffer.from(PREFACE));
     assert.deepEqual(said(server.take(frame(1, 4, 1, Buffer.from([0x83])))), []);
     assert.deepEqual(said(server.take(frame(0, 0, 1, Buffer.alloc(10)))), ['8/0/0', '8/0/1']);
@@ -99,13 +99,13 @@ describe('the HTTP/2 server behind the subjects', () => {
   });
 
   it('answers a call with several messages, or each message of it', () => {
-    const several = new Http2Answers(grpcAnswer(8, 3));
+    const several = new Http2Responder(grpcResponse(8, 3));
     several.take(Buffer.from(PREFACE));
     assert.deepEqual(said(several.take(request(1))), ['1/4/1', '0/0/1', '0/0/1', '0/0/1', '1/5/1']);
     const message = Buffer.from([0, 0, 0, 0, 3, 1, 2, 3]);
     const empty = Buffer.alloc(5);
     for (const size of [1, 3, 8, 100]) {
-      const each = new Http2Answers(grpcAnswer(8, 'per-message'));
+      const each = new Http2Responder(grpcResponse(8, 'per-message'));
       each.take(Buffer.from(PREFACE));
       const octets = Buffer.concat([message, empty, message]);
       const out = [each.take(frame(1, 4, 1, Buffer.from([0x83])))];
@@ -120,7 +120,7 @@ describe('the HTTP/2 server behind the subjects', () => {
   });
 
   it('waits for room in the window of the connection', () => {
-    const server = new Http2Answers(http2Answer(16_384));
+    const server = new Http2Responder(http2Response(16_384));
     server.take(Buffer.from(PREFACE));
     const requests = Buffer.concat([1, 3, 5, 7].map(request));
     // 65,535 octets are room for three of these.
@@ -128,13 +128,13 @@ describe('the HTTP/2 server behind the subjects', () => {
     const update = Buffer.alloc(4);
     update.writeUInt32BE(100_000);
     assert.deepEqual(said(server.take(frame(8, 0, 0, update))), ['1/4/7', '0/1/7']);
-    assert.throws(() => http2Answer(20_000) && new Http2Answers(http2Answer(20_000)), /more than a frame takes/);
+    assert.throws(() => http2Response(20_000) && new Http2Responder(http2Response(20_000)), /more than a frame takes/);
   });
 });
 
 it('the WebSocket server behind the subjects sends back what a client of ws says, in pieces of any size', async () => {
   const server = createServer((socket) => {
-    const echoes = new WebSocketEchoes();
+    const echoes = new WebSocketEchoServer();
     socket.on('error', () => undefined);
     socket.on('data', (chunk: Buffer) => {
       for (let at = 0; at < chunk.length; at += 100) socket.write(echoes.take(chunk.subarray(at, at + 100)));

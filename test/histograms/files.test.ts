@@ -8,19 +8,23 @@ import { parseHgrm } from '../../src/histograms/hgrm-file.js';
 import { logText, parseLog } from '../../src/histograms/log-file.js';
 import { mergedLogs } from '../../src/histograms/merge.js';
 import { readHistogramFile } from '../../src/histograms/read-file.js';
-import { bucketsIn, emptyHistogram, type Recorded, type Recording } from '../../src/histograms/recorded.js';
+import { bucketsIn, emptyHistogram, type NamedRecording, type Recording } from '../../src/histograms/recording.js';
 import { hgrmOf, jsonOf, table } from '../../src/histograms/render.js';
 import { decodeV2, encodeV2 } from '../../src/histograms/v2.js';
 import { runs } from '../support/runs.js';
 
-function recorded(id: string, values: readonly number[], digits = 2, unit = 'us'): Recorded {
+function recorded(id: string, values: readonly number[], digits = 2, unit = 'us'): NamedRecording {
   const histogram = emptyHistogram(digits);
   for (const value of values) histogram.recordValue(value);
   const sum = values.reduce((total, value) => total + value, 0);
   return { id, kind: 'service', name: 'response_latency_us', labels: {}, unit, histogram, sum };
 }
 
-const at = (startMs: number, endMs: number, ...histograms: Recorded[]): Recording => ({ startMs, endMs, histograms });
+const at = (startMs: number, endMs: number, ...histograms: NamedRecording[]): Recording => ({
+  startMs,
+  endMs,
+  histograms,
+});
 const ID = 'service.web.response_latency_us';
 const T = 1_700_000_000_000;
 /** What was compressed in the field of a log, and the field made of something else. */
@@ -177,7 +181,7 @@ describe('logs', () => {
 });
 
 describe('merging', () => {
-  const content = (file: string, ...histograms: Recorded[]) => ({
+  const content = (file: string, ...histograms: NamedRecording[]) => ({
     file,
     recordings: parseLog(logText([at(T, T + 1000, ...histograms)]), file),
   });

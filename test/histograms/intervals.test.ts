@@ -4,8 +4,8 @@ import { describe, it } from 'node:test';
 import { since } from '../../src/histograms/admin-source.js';
 import type { NamedHistogram } from '../../src/histograms/catalog.js';
 import { exponentialOf, indexOf } from '../../src/histograms/exponential.js';
-import { BETWEEN_MARKS_MS, INTERVALS, Intervals } from '../../src/histograms/intervals.js';
-import { bucketsIn, emptyHistogram, type Recorded, type Recording } from '../../src/histograms/recorded.js';
+import { INTERVALS, Intervals, SNAPSHOT_INTERVAL_MS } from '../../src/histograms/intervals.js';
+import { bucketsIn, emptyHistogram, type NamedRecording, type Recording } from '../../src/histograms/recording.js';
 import { HISTOGRAM_SLOTS } from '../../src/metrics/layout.js';
 
 /** A proxy with one histogram and a clock of its own. */
@@ -61,7 +61,7 @@ describe('intervals that are kept', () => {
     world.counts[3] = 5;
     await world.pass(100_000);
     assert.equal(world.taken, 0);
-    assert.equal(await world.ask('10s'), BETWEEN_MARKS_MS);
+    assert.equal(await world.ask('10s'), SNAPSHOT_INTERVAL_MS);
     world.counts[3] += 2;
     world.counts[7] = 1;
     await world.pass(4000);
@@ -88,7 +88,7 @@ describe('intervals that are kept', () => {
     assert.equal(world.timers.length, 0);
     assert.equal(world.intervals.held, 0);
     assert.ok(world.taken < 20);
-    assert.equal(await world.ask('10s'), BETWEEN_MARKS_MS, 'and begin anew');
+    assert.equal(await world.ask('10s'), SNAPSHOT_INTERVAL_MS, 'and begin anew');
   });
 
   it('count whole what began anew', async () => {
@@ -97,7 +97,7 @@ describe('intervals that are kept', () => {
     await world.ask('10s');
     world.counts = new Float64Array(HISTOGRAM_SLOTS);
     world.counts[2] = 4;
-    await world.pass(BETWEEN_MARKS_MS);
+    await world.pass(SNAPSHOT_INTERVAL_MS);
     assert.deepEqual(await world.ask('10s'), [[2, 4]]);
   });
 });
@@ -107,7 +107,7 @@ describe('the difference of two answers', () => {
     const histogram = emptyHistogram(2);
     for (const value of values) histogram.recordValue(value);
     const sum = values.reduce((total, value) => total + value, 0);
-    const one: Recorded = { id: 'a', kind: '', name: '', labels: {}, unit: 'us', histogram, sum };
+    const one: NamedRecording = { id: 'a', kind: '', name: '', labels: {}, unit: 'us', histogram, sum };
     return { startMs: 0, endMs, histograms: [one] };
   };
 

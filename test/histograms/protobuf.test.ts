@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import protobuf from 'protobufjs';
-import { emptyHistogram, type Recorded } from '../../src/histograms/recorded.js';
+import { emptyHistogram, type NamedRecording } from '../../src/histograms/recording.js';
 import { Exemplars } from '../../src/metrics/exemplars.js';
 import { Exposition, prefersProtobuf } from '../../src/metrics/exposition.js';
 import { serviceHistogram } from '../../src/metrics/layout.js';
@@ -182,7 +182,7 @@ describe('exponential histograms of OTLP', () => {
   it('are what the definition says', () => {
     const histogram = emptyHistogram(2);
     for (const value of [0, 1000, 1000, 2000, 1_000_000]) histogram.recordValue(value);
-    const recorded: Recorded = {
+    const recorded: NamedRecording = {
       id: 'service.web.response_latency_us',
       kind: 'service',
       name: 'response_latency_us',

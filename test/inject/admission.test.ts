@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type AdmissionContext, review } from '../../src/inject/admission.js';
-import { asMap, at, type PlainMap } from '../../src/inject/plain.js';
+import { asMap, type PlainMap, valueAt } from '../../src/inject/plain.js';
 import { applyPatch } from './apply-patch.js';
 import { injected, mesh, pod } from './pods.js';
 
@@ -71,7 +71,7 @@ describe('a review of a pod', () => {
     const bare = { kind: 'Pod', metadata: { generateName: 'web-' }, spec: { containers: [{ name: 'a', image: 'a' }] } };
     assert.deepEqual(patchOf(answered(asking(bare))), []);
     const result = applyPatch(bare, patchOf(answered(asking(bare, { namespace: 'shop' }))));
-    assert.deepEqual(at(result, ['metadata', 'annotations']), {
+    assert.deepEqual(valueAt(result, ['metadata', 'annotations']), {
       'config.linkerd.io/opaque-ports': '4406',
       'sluice.io/proxy-version': '1.2.3',
     });

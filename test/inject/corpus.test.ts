@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { reportLines } from '../../src/cli/manifest-output.js';
 import { injectObject, type ObjectReport } from '../../src/inject/inject-object.js';
 import { objectsOf, readManifest, rewritten } from '../../src/inject/manifests.js';
-import { at, type PlainMap, textOf, textsOf } from '../../src/inject/plain.js';
+import { type PlainMap, textOf, textsOf, valueAt } from '../../src/inject/plain.js';
 import { uninjectObject } from '../../src/inject/uninject.js';
 import { namespaceOf, roleOf } from '../../src/inject/workloads.js';
 import { repository } from '../docs/fences.js';
@@ -54,7 +54,10 @@ function injecting(text: string, file: string, manual: boolean): Change {
   const namespaces = new Map(
     objectsOf(readManifest(text, file))
       .filter(({ value }) => roleOf(value).kind === 'namespace')
-      .map(({ value }) => [textOf(at(value, ['metadata', 'name'])), textsOf(at(value, ['metadata', 'annotations']))]),
+      .map(({ value }) => [
+        textOf(valueAt(value, ['metadata', 'name'])),
+        textsOf(valueAt(value, ['metadata', 'annotations'])),
+      ]),
   );
   return (object) => {
     const namespace = namespaceOf(object);

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { loadConfig } from '../../src/config/load.js';
 import type { Config } from '../../src/config/model.js';
 import { NO_FILE } from '../../src/config/text-file.js';
-import { MEANINGS } from '../../src/inject/annotations.js';
+import { ANNOTATIONS } from '../../src/inject/annotations.js';
 import { mapsIn, type PlainMap } from '../../src/inject/plain.js';
 import { container, containerOf, injected, mesh, pod, problems } from './pods.js';
 
@@ -68,7 +68,7 @@ describe('the variables of an injected proxy', () => {
   });
 
   it('are one whatever the annotations say', () => {
-    const names = Object.keys(MEANINGS);
+    const names = Object.keys(ANNOTATIONS);
     const values = fc.oneof(
       fc.constantFrom(
         '',

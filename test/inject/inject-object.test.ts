@@ -1,13 +1,13 @@
 // What becomes of objects of manifests, whatever somebody has written into them.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { injectObject, type ObjectReport, type ObjectWish } from '../../src/inject/inject-object.js';
-import { at, type PlainMap } from '../../src/inject/plain.js';
+import { injectObject, type ObjectOptions, type ObjectReport } from '../../src/inject/inject-object.js';
+import { type PlainMap, valueAt } from '../../src/inject/plain.js';
 import { problemText } from '../../src/inject/problem.js';
 import { uninjectObject } from '../../src/inject/uninject.js';
 import { container, context } from './pods.js';
 
-function inject(object: PlainMap, wish: Partial<ObjectWish> = {}): ObjectReport {
+function inject(object: PlainMap, wish: Partial<ObjectOptions> = {}): ObjectReport {
   return injectObject(object, {
     manual: false,
     word: 'enabled',
@@ -28,7 +28,7 @@ const deployment = (annotations?: unknown, more: PlainMap = {}): PlainMap => ({
     },
   },
 });
-const written = ({ object }: ObjectReport): unknown => at(object, ['spec', 'template', 'metadata', 'annotations']);
+const written = ({ object }: ObjectReport): unknown => valueAt(object, ['spec', 'template', 'metadata', 'annotations']);
 const told = ({ problems }: ObjectReport): string[] => problems.map(problemText);
 
 describe('kinds', () => {
@@ -55,7 +55,7 @@ describe('kinds', () => {
   it('CronJob, with its pods two templates below', () => {
     const spec = { jobTemplate: { spec: { template } } };
     const { object } = inject({ apiVersion: 'batch/v1', kind: 'CronJob', metadata: { name: 'a' }, spec });
-    assert.deepEqual(at(object, ['spec', 'jobTemplate', 'spec', 'template', 'metadata', 'annotations']), {
+    assert.deepEqual(valueAt(object, ['spec', 'jobTemplate', 'spec', 'template', 'metadata', 'annotations']), {
       'linkerd.io/inject': 'enabled',
     });
   });
@@ -194,7 +194,7 @@ describe('a Service', () => {
     const bare = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'db' } };
     const { object, result } = inject(bare, { annotations });
     assert.equal(result, 'annotated');
-    assert.deepEqual(at(object, ['metadata', 'annotations']), { 'config.linkerd.io/opaque-ports': '4406' });
+    assert.deepEqual(valueAt(object, ['metadata', 'annotations']), { 'config.linkerd.io/opaque-ports': '4406' });
     assert.deepEqual(uninjectObject(object).object, bare);
   });
 });

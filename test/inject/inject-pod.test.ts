@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { variables } from '../../src/config/overrides.js';
-import { MEANINGS, NO_MEANINGS, OWN_MEANINGS } from '../../src/inject/annotations.js';
+import { ANNOTATIONS, OWN_ANNOTATIONS, UNSUPPORTED_ANNOTATIONS } from '../../src/inject/annotations.js';
 import { injectPod } from '../../src/inject/inject-pod.js';
 import { logLevelOf } from '../../src/inject/log-level.js';
-import { asMap, at, mapsIn, type PlainMap } from '../../src/inject/plain.js';
+import { asMap, mapsIn, type PlainMap, valueAt } from '../../src/inject/plain.js';
 import { problemText } from '../../src/inject/problem.js';
-import { duration, quantityOf } from '../../src/inject/values.js';
+import { parseDuration, quantityOf } from '../../src/inject/values.js';
 import {
   container,
   containerOf,
@@ -157,7 +157,7 @@ describe('settings of the proxy', () => {
       ['proxy-require-identity-inbound-ports', '80', /has no meaning here: .*default-inbound-policy/],
     ];
     for (const [name, value, message] of texts) {
-      const prefix = Object.hasOwn(OWN_MEANINGS, name) ? S : L;
+      const prefix = Object.hasOwn(OWN_ANNOTATIONS, name) ? S : L;
       const [first, ...more] = problems({ [prefix + name]: value });
       assert.match(first ?? '', message, name);
       assert.deepEqual(more, [], name);
@@ -172,7 +172,11 @@ describe('settings of the proxy', () => {
         "config.linkerd.io/proxy-image of the pod: has no meaning here: names an image of Linkerd's; config.sluice.io/proxy-image and config.sluice.io/proxy-version name ours",
       ],
     );
-    const names = [...Object.keys(MEANINGS), ...Object.keys(OWN_MEANINGS), ...Object.keys(NO_MEANINGS)];
+    const names = [
+      ...Object.keys(ANNOTATIONS),
+      ...Object.keys(OWN_ANNOTATIONS),
+      ...Object.keys(UNSUPPORTED_ANNOTATIONS),
+    ];
     assert.equal(new Set(names).size, names.length);
   });
 
@@ -204,8 +208,8 @@ describe('settings of the proxy', () => {
       '': null,
     }))
       assert.equal(logLevelOf(text), level, text);
-    assert.deepEqual(duration('1h1m1s1ms'), { value: 3_661_001 });
-    assert.deepEqual(duration('0.5s'), { value: 500 });
+    assert.deepEqual(parseDuration('1h1m1s1ms'), { value: 3_661_001 });
+    assert.deepEqual(parseDuration('0.5s'), { value: 500 });
   });
 });
 
@@ -293,7 +297,7 @@ describe('a pod with a proxy', () => {
       names.filter((name) => name.includes('IDENTITY')),
       [],
     );
-    assert.deepEqual(at(result, ['spec', 'volumes']), [{ name: 'sluice-init-lock', emptyDir: {} }]);
+    assert.deepEqual(valueAt(result, ['spec', 'volumes']), [{ name: 'sluice-init-lock', emptyDir: {} }]);
   });
 
   it('says what holds differently than one may think', () => {

@@ -6,7 +6,7 @@ import { basename } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { objectsOf, readManifest } from '../../src/inject/manifests.js';
-import { asMap, at, type PlainMap, withAt } from '../../src/inject/plain.js';
+import { asMap, type PlainMap, valueAt, withValueAt } from '../../src/inject/plain.js';
 import { repository } from '../docs/fences.js';
 import { lackingKubectl } from '../support/kubectl.js';
 import { program } from '../support/kubernetes.js';
@@ -19,7 +19,10 @@ const objects = (text: string): PlainMap[] => objectsOf(readManifest(text, 'a'))
 
 /** With the annotation that kubectl writes, so that it prints each object. */
 const marked = (object: PlainMap): PlainMap =>
-  withAt(object, ['metadata', 'annotations'], { ...asMap(at(object, ['metadata', 'annotations'])), [MARK]: 'y' });
+  withValueAt(object, ['metadata', 'annotations'], {
+    ...asMap(valueAt(object, ['metadata', 'annotations'])),
+    [MARK]: 'y',
+  });
 
 describe('manifests that were injected', { skip: lackingKubectl() }, () => {
   const golden = repository('test/inject/golden/');

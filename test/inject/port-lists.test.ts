@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { defaultOpaquePorts } from '../../src/config/ports.js';
-import { asMap, at, mapsIn } from '../../src/inject/plain.js';
+import { asMap, mapsIn, valueAt } from '../../src/inject/plain.js';
 import { problemText } from '../../src/inject/problem.js';
 import { PREFIXES, setting } from '../../src/kubernetes/names.js';
 import { isListed, spansOf } from '../../src/kubernetes/opaque-ports.js';
@@ -107,9 +107,9 @@ describe('lists of ports', () => {
       '--timeout-close-wait-secs': '3600',
     });
     assert.match(problemText(told[0]), /skip-subnets of the pod: "10\.0\.0\.1\/8" has bits set/);
-    assert.equal(at(containerOf(result, 'sluice-init'), ['securityContext', 'privileged']), true);
+    assert.equal(valueAt(containerOf(result, 'sluice-init'), ['securityContext', 'privileged']), true);
     const proxy = containerOf(result, 'sluice-proxy');
-    assert.equal(at(proxy, ['securityContext', 'runAsUser']), 7);
+    assert.equal(valueAt(proxy, ['securityContext', 'runAsUser']), 7);
     assert.deepEqual(
       mapsIn(proxy.ports).map(({ containerPort }) => containerPort),
       [5143, 5191],
@@ -152,7 +152,7 @@ describe('who goes by lists of ports', () => {
       const text = opaque(own, namespaceAnnotations);
       const proxy = text === 'none' ? [] : parsePortList(text).spans;
       const told = [setting(own, 'opaque-ports'), setting(namespaceAnnotations, 'opaque-ports')];
-      const copied = at(injected(pod(own), { namespaceAnnotations }).pod, ['metadata', 'annotations']);
+      const copied = valueAt(injected(pod(own), { namespaceAnnotations }).pod, ['metadata', 'annotations']);
       const afterwards = [setting(asMap(copied), 'opaque-ports'), told[1]];
       const named = (name: string): number[] => [names.get(name) ?? []].flat();
       for (const port of ports) {

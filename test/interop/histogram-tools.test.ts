@@ -5,7 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { logText, parseLog } from '../../src/histograms/log-file.js';
-import { addedUp, bucketsIn, emptyHistogram, type Recorded, type Recording } from '../../src/histograms/recorded.js';
+import {
+  bucketsIn,
+  emptyHistogram,
+  type NamedRecording,
+  type Recording,
+  sumOf,
+} from '../../src/histograms/recording.js';
 import { run } from '../support/servers.js';
 import { lackingTool, relog, toolFolder } from './tools.js';
 
@@ -16,7 +22,7 @@ after(() => rmSync(directory, { recursive: true, force: true }));
 const START = 1_700_000_000_000;
 
 /** From 0 to the end of the range, with counts beyond 32 bits. */
-function recorded(id: string, seed: number): Recorded {
+function recorded(id: string, seed: number): NamedRecording {
   const histogram = emptyHistogram(2);
   let sum = 0;
   for (let step = 0; step < 300; step++) {
@@ -69,7 +75,7 @@ for (const tool of ['java', 'go', 'python'] as const) {
       );
       const back = parseLog(readFileSync(out, 'utf8'), out).flatMap(({ histograms }) => histograms);
       assert.equal(back.length, all.length);
-      const together = (parts: readonly Recorded[]) => bucketsIn(addedUp(parts.map(({ histogram }) => histogram)));
+      const together = (parts: readonly NamedRecording[]) => bucketsIn(sumOf(parts.map(({ histogram }) => histogram)));
       assert.deepEqual(together(back), together(all));
     });
   });

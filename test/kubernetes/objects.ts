@@ -1,8 +1,8 @@
 // Objects of a cluster as an API server writes them, and a view that is told of them without one.
 import type { EndpointsUpdate, ProfileUpdate, Requester } from '../../src/destination/lookup.js';
 import { ClusterView } from '../../src/kubernetes/cluster-view.js';
-import type { Mesh } from '../../src/kubernetes/describing.js';
-import { Texts } from '../../src/kubernetes/intern.js';
+import type { Mesh } from '../../src/kubernetes/endpoint-describer.js';
+import { InternPool } from '../../src/kubernetes/intern-pool.js';
 import { isObject } from '../../src/kubernetes/json.js';
 import { readNamespace } from '../../src/kubernetes/namespace.js';
 import type { ObjectProblem } from '../../src/kubernetes/object-problems.js';
@@ -82,7 +82,7 @@ export interface ObjectSink {
   replace(objects: readonly Fields[]): void;
 }
 
-const texts = new Texts();
+const texts = new InternPool();
 
 function sinkOf<T>(sink: Sink<T>, read: (object: Fields) => T | null): ObjectSink {
   const known = (object: Fields): T[] => {

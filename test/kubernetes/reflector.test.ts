@@ -85,7 +85,7 @@ describe('a reflector', () => {
         },
         sink: copy,
         times,
-        told: () => copy.waiting.wake(),
+        statusChanged: () => copy.waiting.wake(),
       },
       { clock, random: () => 0.5 },
     );

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { RESPONSE_REASONS } from '../../src/http/response-reasons.js';
 import { assemble, encode, LIVE_LIMITS, type LiveLimits } from '../../src/live/assemble.js';
 import { BUCKET_SHIFT, bucketFloorUs } from '../../src/live/buckets.js';
-import { type Moment, momentOf } from '../../src/live/moment.js';
+import { type MetricsSample, takeSampleAtOnce } from '../../src/live/metrics-sample.js';
 import { RecentErrors } from '../../src/live/recent-errors.js';
 import { lowestOf } from '../../src/metrics/histogram.js';
 import { E, endpointBase, L, listenerBase, S, SEEN, serviceBase, verdictField, W } from '../../src/metrics/layout.js';
@@ -14,15 +14,15 @@ import { counted } from './support.js';
 
 const FACTS = { version: '1', executor: 'epoll', ready: () => ({ ok: true, reasons: [] }) };
 
-function stateOf(reader: MetricsReader, before: Moment | null, clock: number, limits: LiveLimits = LIVE_LIMITS) {
-  const now = momentOf(reader, clock, before);
+function stateOf(reader: MetricsReader, before: MetricsSample | null, clock: number, limits: LiveLimits = LIVE_LIMITS) {
+  const now = takeSampleAtOnce(reader, clock, before);
   return { state: assemble(before, now, limits, FACTS), now };
 }
 
 test('rates, success and latency are those of the interval, not of the life before it', () => {
   const { reader, requests, metrics } = counted();
   requests(1000, 1_000_000, 500);
-  const before = momentOf(reader, 1000, null);
+  const before = takeSampleAtOnce(reader, 1000, null);
   requests(60, 1000);
   requests(30, 2000, 200, 2);
   requests(10, 50_000, 503, 2);
@@ -65,7 +65,7 @@ test('rates, success and latency are those of the interval, not of the life befo
 test('an interval in which nothing came has no latency; since the start there is all', () => {
   const { reader, requests } = counted();
   requests(5, 300);
-  const before = momentOf(reader, 0, null);
+  const before = takeSampleAtOnce(reader, 0, null);
   const { state, now } = stateOf(reader, before, 1000);
   assert.equal(state.services[0].latency, null);
   assert.equal(state.services[0].success, null);
@@ -76,7 +76,7 @@ test('an interval in which nothing came has no latency; since the start there is
 test('the first failure of a service does not bring all that was before it', () => {
   const { reader, requests } = counted();
   requests(1000, 300);
-  const before = momentOf(reader, 0, null);
+  const before = takeSampleAtOnce(reader, 0, null);
   requests(1, 300, 500);
   const { state } = stateOf(reader, before, 1000);
   assert.equal(state.services[0].latency?.count, 1);
@@ -88,13 +88,13 @@ test('the first failure of a service does not bring all that was before it', () 
 
 test('intervals follow each other without a recording lost or counted twice', () => {
   const { reader, requests } = counted();
-  let before = momentOf(reader, 0, null);
+  let before = takeSampleAtOnce(reader, 0, null);
   let all = 0;
   for (let i = 1; i <= 5; i++) {
     requests(i, 100 * i);
     if (i === 3) {
       // Nothing comes in this one.
-      before = momentOf(reader, i * 1000 - 1, before);
+      before = takeSampleAtOnce(reader, i * 1000 - 1, before);
       continue;
     }
     const { state, now } = stateOf(reader, before, i * 1000);
@@ -107,7 +107,7 @@ test('intervals follow each other without a recording lost or counted twice', ()
 test('a worker that is replaced, and a counter that begins anew, make no rate negative', () => {
   const { reader, requests, metrics } = counted();
   requests(100, 1000);
-  const before = momentOf(reader, 0, null);
+  const before = takeSampleAtOnce(reader, 0, null);
   metrics.values[serviceBase(1) + S.REQUESTS] = 7;
   const { state } = stateOf(reader, before, 1000);
   assert.equal(state.services[0].requests, 7);
@@ -119,7 +119,7 @@ test('a worker that is replaced, and a counter that begins anew, make no rate ne
 test('verdicts, refusals, clients and workers are told with their reasons', () => {
   const { reader, metrics } = counted();
   const { values } = metrics;
-  const before = momentOf(reader, 0, null);
+  const before = takeSampleAtOnce(reader, 0, null);
   values[listenerBase(1) + verdictField(0, 3)] = 4;
   values[listenerBase(1) + verdictField(3, 6)] = 2;
   values[serviceBase(1) + S.RESPONSE + RESPONSE_REASONS.indexOf('connect-failed')] = 3;
@@ -154,7 +154,7 @@ test('of many services the busiest are listed, and how many more there are is sa
     metrics.values[serviceBase(slot) + S.REQUESTS] = slot;
   }
   const limits = { services: 3, endpoints: 1, clients: 0 };
-  const { state } = stateOf(reader, momentOf(counted().reader, 0, null), 1000, limits);
+  const { state } = stateOf(reader, takeSampleAtOnce(counted().reader, 0, null), 1000, limits);
   assert.deepEqual(
     state.services.map(({ name }) => name),
     ['s18', 's19', 's20'],

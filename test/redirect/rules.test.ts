@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseNetwork } from '../../src/config/networks.js';
-import { hookedIn, lay, type Outcome, RedirectError, type Run } from '../../src/redirect/apply.js';
+import { applyRules, hookedChains, type Outcome, RedirectError, type Run } from '../../src/redirect/apply.js';
 import { parsePortList } from '../../src/redirect/port-list.js';
 import {
   inboundRules,
@@ -82,9 +82,9 @@ describe('rules', () => {
 
   it('are hooked in once', () => {
     const first = restoreInput(plain, 4, new Set());
-    assert.equal(hookedIn(first).size, 2);
-    assert.equal(hookedIn(restoreInput(plain, 4, hookedIn(first))).size, 0);
-    assert.equal(hookedIn('-A PREROUTING -j PROXY_INIT_REDIRECT_OLD').size, 0);
+    assert.equal(hookedChains(first).size, 2);
+    assert.equal(hookedChains(restoreInput(plain, 4, hookedChains(first))).size, 0);
+    assert.equal(hookedChains('-A PREROUTING -j PROXY_INIT_REDIRECT_OLD').size, 0);
   });
 });
 
@@ -110,7 +110,7 @@ describe('laying rules', () => {
         return done();
       },
     });
-    assert.equal(lay(plain, 4, options, run).command, 'iptables-legacy');
+    assert.equal(applyRules(plain, 4, options, run).command, 'iptables-legacy');
   });
 
   it('says which tool said what, and what to do', () => {
@@ -138,7 +138,7 @@ describe('laying rules', () => {
     ];
     for (const [run, family, message] of cases)
       assert.throws(
-        () => lay(plain, family, options, run),
+        () => applyRules(plain, family, options, run),
         (error) => error instanceof RedirectError && message.test(error.message),
       );
   });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Bucket } from '../../src/tap/bucket.js';
 import { parseTap } from '../../src/tap/parse.js';
 import { asksForAnswer, asksForHttp } from '../../src/tap/request.js';
+import { TokenBucket } from '../../src/tap/token-bucket.js';
 
 const parse = (query: string) => parseTap(new URLSearchParams(query), 1, 1000);
 
@@ -53,7 +53,7 @@ test('what is wrong is named, with what to write instead', () => {
 
 test('so many a second, and what is beyond is counted', () => {
   const clock = { now: 0 };
-  const bucket = new Bucket(10, clock);
+  const bucket = new TokenBucket(10, clock);
   const admitted = (count: number) => Array.from({ length: count }, () => bucket.admits()).filter(Boolean).length;
   assert.equal(admitted(15), 10);
   assert.equal(bucket.takeRefused(), 5);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { DECISION, TraceContext, word } from '../../src/tracing/context.js';
-import { Ids } from '../../src/tracing/ids.js';
+import { IdGenerator } from '../../src/tracing/id-generator.js';
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
 const SPAN = 'b7ad6b7169203331';
@@ -109,7 +109,7 @@ describe('b3', () => {
 
 describe('ids', () => {
   it('are random, of the length that is asked for', () => {
-    const ids = new Ids();
+    const ids = new IdGenerator();
     const seen = new Set(Array.from({ length: 2000 }, () => ids.hex(8)));
     assert.equal(seen.size, 2000);
     for (const id of seen) assert.match(id, /^[0-9a-f]{16}$/);

@@ -4,7 +4,7 @@ import { type AccessOptions, findAccess } from './access.js';
 import { checkDataPlane } from './data-plane.js';
 import { checkController, checkIdentity, checkWebhook } from './installed.js';
 import { checkBefore } from './pre.js';
-import { broken, Report } from './report.js';
+import { checkError, Report } from './report.js';
 import { checkServer } from './server.js';
 
 export interface ClusterCheckOptions extends AccessOptions {
@@ -43,7 +43,7 @@ export async function checkCluster(options: ClusterCheckOptions): Promise<Report
     } catch (error) {
       const hint =
         'name a kubeconfig with --kubeconfig FILE or KUBECONFIG; sluice check -c FILE checks a configuration';
-      throw broken(error instanceof Error ? error.message : String(error), hint);
+      throw checkError(error instanceof Error ? error.message : String(error), hint);
     }
   });
   const asked = client as ApiClient | null;

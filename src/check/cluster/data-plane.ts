@@ -10,7 +10,7 @@ import { type JsonObject, objectIn, objectsIn, textIn } from '../../kubernetes/j
 import { PROXY } from '../../kubernetes/names.js';
 import { names } from '../network-policies/findings.js';
 import { all, containerStates, longName, metadataOf, nameOf } from './reading.js';
-import { broken, doubtful, type Report } from './report.js';
+import { checkError, checkWarning, type Report } from './report.js';
 
 const OVER = ['Succeeded', 'Failed'];
 const RESTART = 'kubectl rollout restart gives them one, of the version that is installed';
@@ -34,7 +34,7 @@ function versions(proxies: readonly JsonObject[], own: string): string {
   const [first = own] = byVersion.keys();
   if (byVersion.size === 1 && first === own) return own;
   const said = [...byVersion].map(([version, pods]) => `${version}: ${names(pods)}`).join('; ');
-  throw doubtful(`this is ${own}, and they are ${said}`, RESTART);
+  throw checkWarning(`this is ${own}, and they are ${said}`, RESTART);
 }
 
 async function without(client: ApiClient, pods: readonly JsonObject[]): Promise<string> {
@@ -48,7 +48,7 @@ async function without(client: ApiClient, pods: readonly JsonObject[]): Promise<
     return refusalOf(podView(pod), { mesh, namespace, namespaceAnnotations, asked: false }) === null;
   });
   if (asking.length === 0) return '';
-  throw doubtful(
+  throw checkWarning(
     `${names(asking.map(longName))}: asked for, and not there`,
     `${RESTART}; if it does not, the controller's log says why`,
   );
@@ -67,7 +67,7 @@ export async function checkDataPlane(report: Report, client: ApiClient, version:
   await report.check('their proxies are ready', () => {
     const late = proxies.filter((pod) => !isReady(pod)).map(longName);
     if (late.length === 0) return '';
-    throw broken(`not ready: ${names(late)}`, `kubectl logs POD -c ${PROXY}`);
+    throw checkError(`not ready: ${names(late)}`, `kubectl logs POD -c ${PROXY}`);
   });
   await report.check('proxies are of this version', () => versions(proxies, version));
   await report.check('pods that ask for a proxy have one', () =>

@@ -6,7 +6,7 @@ import { checkAnchors } from '../../identity/credentials.js';
 import type { ApiClient } from '../../kubernetes/client.js';
 import { type JsonObject, objectIn, objectsIn, textIn } from '../../kubernetes/json.js';
 import { found, metadataOf, numberIn } from './reading.js';
-import { broken, doubtful, type Report } from './report.js';
+import { checkError, checkWarning, type Report } from './report.js';
 
 const INSTALL = 'kubectl apply -k k8s/ installs it; sluice check --pre says whether it can be';
 const CONTROLLER_LOG = (namespace: string): string => `kubectl -n ${namespace} logs deployment/sluice-controller`;
@@ -23,8 +23,8 @@ function lasting(certificates: readonly X509Certificate[], what: string, nowMs: 
   const [first] = ends;
   const begin = Date.parse(first.validFrom);
   const end = Date.parse(first.validTo);
-  if (end <= nowMs) throw broken(`${what} ended on ${day(new Date(end))}`, hint);
-  if (end - nowMs < (end - begin) * LATE) throw doubtful(`${what} ends on ${day(new Date(end))}`, hint);
+  if (end <= nowMs) throw checkError(`${what} ended on ${day(new Date(end))}`, hint);
+  if (end - nowMs < (end - begin) * LATE) throw checkWarning(`${what} ends on ${day(new Date(end))}`, hint);
   return `until ${day(new Date(end))}`;
 }
 
@@ -34,16 +34,16 @@ function ready(controller: JsonObject, namespace: string): string {
   const wanted = typeof spec.replicas === 'number' ? spec.replicas : 1;
   const there = numberIn(status, 'readyReplicas');
   const hint = CONTROLLER_LOG(namespace);
-  if (there === 0) throw broken(`none of ${wanted} is`, `kubectl -n ${namespace} get pods; ${hint}`);
+  if (there === 0) throw checkError(`none of ${wanted} is`, `kubectl -n ${namespace} get pods; ${hint}`);
   if (numberIn(status, 'observedGeneration') < numberIn(metadataOf(controller), 'generation'))
-    throw doubtful('its last change has not been taken up yet', 'wait');
-  if (there < wanted) throw doubtful(`${there} of ${wanted} are`, `kubectl -n ${namespace} get pods; ${hint}`);
+    throw checkWarning('its last change has not been taken up yet', 'wait');
+  if (there < wanted) throw checkWarning(`${there} of ${wanted} are`, `kubectl -n ${namespace} get pods; ${hint}`);
   return `${there} of ${wanted}`;
 }
 
 async function required(client: ApiClient, path: string, what: string, hint: string): Promise<JsonObject> {
   const object = await found(client, path);
-  if (object === null) throw broken(`there is no ${what}`, hint);
+  if (object === null) throw checkError(`there is no ${what}`, hint);
   return object;
 }
 
@@ -107,14 +107,14 @@ async function caBundle(client: ApiClient, namespace: string, nowMs: number): Pr
   const configuration = await required(client, WEBHOOK, 'MutatingWebhookConfiguration sluice-injector', INSTALL);
   const [webhook] = objectsIn(configuration, 'webhooks');
   const text = webhook === undefined ? '' : textIn(objectIn(webhook, 'clientConfig'), 'caBundle');
-  if (text === '') throw broken('it is empty, so that API servers do not trust the webhook', hint);
+  if (text === '') throw checkError('it is empty, so that API servers do not trust the webhook', hint);
   const file = 'caBundle of sluice-injector';
   const { anchors } = checkAnchors({ file, bytes: Buffer.from(text, 'base64') }, nowMs);
   const bundle = await found(client, `/api/v1/namespaces/${namespace}/configmaps/sluice-identity-trust-roots`);
   const trusted = bundle === null ? null : trustedAnchors(bundle as StoredObject, nowMs);
   const prints = new Set(certificatesIn(trusted ?? []).map(({ fingerprint256 }) => fingerprint256));
   if (trusted !== null && !certificatesIn(anchors).some(({ fingerprint256 }) => prints.has(fingerprint256)))
-    throw broken('none of its certificates is a trust anchor, by which the webhook has its certificate', hint);
+    throw checkError('none of its certificates is a trust anchor, by which the webhook has its certificate', hint);
   return lasting(certificatesIn(anchors), 'one of its certificates', nowMs, hint);
 }
 

@@ -1,12 +1,12 @@
 // Checks whether Sluice can be installed: what `kubectl apply -k k8s/` will need.
 
 import { textsOf } from '../../inject/plain.js';
-import { wishOf } from '../../inject/refusals.js';
+import { injectSetting } from '../../inject/refusals.js';
 import type { ApiClient } from '../../kubernetes/client.js';
 import { objectIn } from '../../kubernetes/json.js';
 import { names } from '../network-policies/findings.js';
 import { all, found, metadataOf, nameOf } from './reading.js';
-import { broken, doubtful, type Report } from './report.js';
+import { checkError, checkWarning, type Report } from './report.js';
 
 /** What will be created: API groups and their resources. */
 const MADE: readonly { readonly group: string; readonly resource: string; readonly namespaced: boolean }[] = [
@@ -32,7 +32,7 @@ async function mayCreate(client: ApiClient, group: string, resource: string, nam
   };
   const answer = await client.create('/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', review);
   if (objectIn(answer, 'status').allowed === true) return '';
-  throw broken('the caller may not', 'install as somebody who may, such as an administrator of the cluster');
+  throw checkError('the caller may not', 'install as somebody who may, such as an administrator of the cluster');
 }
 
 /** Namespaces that ask for proxies, but refuse pods that have one. */
@@ -44,10 +44,10 @@ async function capabilities(client: ApiClient): Promise<string> {
   });
   const asking = closed.filter((namespace) => {
     const layer = { object: '', annotations: textsOf(metadataOf(namespace).annotations), namesPorts: false };
-    return ['enabled', 'ingress'].includes(wishOf([layer])?.value ?? '');
+    return ['enabled', 'ingress'].includes(injectSetting([layer])?.value ?? '');
   });
   if (asking.length > 0)
-    throw doubtful(
+    throw checkWarning(
       `${names(asking.map(nameOf))}: ${LEVEL} is baseline or restricted, which refuses NET_ADMIN and NET_RAW of the init container`,
       `label them ${LEVEL}=privileged; the proxy itself has no capabilities`,
     );
@@ -59,8 +59,8 @@ export async function checkBefore(report: Report, client: ApiClient, namespace: 
   await report.check(`namespace ${namespace} is not there yet`, async () => {
     if ((await found(client, `/api/v1/namespaces/${namespace}`)) === null) return '';
     const controller = await found(client, `/apis/apps/v1/namespaces/${namespace}/deployments/sluice-controller`);
-    if (controller === null) throw doubtful('it is there, without a controller in it', 'is it meant for this?');
-    throw doubtful(
+    if (controller === null) throw checkWarning('it is there, without a controller in it', 'is it meant for this?');
+    throw checkWarning(
       'Sluice is installed there',
       '`sluice check` looks at what is installed; applying it again upgrades',
     );

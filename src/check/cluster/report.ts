@@ -18,7 +18,7 @@ export interface Section {
 }
 
 /** Thrown by a check. */
-export class Flaw extends Error {
+export class CheckFailure extends Error {
   constructor(
     readonly result: 'warning' | 'error',
     message: string,
@@ -28,18 +28,18 @@ export class Flaw extends Error {
   }
 }
 
-export const broken = (message: string, hint: string): Flaw => new Flaw('error', message, hint);
-export const doubtful = (message: string, hint: string): Flaw => new Flaw('warning', message, hint);
+export const checkError = (message: string, hint: string): CheckFailure => new CheckFailure('error', message, hint);
+export const checkWarning = (message: string, hint: string): CheckFailure => new CheckFailure('warning', message, hint);
 
 const FORBIDDEN = 403;
 
-function flawOf(error: unknown): Flaw {
-  if (error instanceof Flaw) return error;
+function failureOf(error: unknown): CheckFailure {
+  if (error instanceof CheckFailure) return error;
   const message = error instanceof Error ? error.message : String(error);
   // Missing permission says nothing about the state.
   if (error instanceof ApiProblem && error.status === FORBIDDEN)
-    return doubtful(`it can't be looked at: ${message}`, 'run it as somebody who may read this');
-  return broken(message, '');
+    return checkWarning(`it can't be looked at: ${message}`, 'run it as somebody who may read this');
+  return checkError(message, '');
 }
 
 const MARKS: Readonly<Record<Result, string>> = { success: '√', warning: '‼', error: '×' };
@@ -60,7 +60,7 @@ export class Report {
       checks?.push({ description: text, result: 'success', error: '', hint: '' });
       return true;
     } catch (error) {
-      const { result, message, hint } = flawOf(error);
+      const { result, message, hint } = failureOf(error);
       checks?.push({ description, result, error: message, hint });
       return result !== 'error';
     }

@@ -2,7 +2,7 @@
 import type { ApiClient } from '../../kubernetes/client.js';
 import { objectIn, textIn } from '../../kubernetes/json.js';
 import { metadataOf } from './reading.js';
-import { broken, doubtful, type Report } from './report.js';
+import { checkError, checkWarning, type Report } from './report.js';
 
 /** The first version with EndpointSlices v1. */
 const OLDEST = 21;
@@ -16,11 +16,11 @@ async function version(client: ApiClient): Promise<string> {
   const text = textIn(answer, 'gitVersion');
   const minor = Number.parseInt(textIn(answer, 'minor'), 10);
   if (textIn(answer, 'major') !== '1' || !(minor >= OLDEST))
-    throw broken(`it is ${text || 'unknown'}, and 1.${OLDEST} is the oldest that will do`, 'upgrade the cluster');
+    throw checkError(`it is ${text || 'unknown'}, and 1.${OLDEST} is the oldest that will do`, 'upgrade the cluster');
   if (minor < NATIVE_SIDECARS) {
     const hint =
       'annotate namespaces or pods with config.linkerd.io/proxy-enable-native-sidecar: "false", or upgrade the cluster';
-    throw doubtful(
+    throw checkWarning(
       `it is ${text}, which may have no native sidecars: they are there from 1.${NATIVE_SIDECARS} on`,
       hint,
     );
@@ -35,11 +35,11 @@ async function clock(client: ApiClient, now: () => number): Promise<string> {
   const answer = await client.create('/apis/authentication.k8s.io/v1/selfsubjectreviews', review);
   const after = now();
   const server = Date.parse(textIn(metadataOf(answer), 'creationTimestamp'));
-  if (Number.isNaN(server)) throw doubtful('the API server does not tell the time', '');
+  if (Number.isNaN(server)) throw checkWarning('the API server does not tell the time', '');
   const skew = server < before - CLOCK_MS ? before - server : Math.max(0, server - after);
   const seconds = Math.round(skew / 1000);
   if (skew > CLOCK_MS)
-    throw doubtful(
+    throw checkWarning(
       `they differ by ${seconds} s`,
       'set the clocks by NTP: tokens and certificates count as ended, or not yet begun, where they differ by much',
     );
@@ -52,7 +52,7 @@ export async function checkServer(report: Report, client: ApiClient, now: () => 
   const answers = await report.check('the API server answers', async () => {
     const hint = 'is this the right kubeconfig and context, and does kubectl get namespaces work?';
     await client.get('/version').catch((error: unknown) => {
-      throw broken(error instanceof Error ? error.message : String(error), hint);
+      throw checkError(error instanceof Error ? error.message : String(error), hint);
     });
     return client.protocol ?? '';
   });

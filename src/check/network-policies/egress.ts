@@ -1,10 +1,10 @@
 // What mesh pods must be able to reach: the proxies of their peers, the controller, and DNS.
 import { formatSpans } from '../../redirect/port-list.js';
 import {
-  admitted,
+  allowed,
   includes,
   inNamespace,
-  isAdmittedBlock,
+  isAllowedBlock,
   isEverybody,
   isLimited,
   isPeer,
@@ -13,12 +13,12 @@ import {
   portsOf,
   single,
   without,
-} from './admission.js';
+} from './allowed.js';
 import { mayHavePods } from './block.js';
+import { also, type CheckContext, isCut, policiesOf } from './context.js';
 import type { Findings } from './findings.js';
 import type { Peer, Policy, Rule } from './policy.js';
 import type { Workload } from './workloads.js';
-import { also, isCut, policiesOf, type World } from './world.js';
 
 /** DNS's own port, and its pods' ports: a policy sees the port behind the Service (OpenShift's is 5353). */
 const DNS = [53, 5353];
@@ -37,7 +37,7 @@ function applicationPorts(rule: Rule, own: Workload, peer: Peer, target: Workloa
   const { inbound, admin } = portsOf(target);
   const others = [...skipped, ...theirs, ...DNS.map(single), single(inbound), single(admin)];
   if (rule.peers.length === 0 || peer.kind === 'block') others.push(single(HTTPS));
-  const spans = without(admitted(rule, 'TCP', target), others);
+  const spans = without(allowed(rule, 'TCP', target), others);
   const unknown =
     target === null ? rule.ports.filter(({ protocol, name }) => protocol === 'TCP' && isUnknown(name)) : [];
   return [formatSpans(spans), ...unknown.map(({ name }) => JSON.stringify(name))]
@@ -45,14 +45,14 @@ function applicationPorts(rule: Rule, own: Workload, peer: Peer, target: Workloa
     .join(',');
 }
 
-const controllersIn = ({ options, workloads }: World): Workload[] =>
+const controllersIn = ({ options, workloads }: CheckContext): Workload[] =>
   workloads.filter(({ text }) => text === `Deployment ${options.controllerNamespace}/sluice-controller`);
 
 /** Whether a rule's peers may include the controller's pods. */
-function reachesController(world: World, { policy, peers }: Rule): boolean {
-  const { namespaces, options } = world;
+function reachesController(context: CheckContext, { policy, peers }: Rule): boolean {
+  const { namespaces, options } = context;
   const { controllerNamespace } = options;
-  const known = controllersIn(world);
+  const known = controllersIn(context);
   return (
     peers.length === 0 ||
     peers.some((peer) => {
@@ -64,7 +64,7 @@ function reachesController(world: World, { policy, peers }: Rule): boolean {
 }
 
 /** Whether it selects the controller's namespace, and no other with workloads. */
-function isController({ options, workloads, namespaces }: World, peer: Peer, own: string): boolean {
+function isController({ options, workloads, namespaces }: CheckContext, peer: Peer, own: string): boolean {
   if (peer.kind !== 'pods' || (peer.namespaces?.length ?? 0) === 0) return false;
   const names = (namespace: string): boolean => inNamespace(peer.namespaces, namespace, own, namespaces);
   const others = workloads.filter(({ namespace }) => namespace !== options.controllerNamespace);
@@ -72,19 +72,19 @@ function isController({ options, workloads, namespaces }: World, peer: Peer, own
 }
 
 /** Whether it may admit DNS: a named UDP port is known only to its pods. */
-const admitsDns = (rule: Rule): boolean =>
-  DNS.some((port) => includes(admitted(rule, 'UDP', null), port)) ||
+const allowsDns = (rule: Rule): boolean =>
+  DNS.some((port) => includes(allowed(rule, 'UDP', null), port)) ||
   rule.ports.some(({ protocol, name }) => protocol === 'UDP' && isUnknown(name));
 
-function missing(world: World, workload: Workload, policies: readonly Policy[], findings: Findings): void {
+function missing(context: CheckContext, workload: Workload, policies: readonly Policy[], findings: Findings): void {
   const rules = policies.flatMap(({ egress }) => egress ?? []);
   const lacking: string[] = [];
   const add: string[] = [];
-  const { controllerNamespace } = world.options;
-  const [controller = null] = controllersIn(world);
+  const { controllerNamespace } = context.options;
+  const [controller = null] = controllersIn(context);
   const ports = CONTROLLER.filter(
     ({ port }) =>
-      !rules.some((rule) => includes(admitted(rule, 'TCP', controller), port) && reachesController(world, rule)),
+      !rules.some((rule) => includes(allowed(rule, 'TCP', controller), port) && reachesController(context, rule)),
   );
   if (ports.length > 0) {
     const list = ports.map(({ port, what }) => `${port} (${what})`).join(' and ');
@@ -95,7 +95,7 @@ function missing(world: World, workload: Workload, policies: readonly Policy[], 
         .join(', ')}] }`,
     );
   }
-  if (!rules.some(admitsDns)) {
+  if (!rules.some(allowsDns)) {
     lacking.push(`DNS (${DNS[0]}, UDP and TCP), by which it finds the controller`);
     add.push(`{ ports: [{ port: ${DNS[0]}, protocol: UDP }, { port: ${DNS[0]}, protocol: TCP }] }`);
   }
@@ -105,15 +105,15 @@ function missing(world: World, workload: Workload, policies: readonly Policy[], 
 }
 
 /** What a rule admits: workloads with a proxy, and null for anything not in the manifests. */
-function targetsOf(world: World, { policy }: Rule, peer: Peer): (Workload | null)[] {
-  const known = world.workloads.filter((it) => isPeer(peer, it, policy.namespace, world.namespaces));
+function targetsOf(context: CheckContext, { policy }: Rule, peer: Peer): (Workload | null)[] {
+  const known = context.workloads.filter((it) => isPeer(peer, it, policy.namespace, context.namespaces));
   const meshed = known.filter(({ proxy }) => proxy !== null);
   return known.length === 0 || peer.kind === 'block' || isEverybody(peer) ? [null, ...meshed] : meshed;
 }
 
 /** The problem of a rule for one of its peers, if any; it is reported once. */
 function peerCut(
-  world: World,
+  context: CheckContext,
   own: Workload,
   rule: Rule,
   peer: Peer,
@@ -121,18 +121,18 @@ function peerCut(
   findings: Findings,
 ): void {
   const { policy, path } = rule;
-  for (const target of targetsOf(world, rule, peer)) {
+  for (const target of targetsOf(context, rule, peer)) {
     const { inbound } = portsOf(target);
-    const passing = rules.filter((other) => includes(admitted(other, 'TCP', target), inbound));
+    const passing = rules.filter((other) => includes(allowed(other, 'TCP', target), inbound));
     const ports = applicationPorts(rule, own, peer, target);
     if (ports === '' || passing.includes(rule)) continue;
     const add = `{ port: ${inbound}, protocol: TCP }`;
     if (peer.kind === 'block') {
-      if (isAdmittedBlock(world, peer, rule, passing)) continue;
+      if (isAllowedBlock(context, peer, rule, passing)) continue;
       const message = `if there are pods of the mesh in ${peer.block.text}, WORKLOADS sends to port ${inbound} of their proxies, which is not admitted`;
       findings.add(policy, `${path}.ports`, message, add, 'hint', own);
     } else {
-      if (!isCut(world, rule, peer, passing)) continue;
+      if (!isCut(context, rule, peer, passing)) continue;
       const message = `lets WORKLOADS reach ${ports} of its peers, and not ${inbound}, to which it sends if they are in the mesh`;
       findings.add(policy, `${path}.ports`, message, add, 'error', own);
     }
@@ -140,13 +140,13 @@ function peerCut(
   }
 }
 
-export function egressCuts(world: World, workload: Workload, findings: Findings): void {
-  const policies = policiesOf(world, workload, 'egress');
+export function egressCuts(context: CheckContext, workload: Workload, findings: Findings): void {
+  const policies = policiesOf(context, workload, 'egress');
   if (policies.length === 0) return;
   const rules = policies.flatMap(({ egress }) => egress ?? []);
   // If no rule lets anything out, the author thought of the application: its proxy does not become ready without the controller.
   for (const rule of rules.filter(isLimited))
     for (const peer of peersOf(rule))
-      if (!isController(world, peer, rule.policy.namespace)) peerCut(world, workload, rule, peer, rules, findings);
-  missing(world, workload, policies, findings);
+      if (!isController(context, peer, rule.policy.namespace)) peerCut(context, workload, rule, peer, rules, findings);
+  missing(context, workload, policies, findings);
 }

@@ -1,5 +1,5 @@
 // NetworkPolicies (networking.k8s.io/v1): who may reach which port.
-import { at, type PlainMap, textOf } from '../../inject/plain.js';
+import { type PlainMap, textOf, valueAt } from '../../inject/plain.js';
 import type { PortSpan } from '../../redirect/port-list.js';
 import { objectText, type SourcedObject } from '../objects.js';
 import { type Block, readBlock } from './block.js';
@@ -116,7 +116,7 @@ export const isPolicy = (object: PlainMap): boolean =>
 
 /** `namespace`: that of objects without one. */
 export function readPolicy({ source, object }: SourcedObject, namespace: string): { policy: Policy; reading: Reading } {
-  const own = textOf(at(object, ['metadata', 'namespace'])) || namespace;
+  const own = textOf(valueAt(object, ['metadata', 'namespace'])) || namespace;
   const text = objectText(object, own);
   const reading = new Reading(source, text);
   const spec = reading.map(object.spec, 'spec');

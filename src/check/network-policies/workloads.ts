@@ -2,7 +2,7 @@
 import { layersOf, refusalOf } from '../../inject/inject-pod.js';
 import { installation } from '../../inject/installation.js';
 import { Layers, type PortNames } from '../../inject/layers.js';
-import { at, type PlainMap, textOf, textsOf } from '../../inject/plain.js';
+import { type PlainMap, textOf, textsOf, valueAt } from '../../inject/plain.js';
 import { podView, portNames } from '../../inject/pod.js';
 import { isOurs } from '../../inject/refusals.js';
 import { readSettings, type Settings } from '../../inject/settings.js';
@@ -37,8 +37,8 @@ export class Namespaces {
   constructor(objects: readonly SourcedObject[]) {
     for (const { object } of objects) {
       if (object.kind !== 'Namespace') continue;
-      const [labels, annotations] = ['labels', 'annotations'].map((key) => textsOf(at(object, ['metadata', key])));
-      this.#known.set(textOf(at(object, ['metadata', 'name'])), { labels, annotations });
+      const [labels, annotations] = ['labels', 'annotations'].map((key) => textsOf(valueAt(object, ['metadata', key])));
+      this.#known.set(textOf(valueAt(object, ['metadata', 'name'])), { labels, annotations });
     }
   }
 
@@ -72,7 +72,7 @@ export function workloadsIn(objects: readonly SourcedObject[], namespace: string
   return objects.flatMap(({ object }) => {
     const template = podTemplate(object);
     if (template === null || isOwned(object)) return [];
-    const own = textOf(at(object, ['metadata', 'namespace'])) || namespace;
+    const own = textOf(valueAt(object, ['metadata', 'namespace'])) || namespace;
     return [workload(object, template, own, namespaces)];
   });
 }

@@ -2,7 +2,7 @@
 import { certificates } from '../certificates.js';
 import { isProgram, which } from '../paths.js';
 import type { Processes } from '../processes.js';
-import { clientsSpeakHttp2, endpointSpeaksHttp2, type Subject, saidVersion, type Work } from './subject.js';
+import { clientsSpeakHttp2, endpointSpeaksHttp2, readVersion, type Subject, type Work } from './subject.js';
 
 function program(): string | null {
   const named = process.env.ENVOY;
@@ -22,7 +22,7 @@ export function envoy(name = 'envoy'): Subject {
   return {
     name,
     missing,
-    version: () => saidVersion(program() ?? 'envoy', ['--version'], /version: \w+\/([\d.]+)/),
+    version: () => readVersion(program() ?? 'envoy', ['--version'], /version: \w+\/([\d.]+)/),
     async start(session, work) {
       const port = await session.port();
       const file = session.write(`envoy-${port}.json`, JSON.stringify(bootstrap(session, work, port)));

@@ -2,7 +2,7 @@
 import { certificates } from '../certificates.js';
 import { which } from '../paths.js';
 import type { Processes } from '../processes.js';
-import { clientsSpeakHttp2, endpointSpeaksHttp2, type Subject, saidVersion, type Work } from './subject.js';
+import { clientsSpeakHttp2, endpointSpeaksHttp2, readVersion, type Subject, type Work } from './subject.js';
 
 interface HaproxyOptions {
   /** `auto`: HAProxy decides when to splice; `always`: forced for responses and requests; undefined: no splicing. */
@@ -16,7 +16,7 @@ export function haproxy(name = 'haproxy', options: HaproxyOptions = {}): Subject
   return {
     name,
     missing: () => (which('haproxy') === null ? 'HAProxy is not installed' : null),
-    version: () => saidVersion(which('haproxy') ?? 'haproxy', ['-v'], /version (\S+)/),
+    version: () => readVersion(which('haproxy') ?? 'haproxy', ['-v'], /version (\S+)/),
     async start(session, work) {
       const port = await session.port();
       const file = session.write(`haproxy-${port}.cfg`, text(port, work, options, tls(session, work)));

@@ -8,7 +8,7 @@ import { makeSigningRequest } from '../../identity/signing-request.js';
 import { isProgram, sluiceCommand, which } from '../paths.js';
 import type { Processes, Started } from '../processes.js';
 import { ready } from './sluice.js';
-import { type Subject, saidVersion, type Work } from './subject.js';
+import { readVersion, type Subject, type Work } from './subject.js';
 
 /** The user whose connections are not redirected. */
 const PROXY_UID = '2102';
@@ -161,7 +161,7 @@ export function linkerd2Proxy(name = 'linkerd2-proxy'): Subject {
     name,
     missing,
     unsupported: ({ tls }) => (tls === undefined ? null : 'linkerd2-proxy ends no TLS of clients'),
-    version: () => saidVersion(process.env.LINKERD2_PROXY ?? '', ['--version'], /(\d+\.\d+\.\d+\S*)/),
+    version: () => readVersion(process.env.LINKERD2_PROXY ?? '', ['--version'], /(\d+\.\d+\.\d+\S*)/),
     async start(session, work) {
       const [inbound, outbound, control, admin, identity, destination] = await session.ports(6);
       const ports = { inbound, outbound, control, admin, identity, destination };

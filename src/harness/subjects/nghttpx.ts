@@ -1,7 +1,7 @@
 // nghttpx, the proxy of the nghttp2 library, as a rival for HTTP/2.
 import { certificates } from '../certificates.js';
 import { which } from '../paths.js';
-import { endpointSpeaksHttp2, type Subject, saidVersion } from './subject.js';
+import { endpointSpeaksHttp2, readVersion, type Subject } from './subject.js';
 
 const NONE = { certificate: '', key: '' };
 
@@ -10,7 +10,7 @@ export function nghttpx(name = 'nghttpx'): Subject {
     name,
     missing: () => (which('nghttpx') === null ? 'nghttpx is not installed (Debian: nghttp2-proxy)' : null),
     unsupported: ({ kind }) => (kind === 'tcp' ? 'nghttpx relays no plain TCP' : null),
-    version: () => saidVersion(which('nghttpx') ?? 'nghttpx', ['--version'], /nghttp2\/(\S+)/),
+    version: () => readVersion(which('nghttpx') ?? 'nghttpx', ['--version'], /nghttp2\/(\S+)/),
     async start(session, work) {
       const port = await session.port();
       const { certificate, key } = work.tls === undefined ? NONE : certificates(session).localhost;

@@ -8,8 +8,8 @@ import {
   clientsSpeakHttp2,
   endpointSpeaksHttp2,
   type Running,
+  readVersion,
   type Subject,
-  saidVersion,
   type Work,
 } from './subject.js';
 
@@ -62,7 +62,7 @@ export function nginxStream(name = 'nginx'): Subject {
   };
 }
 
-const version = (): string => saidVersion(which('nginx') ?? 'nginx', ['-v'], /nginx\/(\S+)/);
+const version = (): string => readVersion(which('nginx') ?? 'nginx', ['-v'], /nginx\/(\S+)/);
 
 /** Whichever of the two the work needs. */
 export function nginxForAll(name = 'nginx'): Subject {

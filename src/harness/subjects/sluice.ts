@@ -2,7 +2,7 @@
 import { certificates } from '../certificates.js';
 import { sluiceCommand } from '../paths.js';
 import type { Processes, Started } from '../processes.js';
-import { clientsSpeakHttp2, endpointSpeaksHttp2, type Subject, saidVersion, type Work } from './subject.js';
+import { clientsSpeakHttp2, endpointSpeaksHttp2, readVersion, type Subject, type Work } from './subject.js';
 
 export interface SluiceOptions {
   readonly name: string;
@@ -49,7 +49,7 @@ export function sluice(name: string, io: 'uring' | 'epoll' | 'auto', variant: Va
     missing: () => ((program ?? sluiceCommand()) === null ? 'Sluice is not built (make build)' : null),
     version() {
       const [node, ...rest] = program ?? sluiceCommand() ?? [];
-      return node === undefined ? '' : saidVersion(node, [...rest, 'version'], /^sluice (\S+)/m);
+      return node === undefined ? '' : readVersion(node, [...rest, 'version'], /^sluice (\S+)/m);
     },
     async start(session, work) {
       const port = await session.port();

@@ -55,7 +55,7 @@ export interface Subject {
 }
 
 /** The version in the output of `program`, matched by `pattern`; empty if not found. */
-export function saidVersion(program: string, args: readonly string[], pattern: RegExp): string {
+export function readVersion(program: string, args: readonly string[], pattern: RegExp): string {
   const { stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', timeout: VERSION_MS });
   return pattern.exec(`${stdout ?? ''}${stderr ?? ''}`)?.[1] ?? '';
 }

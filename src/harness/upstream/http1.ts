@@ -23,7 +23,7 @@ const MAX_HEAD = 65_536;
  * The answer, as large as a typical one, because proxies pay for its size. `last`: the connection closes after it, which the peer must be
  * told (RFC 9112 section 9.6). Proxies that pass on a client's `Connection: close`, and keep connections, would use this one again.
  */
-export function http1Answer(bodyBytes: number, last = false): Buffer {
+export function http1Response(bodyBytes: number, last = false): Buffer {
   const body = Buffer.alloc(bodyBytes, '0123456789');
   const close = last ? 'Connection: close\r\n' : '';
   const head = `HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Type: text/plain\r\nContent-Length: ${bodyBytes}\r\n${close}\r\n`;
@@ -40,7 +40,7 @@ function parse(head: Buffer): Head {
   };
 }
 
-export class Http1Answers {
+export class Http1Responder {
   readonly #answer: Buffer;
   readonly #lastAnswer: Buffer;
   #kept = NOTHING;

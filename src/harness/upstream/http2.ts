@@ -22,7 +22,7 @@ const NOTHING: Buffer = Buffer.alloc(0);
 /** One frame: the largest that every peer accepts. */
 export const MAX_BODY = 16_384;
 
-export interface Http2Answer {
+export interface Http2Response {
   /** Header blocks and body; without trailers the body ends the stream. */
   readonly head: Buffer;
   readonly body: Buffer;
@@ -45,7 +45,7 @@ const CONTENT_TYPE = 31;
 const DATE = 33;
 const SERVER = 54;
 
-export function http2Answer(bodyBytes: number): Http2Answer {
+export function http2Response(bodyBytes: number): Http2Response {
   const usual = [
     field(SERVER, 'bench'),
     field(DATE, 'Mon, 01 Jan 2024 00:00:00 GMT'),
@@ -56,7 +56,7 @@ export function http2Answer(bodyBytes: number): Http2Answer {
 }
 
 /** One message of so many bytes, or several, and `grpc-status: 0`. */
-export function grpcAnswer(bodyBytes: number, times: Http2Answer['times'] = 1): Http2Answer {
+export function grpcResponse(bodyBytes: number, times: Http2Response['times'] = 1): Http2Response {
   const prefix = Buffer.alloc(5);
   prefix.writeUInt32BE(bodyBytes, 1);
   return {
@@ -132,7 +132,7 @@ interface Templates {
   readonly end: Template;
 }
 
-function templatesOf({ head, body, trailers, times }: Http2Answer): Templates {
+function templatesOf({ head, body, trailers, times }: Http2Response): Templates {
   if (body.length > MAX_BODY) throw new Error(`a body of ${body.length} octets is more than a frame takes`);
   const first = frame(HEADERS, END_HEADERS, 0, head);
   const last = trailers === null ? [] : [frame(HEADERS, END_HEADERS | END_STREAM, 0, trailers)];
@@ -170,7 +170,7 @@ function endsOf(messages: Messages, payload: Buffer): number {
   return count;
 }
 
-export class Http2Answers {
+export class Http2Responder {
   readonly #templates: Templates;
   /** By stream, if each message is answered. */
   readonly #messages = new Map<number, Messages>();
@@ -183,7 +183,7 @@ export class Http2Answers {
   /** The stream whose header block continues in CONTINUATION, if it ends with that; else 0. */
   #ending = 0;
 
-  constructor(answer: Http2Answer) {
+  constructor(answer: Http2Response) {
     this.#templates = templatesOf(answer);
   }
 

@@ -3,9 +3,9 @@
 // It is plain Node and takes some microseconds per request. Its cost is not measured: it runs on its own cores, or on the load's.
 import cluster from 'node:cluster';
 import { createServer, type Socket } from 'node:net';
-import { Http1Answers, http1Answer } from './http1.js';
-import { grpcAnswer, Http2Answers, http2Answer } from './http2.js';
-import { WebSocketEchoes } from './websocket.js';
+import { Http1Responder, http1Response } from './http1.js';
+import { grpcResponse, Http2Responder, http2Response } from './http2.js';
+import { WebSocketEchoServer } from './websocket.js';
 
 const KINDS = ['http1', 'http2', 'grpc', 'grpc-server', 'grpc-each', 'websocket', 'echo', 'source'] as const;
 type Kind = (typeof KINDS)[number];
@@ -25,10 +25,10 @@ function pour(socket: Socket): void {
 function serve(kind: Kind, bodyBytes: number): (socket: Socket) => void {
   switch (kind) {
     case 'http1': {
-      const answer = http1Answer(bodyBytes);
-      const last = http1Answer(bodyBytes, true);
+      const answer = http1Response(bodyBytes);
+      const last = http1Response(bodyBytes, true);
       return (socket) => {
-        const answers = new Http1Answers(answer, last);
+        const answers = new Http1Responder(answer, last);
         socket.on('data', (chunk) => {
           const { answer: octets, close } = answers.take(chunk);
           if (octets !== null) socket.write(octets);
@@ -40,9 +40,9 @@ function serve(kind: Kind, bodyBytes: number): (socket: Socket) => void {
     case 'grpc':
     case 'grpc-server':
     case 'grpc-each': {
-      const answer = kind === 'http2' ? http2Answer(bodyBytes) : grpcAnswer(bodyBytes, TIMES[kind]);
+      const answer = kind === 'http2' ? http2Response(bodyBytes) : grpcResponse(bodyBytes, TIMES[kind]);
       return (socket) => {
-        const answers = new Http2Answers(answer);
+        const answers = new Http2Responder(answer);
         socket.on('data', (chunk) => {
           const octets = answers.take(chunk);
           if (octets.length > 0) socket.write(octets);
@@ -51,7 +51,7 @@ function serve(kind: Kind, bodyBytes: number): (socket: Socket) => void {
     }
     case 'websocket':
       return (socket) => {
-        const echoes = new WebSocketEchoes();
+        const echoes = new WebSocketEchoServer();
         socket.on('data', (chunk) => {
           const octets = echoes.take(chunk);
           if (octets.length > 0) socket.write(octets);

@@ -8,7 +8,7 @@ const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 const MASKED = 0x80;
 const MASK_BYTES = 4;
 
-export class WebSocketEchoes {
+export class WebSocketEchoServer {
   #kept = NOTHING;
   #upgraded = false;
 

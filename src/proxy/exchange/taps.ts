@@ -2,8 +2,8 @@
 // request are applied byte by byte when it arrives, so that requests nobody wants cost no text.
 import type { Core } from '../../http2/shared-state.js';
 import { addressWords, NetworkList, readAddress } from '../../policy/network-list.js';
-import { Bucket } from '../../tap/bucket.js';
 import { asksForAnswer, asksForHttp, type TapRecords, type TapRequest } from '../../tap/request.js';
+import { TokenBucket } from '../../tap/token-bucket.js';
 import { NOBODY } from '../../tls/peers.js';
 import type { Context } from '../context.js';
 import type { ExchangeSlot } from '../slots.js';
@@ -27,7 +27,7 @@ class Tap {
   /** The filter needs the answer. */
   readonly late: boolean;
   readonly http: boolean;
-  readonly bucket: Bucket;
+  readonly bucket: TokenBucket;
   lines: string[] = [];
   /** Dropped for lack of memory. */
   lost = 0;
@@ -46,7 +46,7 @@ class Tap {
     this.http = asksForHttp(asked);
     this.selects =
       this.method !== null || this.path !== null || this.authority !== null || asked.service !== null || this.asksWho;
-    this.bucket = new Bucket(asked.maxRps, clock);
+    this.bucket = new TokenBucket(asked.maxRps, clock);
   }
 
   get asksWho(): boolean {

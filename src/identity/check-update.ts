@@ -1,9 +1,9 @@
-// Validates a source's offer before use: is it complete and consistent, is it valid now, and whose is it?
+// Validates a source's update before use: is it complete and consistent, is it valid now, and whose is it?
 import { checkAnchors, checkCertificate } from './credentials.js';
 import type { AlternativeNames } from './der.js';
 import type { IdentityMaterial } from './material.js';
 import { parseWorkloadName, serverNameOf, trustDomainOf, type WorkloadName } from './names.js';
-import { IdentityProblem, type Offer } from './source.js';
+import { IdentityProblem, type IdentityUpdate } from './source.js';
 
 export interface Expected {
   /** null: any. */
@@ -12,7 +12,7 @@ export interface Expected {
   readonly trustDomain: string | null;
 }
 
-export interface CheckedOffer {
+export interface CheckedUpdate {
   readonly material: IdentityMaterial;
   /** Problems that do not prevent its use. */
   readonly warnings: readonly string[];
@@ -39,7 +39,11 @@ function ownName(names: readonly WorkloadName[], expected: Expected, from: strin
 }
 
 /** Throws a CredentialProblem or an IdentityProblem. */
-export function checkOffer({ certificate, key, anchors }: Offer, expected: Expected, nowMs: number): CheckedOffer {
+export function checkUpdate(
+  { certificate, key, anchors }: IdentityUpdate,
+  expected: Expected,
+  nowMs: number,
+): CheckedUpdate {
   const trusted = checkAnchors(anchors, nowMs);
   const checked = checkCertificate(certificate, key, {
     purpose: 'workload',

@@ -1,6 +1,6 @@
 // So many a second at most, and what is beyond that is counted.
 
-export class Bucket {
+export class TokenBucket {
   /** How many were refused since somebody asked last. */
   refused = 0;
   private tokens: number;

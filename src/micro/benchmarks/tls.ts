@@ -1,8 +1,8 @@
 // Records of TLS 1.3: encrypted by one connection, decrypted by the other.
 import type { NativeTls } from '../../io/native-tls.js';
 import { TLS, TLS_CLIENT_CERTIFICATE, TLS_PAGE } from '../../io/native-tls.js';
+import type { MicroBenchmark } from '../benchmark.js';
 import type { OwnCertificate } from '../certificate.js';
-import type { Piece } from '../piece.js';
 
 const NAME = 'micro.local';
 const ROOM = 20 * 1024;
@@ -51,7 +51,7 @@ function shakeHands(native: NativeTls, client: number, server: number, places: r
 }
 
 /** `octets` of payload in each record. */
-export function tlsRecord(certificate: OwnCertificate, octets: number): Piece {
+export function tlsRecord(certificate: OwnCertificate, octets: number): MicroBenchmark {
   return {
     name: `tls-record-${octets}`,
     what: `a record of TLS 1.3 with ${octets} octets is encrypted, and decrypted by its peer`,

@@ -3,7 +3,7 @@ import { match, START } from '../../detect/matcher.js';
 import { METHOD } from '../../http/methods.js';
 import { Head } from '../../http1/head.js';
 import { parseRequest, parseResponse } from '../../http1/head-parser.js';
-import type { Piece } from '../piece.js';
+import type { MicroBenchmark } from '../benchmark.js';
 
 const LIMITS = { maxHeaderBytes: 65_536, maxHeaders: 100, maxTargetBytes: 8192 };
 
@@ -32,7 +32,7 @@ const RESPONSE = [
   '',
 ].join('\r\n');
 
-export const detector: Piece = {
+export const detector: MicroBenchmark = {
   name: 'detector',
   what: `verdict over the first ${REQUEST.length} octets of an HTTP/1 request`,
   prepare: (arena) => {
@@ -48,7 +48,7 @@ export const detector: Piece = {
   },
 };
 
-export const requestHead: Piece = {
+export const requestHead: MicroBenchmark = {
   name: 'http1-request',
   what: `a request head of ${REQUEST.length} octets`,
   prepare: (arena) => {
@@ -65,7 +65,7 @@ export const requestHead: Piece = {
   },
 };
 
-export const responseHead: Piece = {
+export const responseHead: MicroBenchmark = {
   name: 'http1-response',
   what: `a response head of ${RESPONSE.length} octets`,
   prepare: (arena) => {

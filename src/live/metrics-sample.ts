@@ -8,7 +8,7 @@ import type { LiveLatency } from './state.js';
 type Values = ReadonlyMap<string, Float64Array>;
 
 /** What is to be known of a moment when it has passed. */
-export interface Moment {
+export interface MetricsSample {
   /** ms, of a clock that never jumps. */
   readonly clock: number;
   readonly snapshot: MetricsSnapshot;
@@ -38,7 +38,7 @@ function valuesBy<Item extends { readonly values: Float64Array }>(
 }
 
 /** The present. `before`: the moment before, which shares what is the same. */
-export function* takeMoment(reader: MetricsReader, clock: number, before: Moment | null): Steps<Moment> {
+export function* takeSample(reader: MetricsReader, clock: number, before: MetricsSample | null): Steps<MetricsSample> {
   const snapshot = yield* reader.steps();
   const { services, endpoints, listeners, clients, workers } = snapshot;
   const all: (HistogramData | null)[] = [];
@@ -56,15 +56,15 @@ export function* takeMoment(reader: MetricsReader, clock: number, before: Moment
   };
 }
 
-export const momentOf = (...of: Parameters<typeof takeMoment>): Moment => atOnce(takeMoment(...of));
+export const takeSampleAtOnce = (...of: Parameters<typeof takeSample>): MetricsSample => atOnce(takeSample(...of));
 
 /** Reads what came since `before`, or since the start. To be used while snapshots are held, or before the next one: histograms are no copies. */
-export class Between {
+export class SampleDelta {
   private readonly scratch = new Interval();
 
   constructor(
-    readonly before: Moment | null,
-    readonly now: Moment,
+    readonly before: MetricsSample | null,
+    readonly now: MetricsSample,
     readonly seconds: number,
   ) {}
 

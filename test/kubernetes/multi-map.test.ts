@@ -1,12 +1,12 @@
 // Members by key: one, none, several, and back.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Groups } from '../../src/kubernetes/groups.js';
+import { MultiMap } from '../../src/kubernetes/multi-map.js';
 
 describe('groups', () => {
   it('have members in the order in which they came, each once', () => {
     const [a, b, c] = [{ name: 'a' }, { name: 'b' }, { name: 'c' }];
-    const groups = new Groups<string, { readonly name: string }>();
+    const groups = new MultiMap<string, { readonly name: string }>();
     const names = (): string => [...groups.of('key')].map(({ name }) => name).join('');
     assert.equal(names(), '');
     groups.delete('key', a);

@@ -1,6 +1,6 @@
 // Copies of a cluster's objects, with their indices. Reports what a change may affect.
 import { isDeepStrictEqual } from 'node:util';
-import { Groups } from './groups.js';
+import { MultiMap } from './multi-map.js';
 import type { Namespace } from './namespace.js';
 import type { Pod } from './pod.js';
 import type { Sink } from './reflector.js';
@@ -8,7 +8,7 @@ import type { Service } from './service.js';
 import type { Slice, SliceEndpoint } from './slice.js';
 
 /** What a change may affect: the previous and the new state. */
-export interface Touched {
+export interface ChangeListener {
   address(ip: string): void;
   service(key: string): void;
   pod(key: string): void;
@@ -30,19 +30,19 @@ interface Keyed {
 }
 
 /** Objects of a kind by their keys. */
-abstract class Copy<T extends Keyed> implements Sink<T> {
+abstract class Store<T extends Keyed> implements Sink<T> {
   readonly byKey = new Map<string, T>();
 
   protected constructor(
     private readonly kind: Kind,
-    protected readonly touched: Touched,
+    protected readonly listener: ChangeListener,
   ) {}
 
   /** Adds the object to the indices, or removes it. */
-  protected abstract enter(object: T): void;
-  protected abstract leave(object: T): void;
+  protected abstract index(object: T): void;
+  protected abstract unindex(object: T): void;
   /** The object is new, or differs from the previous one. */
-  protected told(_object: T): void {}
+  protected changedObject(_object: T): void {}
 
   replace(all: readonly T[]): void {
     const gone = new Set(this.byKey.keys());
@@ -51,17 +51,17 @@ abstract class Copy<T extends Keyed> implements Sink<T> {
       this.#set(object);
     }
     for (const key of gone) this.#delete(key);
-    this.touched.done(this.kind);
+    this.listener.done(this.kind);
   }
 
   changed(object: T): void {
     this.#set(object);
-    this.touched.done(this.kind);
+    this.listener.done(this.kind);
   }
 
   removed({ key }: T): void {
     this.#delete(key);
-    this.touched.done(this.kind);
+    this.listener.done(this.kind);
   }
 
   #set(object: T): void {
@@ -70,45 +70,45 @@ abstract class Copy<T extends Keyed> implements Sink<T> {
     if (before !== undefined && isDeepStrictEqual(before, object)) return;
     this.byKey.set(object.key, object);
     // Add the new state before removing the old: what both have in common must not disappear in between.
-    this.enter(object);
-    if (before !== undefined) this.leave(before);
-    this.told(object);
+    this.index(object);
+    if (before !== undefined) this.unindex(before);
+    this.changedObject(object);
   }
 
   #delete(key: string): void {
     const before = this.byKey.get(key);
     if (before === undefined) return;
     this.byKey.delete(key);
-    this.leave(before);
-    this.touched.gone(this.kind, key);
+    this.unindex(before);
+    this.listener.gone(this.kind, key);
   }
 }
 
-export class Services extends Copy<Service> {
-  readonly byIp = new Groups<string, Service>();
+export class Services extends Store<Service> {
+  readonly byIp = new MultiMap<string, Service>();
 
-  constructor(touched: Touched) {
-    super('services', touched);
+  constructor(listener: ChangeListener) {
+    super('services', listener);
   }
 
-  protected enter(service: Service): void {
+  protected index(service: Service): void {
     for (const ip of service.clusterIps) {
       this.byIp.add(ip, service);
-      this.touched.address(ip);
+      this.listener.address(ip);
     }
-    this.touched.service(service.key);
+    this.listener.service(service.key);
   }
 
-  protected leave(service: Service): void {
+  protected unindex(service: Service): void {
     for (const ip of service.clusterIps) {
       this.byIp.delete(ip, service);
-      this.touched.address(ip);
+      this.listener.address(ip);
     }
-    this.touched.service(service.key);
+    this.listener.service(service.key);
   }
 
-  protected override told(service: Service): void {
-    this.touched.read(service, 'services');
+  protected override changedObject(service: Service): void {
+    this.listener.read(service, 'services');
   }
 }
 
@@ -132,14 +132,14 @@ class Place {
   }
 }
 
-export class Slices extends Copy<Slice> {
-  readonly byService = new Groups<string, Slice>();
+export class Slices extends Store<Slice> {
+  readonly byService = new MultiMap<string, Slice>();
   /** Zones of nodes: endpoints contain them, so nodes need not be watched. */
   readonly #nodes = new Map<string, Place>();
   endpoints = 0;
 
-  constructor(touched: Touched) {
-    super('slices', touched);
+  constructor(listener: ChangeListener) {
+    super('slices', listener);
   }
 
   /** Empty if unknown. */
@@ -147,18 +147,18 @@ export class Slices extends Copy<Slice> {
     return this.#nodes.get(node)?.zone ?? '';
   }
 
-  protected enter(slice: Slice): void {
+  protected index(slice: Slice): void {
     this.byService.add(slice.service, slice);
     this.endpoints += slice.endpoints.length;
     for (const endpoint of slice.endpoints) this.#place(endpoint, 1);
-    this.touched.service(slice.service);
+    this.listener.service(slice.service);
   }
 
-  protected leave(slice: Slice): void {
+  protected unindex(slice: Slice): void {
     this.byService.delete(slice.service, slice);
     this.endpoints -= slice.endpoints.length;
     for (const endpoint of slice.endpoints) this.#place(endpoint, -1);
-    this.touched.service(slice.service);
+    this.listener.service(slice.service);
   }
 
   #place({ node, zone }: SliceEndpoint, change: 1 | -1): void {
@@ -170,17 +170,17 @@ export class Slices extends Copy<Slice> {
     }
     const moved = place.count(zone, change);
     if (place.empty) this.#nodes.delete(node);
-    if (moved || place.empty) this.touched.node(node);
+    if (moved || place.empty) this.listener.node(node);
   }
 }
 
-export class Pods extends Copy<Pod> {
-  readonly #byIp = new Groups<string, Pod>();
+export class Pods extends Store<Pod> {
+  readonly #byIp = new MultiMap<string, Pod>();
   /** Pods with ports on their nodes. */
-  readonly #byHostIp = new Groups<string, Pod>();
+  readonly #byHostIp = new MultiMap<string, Pod>();
 
-  constructor(touched: Touched) {
-    super('pods', touched);
+  constructor(listener: ChangeListener) {
+    super('pods', listener);
   }
 
   /** The pod with the address; the youngest if there are several, because the others are terminating. */
@@ -193,24 +193,24 @@ export class Pods extends Copy<Pod> {
     return youngest([...this.#byHostIp.of(ip)].filter(({ ports }) => ports.some(({ hostPort }) => hostPort === port)));
   }
 
-  protected enter(pod: Pod): void {
+  protected index(pod: Pod): void {
     for (const [group, ip] of placesOf(pod)) {
       (group === 'ip' ? this.#byIp : this.#byHostIp).add(ip, pod);
-      this.touched.address(ip);
+      this.listener.address(ip);
     }
-    this.touched.pod(pod.key);
+    this.listener.pod(pod.key);
   }
 
-  protected leave(pod: Pod): void {
+  protected unindex(pod: Pod): void {
     for (const [group, ip] of placesOf(pod)) {
       (group === 'ip' ? this.#byIp : this.#byHostIp).delete(ip, pod);
-      this.touched.address(ip);
+      this.listener.address(ip);
     }
-    this.touched.pod(pod.key);
+    this.listener.pod(pod.key);
   }
 
-  protected override told(pod: Pod): void {
-    this.touched.read(pod, 'pods');
+  protected override changedObject(pod: Pod): void {
+    this.listener.read(pod, 'pods');
   }
 }
 
@@ -232,20 +232,20 @@ function youngest(pods: Iterable<Pod>): Pod | null {
   return found;
 }
 
-export class Namespaces extends Copy<Namespace> {
-  constructor(touched: Touched) {
-    super('namespaces', touched);
+export class Namespaces extends Store<Namespace> {
+  constructor(listener: ChangeListener) {
+    super('namespaces', listener);
   }
 
-  protected enter({ key }: Namespace): void {
-    this.touched.namespace(key);
+  protected index({ key }: Namespace): void {
+    this.listener.namespace(key);
   }
 
-  protected leave({ key }: Namespace): void {
-    this.touched.namespace(key);
+  protected unindex({ key }: Namespace): void {
+    this.listener.namespace(key);
   }
 
-  protected override told(namespace: Namespace): void {
-    this.touched.read(namespace, 'namespaces');
+  protected override changedObject(namespace: Namespace): void {
+    this.listener.read(namespace, 'namespaces');
   }
 }

@@ -1,4 +1,4 @@
-// A piece of the hot path, run by itself over and over.
+// A benchmark of one piece of the hot path, run by itself in a loop.
 import type { Arena } from './arena.js';
 
 export interface Prepared {
@@ -8,7 +8,7 @@ export interface Prepared {
   end?(): void;
 }
 
-export interface Piece {
+export interface MicroBenchmark {
   readonly name: string;
   /** What one operation is. */
   readonly what: string;

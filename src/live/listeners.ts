@@ -14,7 +14,7 @@ import {
   WORKER_HISTOGRAMS,
 } from '../metrics/layout.js';
 import { TLS_FAILURES } from '../tls/failures.js';
-import { type Between, keyOf } from './moment.js';
+import { keyOf, type SampleDelta } from './metrics-sample.js';
 import type { LiveClient, LiveListener, LiveVerdict, LiveWorker } from './state.js';
 
 const LOOP_TURN = WORKER_HISTOGRAMS.indexOf('loop_turn_us');
@@ -22,7 +22,7 @@ const LOOP_TURN = WORKER_HISTOGRAMS.indexOf('loop_turn_us');
 const DONE = [W.TLS_DONE, TLS_ROLES.length * TLS_VERSIONS.length * TLS_GROUPS.length] as const;
 const FAILED = [W.TLS_FAILED, TLS_ROLES.length * TLS_FAILURES.length] as const;
 
-export function listenersOf(between: Between): LiveListener[] {
+export function listenersOf(between: SampleDelta): LiveListener[] {
   return between.now.snapshot.listeners
     .filter(({ held, touched }) => held || touched)
     .map((series) => {
@@ -53,7 +53,7 @@ export function listenersOf(between: Between): LiveListener[] {
     });
 }
 
-export function clientsOf(between: Between): LiveClient[] {
+export function clientsOf(between: SampleDelta): LiveClient[] {
   return between.now.snapshot.clients.map((totals) => {
     const { info, values } = totals;
     const before = between.before?.clients.get(keyOf.client(totals));
@@ -74,7 +74,7 @@ export function clientsOf(between: Between): LiveClient[] {
   });
 }
 
-export function workersOf(between: Between): LiveWorker[] {
+export function workersOf(between: SampleDelta): LiveWorker[] {
   return between.now.snapshot.workers.map((series) => {
     const { id, values, histograms } = series;
     const before = between.before?.workers.get(keyOf.worker(series));

@@ -2,7 +2,7 @@
 import { build, type Histogram, type JsHistogram } from 'hdr-histogram-js';
 import type { Bucket, Unit } from './units.js';
 
-export interface Recorded {
+export interface NamedRecording {
   /** `kind.name.histogram`, e.g. `service.web.response_latency_us`; of a file its tag. */
   readonly id: string;
   /** `service`, `route`, `endpoint`, `listener`, `worker`; empty where nobody has said. */
@@ -20,7 +20,7 @@ export interface Recorded {
 export interface Recording {
   readonly startMs: number;
   readonly endMs: number;
-  readonly histograms: readonly Recorded[];
+  readonly histograms: readonly NamedRecording[];
 }
 
 /** An empty histogram that grows with what is recorded. */
@@ -70,7 +70,7 @@ export function difference(now: Histogram, then: Histogram): Histogram | null {
 }
 
 /** `digits` significant digits of everything that `parts` have. */
-export function addedUp(parts: readonly Histogram[]): Histogram {
+export function sumOf(parts: readonly Histogram[]): Histogram {
   const digits = Math.min(...parts.map((part) => part.numberOfSignificantValueDigits));
   const sum = emptyHistogram(digits);
   for (const part of parts)

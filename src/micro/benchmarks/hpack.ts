@@ -3,7 +3,7 @@ import { DECODE, Decoder } from '../../hpack/decoder.js';
 import { Encoder } from '../../hpack/encoder.js';
 import { FieldList } from '../../hpack/field-list.js';
 import type { Arena } from '../arena.js';
-import type { Piece, Prepared } from '../piece.js';
+import type { MicroBenchmark, Prepared } from '../benchmark.js';
 
 const FIELDS: readonly (readonly [name: string, value: string])[] = [
   [':method', 'GET'],
@@ -74,13 +74,13 @@ function prepare(arena: Arena, varied: boolean): Prepared {
   };
 }
 
-export const repeatedFields: Piece = {
+export const repeatedFields: MicroBenchmark = {
   name: 'hpack-repeated',
   what: `the same ${FIELDS.length} fields, put in a list, encoded and decoded`,
   prepare: (arena) => prepare(arena, false),
 };
 
-export const variedFields: Piece = {
+export const variedFields: MicroBenchmark = {
   name: 'hpack-varied',
   what: `${FIELDS.length} fields, two of which never repeat, put in a list, encoded and decoded`,
   prepare: (arena) => prepare(arena, true),

@@ -8,7 +8,7 @@ import { Http2Machine } from '../../http2/machine.js';
 import type { Http2Events } from '../../http2/shared-state.js';
 import { Core } from '../../http2/shared-state.js';
 import type { Arena } from '../arena.js';
-import type { Piece } from '../piece.js';
+import type { MicroBenchmark } from '../benchmark.js';
 
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 const SETTINGS = '\x00\x00\x00\x04\x00\x00\x00\x00\x00';
@@ -69,7 +69,7 @@ function machineOf(arena: Arena): { machine: Http2Machine; connection: Connectio
   return { machine, connection, reader };
 }
 
-export const frameLoop: Piece = {
+export const frameLoop: MicroBenchmark = {
   name: 'http2-frames',
   what: `a DATA frame of ${DATA_BYTES} octets is read, and its window given back`,
   prepare: (arena) => {

@@ -2,7 +2,7 @@
 
 const MAX_TEXTS = 50_000;
 
-export class Texts {
+export class InternPool {
   readonly #known = new Map<string, string>();
   readonly #objects = new Map<string, object>();
 

@@ -21,7 +21,7 @@ export type LoadRunner = (
   signal: AbortSignal,
 ) => Promise<LoadResult>;
 
-export interface StageOptions {
+export interface ScenarioRunOptions {
   readonly scenario: Scenario;
   readonly processes: Processes;
   readonly placement: Placement;
@@ -41,7 +41,7 @@ const PACED_WARM_UP_S = 0.5;
 /** The subject could not do the work; it gets no further samples. */
 class SubjectFailure extends Error {}
 
-export class Contestant {
+export class SubjectRun {
   readonly samples: HarnessSample[] = [];
   coldP99: number[] = [];
   skipped: string | null;
@@ -62,7 +62,7 @@ export class Contestant {
   }
 
   /** Whether it can still be measured. */
-  get takesPart(): boolean {
+  get isActive(): boolean {
     return this.skipped === null && this.failed === null;
   }
 
@@ -82,7 +82,7 @@ const sum = (counts: Readonly<Record<string, number>>): number =>
   Object.values(counts).reduce((total, count) => total + count, 0);
 
 /** Why a load shows that its subject does not do the work; null: it does. */
-export function trouble({ done, errors, statuses, interrupted }: LoadResult): string | null {
+export function loadProblem({ done, errors, statuses, interrupted }: LoadResult): string | null {
   const wrong = sum(errors);
   // A wrong answer is still an answer.
   const right = done - (errors.status ?? 0);
@@ -95,17 +95,17 @@ export function trouble({ done, errors, statuses, interrupted }: LoadResult): st
   return wrong / all <= MAX_ERROR_RATE ? null : `${wrong} of ${all} requests failed: ${what}`;
 }
 
-function runningOf({ name, running }: Contestant): Running {
+function runningOf({ name, running }: SubjectRun): Running {
   if (running === null) throw new Error(`${name} was not started`);
   return running;
 }
 
-export class Stage {
-  readonly #options: StageOptions;
+export class ScenarioRun {
+  readonly #options: ScenarioRunOptions;
   #upstream: Started | null = null;
   #upstreamPort = 0;
 
-  constructor(options: StageOptions) {
+  constructor(options: ScenarioRunOptions) {
     this.#options = options;
   }
 
@@ -123,10 +123,10 @@ export class Stage {
   }
 
   /** Starts a subject; any problem is recorded as its failure. */
-  async start(contestant: Contestant): Promise<void> {
+  async start(run: SubjectRun): Promise<void> {
     const { processes, placement, scenario, workers } = this.#options;
-    await this.#attempt(contestant, async () => {
-      contestant.running = await contestant.subject.start(processes, {
+    await this.#attempt(run, async () => {
+      run.running = await run.subject.start(processes, {
         ...scenario.work,
         upstream: this.#upstreamPort,
         workers,
@@ -137,21 +137,21 @@ export class Stage {
   }
 
   /** The first load after its start warms up compilers, pools and caches; at a given rate, it is measured as the cold start. */
-  async warm(contestant: Contestant, seconds: number): Promise<void> {
-    await this.#attempt(contestant, async () => {
-      const running = runningOf(contestant);
+  async warm(run: SubjectRun, seconds: number): Promise<void> {
+    await this.#attempt(run, async () => {
+      const running = runningOf(run);
       const load = await this.#load(running, seconds);
       this.#check(running, load);
-      if (load.wantedRate !== null) contestant.coldP99 = p99BySecond(load.intervals, load.seconds);
+      if (load.wantedRate !== null) run.coldP99 = p99BySecond(load.intervals, load.seconds);
       const complaint = load.interrupted ? null : await running.check?.();
       if (complaint) throw new SubjectFailure(complaint);
     });
   }
 
   /** One measured load. Null if the subject failed or the run was ended. */
-  async sample(contestant: Contestant, round: number, seconds: number, pace?: Pace): Promise<HarnessSample | null> {
-    return this.#attempt(contestant, async () => {
-      const running = runningOf(contestant);
+  async sample(run: SubjectRun, round: number, seconds: number, pace?: Pace): Promise<HarnessSample | null> {
+    return this.#attempt(run, async () => {
+      const running = runningOf(run);
       const { scenario, placement } = this.#options;
       const pids = this.#pidsOf(running);
       const disturbed = this.#watch();
@@ -179,17 +179,17 @@ export class Stage {
     });
   }
 
-  async stop(contestant: Contestant): Promise<void> {
-    const { running } = contestant;
-    contestant.running = null;
+  async stop(run: SubjectRun): Promise<void> {
+    const { running } = run;
+    run.running = null;
     if (running === null) return;
     for (const started of [running.started, running.second])
       if (started !== undefined && started !== this.#upstream) await this.#options.processes.stop(started);
     await running.stop?.();
   }
 
-  async close(contestants: readonly Contestant[]): Promise<void> {
-    for (const contestant of contestants) await this.stop(contestant);
+  async close(contestants: readonly SubjectRun[]): Promise<void> {
+    for (const run of contestants) await this.stop(run);
     if (this.#upstream !== null) await this.#options.processes.stop(this.#upstream);
   }
 
@@ -248,25 +248,25 @@ export class Stage {
 
   #check(running: Running, load: LoadResult): void {
     this.#alive(running);
-    const why = trouble(load);
+    const why = loadProblem(load);
     if (why !== null) throw new SubjectFailure(why);
   }
 
-  /** A rejection ends this contestant only. */
-  async #attempt<T>(contestant: Contestant, work: () => Promise<T>): Promise<T | null> {
+  /** A rejection ends only this subject. */
+  async #attempt<T>(run: SubjectRun, work: () => Promise<T>): Promise<T | null> {
     const { signal } = this.#options;
-    if (!contestant.takesPart || signal.aborted) return null;
+    if (!run.isActive || signal.aborted) return null;
     try {
       return await work();
     } catch (error) {
       if (signal.aborted) return null;
-      contestant.failed = this.#reason(contestant, error);
-      await this.stop(contestant);
+      run.failed = this.#reason(run, error);
+      await this.stop(run);
       return null;
     }
   }
 
-  #reason({ running }: Contestant, error: unknown): string {
+  #reason({ running }: SubjectRun, error: unknown): string {
     if (this.#upstream !== null && !alive(this.#upstream))
       return `the server behind it ended: ${this.#upstream.stderr().trim()}`;
     const message = error instanceof Error ? error.message : String(error);

@@ -4,11 +4,11 @@ import { type Endpoint, endpointAt } from '../discovery/endpoint.js';
 import { accountName } from '../identity/names.js';
 import type { PortSpan } from '../redirect/port-list.js';
 import { appProtocol } from './app-protocol.js';
-import type { Namespaces } from './copies.js';
-import { Texts } from './intern.js';
+import { InternPool } from './intern-pool.js';
 import { isListed } from './opaque-ports.js';
 import type { Pod } from './pod.js';
 import type { Service, ServicePort } from './service.js';
+import type { Namespaces } from './stores.js';
 
 export interface Mesh {
   /** The domain after `svc` in names of Services. */
@@ -45,8 +45,8 @@ const namedPod =
   (name: string): readonly number[] =>
     ports.filter((port) => port.name === name).map(({ port }) => port);
 
-export class Describing {
-  readonly #texts = new Texts();
+export class EndpointDescriber {
+  readonly #pool = new InternPool();
 
   constructor(
     private readonly mesh: Mesh,
@@ -90,6 +90,6 @@ export class Describing {
     const { trustDomain, namespace } = this.mesh;
     const mesh = proxy.mesh === '' ? namespace : proxy.mesh;
     const identity = accountName({ account: pod.account, namespace: pod.namespace, mesh, trustDomain });
-    return { identity: this.#texts.one(identity), proxy: this.#texts.same('proxy', { port: proxy.port, http2: true }) };
+    return { identity: this.#pool.one(identity), proxy: this.#pool.same('proxy', { port: proxy.port, http2: true }) };
   }
 }

@@ -31,7 +31,7 @@ export const portsOf = (workload: Workload | null): Pick<Ports, 'inbound' | 'adm
   workload?.proxy?.ports ?? { inbound: SIDECAR_PORTS.inbound, admin: ADMIN_PORT };
 
 /** Ports that a rule admits by number, and by names of `workload`'s ports. Null: the workload is unknown. */
-export function admitted({ ports }: Rule, protocol: string, workload: Workload | null): PortSpan[] {
+export function allowed({ ports }: Rule, protocol: string, workload: Workload | null): PortSpan[] {
   if (ports.length === 0) return [{ first: 1, last: 65_535 }];
   const spans = ports.flatMap((port) => {
     if (port.protocol !== protocol) return [];
@@ -90,7 +90,7 @@ export const isEverybody = (peer: Peer): boolean =>
   peer.kind === 'pods' && peer.namespaces?.length === 0 && peer.pods.length === 0;
 
 /** Whether a rule for addresses cuts off no mesh pods: it includes none, or another rule admits them. */
-export const isAdmittedBlock = (
+export const isAllowedBlock = (
   { namespaces }: { readonly namespaces: Namespaces },
   peer: Peer,
   { policy }: Rule,

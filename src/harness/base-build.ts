@@ -82,14 +82,14 @@ async function step(directory: string, command: readonly string[], signal: Abort
   }
 }
 
-export interface OlderBuild {
+export interface BaseBuild {
   /** Arguments for node that start it. */
   readonly program: readonly string[];
   remove(): void;
 }
 
 /** Checks out `commit` next to `root` and builds it. */
-export async function buildOlder(root: string, commit: string, signal: AbortSignal): Promise<OlderBuild> {
+export async function buildBase(root: string, commit: string, signal: AbortSignal): Promise<BaseBuild> {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-base-'));
   const remove = (): void => {
     try {

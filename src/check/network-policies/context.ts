@@ -1,5 +1,5 @@
 // What is known of a cluster, or will be there once the manifests are applied.
-import { isEverybody, isPeer, peerCovers, peersOf } from './admission.js';
+import { isEverybody, isPeer, peerCovers, peersOf } from './allowed.js';
 import { names } from './findings.js';
 import type { Peer, Policy, Rule } from './policy.js';
 import { selects } from './selector.js';
@@ -12,7 +12,7 @@ export interface CheckOptions {
   readonly controllerNamespace: string;
 }
 
-export interface World {
+export interface CheckContext {
   readonly options: CheckOptions;
   readonly namespaces: Namespaces;
   readonly workloads: readonly Workload[];
@@ -20,7 +20,7 @@ export interface World {
 }
 
 /** Policies that apply to traffic to or from a workload's pods. */
-export const policiesOf = ({ policies }: World, workload: Workload, way: 'ingress' | 'egress'): Policy[] =>
+export const policiesOf = ({ policies }: CheckContext, workload: Workload, way: 'ingress' | 'egress'): Policy[] =>
   policies.filter(
     (policy) =>
       policy[way] !== null && policy.namespace === workload.namespace && selects(policy.selector, workload.labels),
@@ -30,13 +30,13 @@ export const policiesOf = ({ policies }: World, workload: Workload, way: 'ingres
  * Whether peers that a rule admits to applications' ports are not admitted to `port` by any rule. Peers in the manifests are checked one by
  * one, and matter only if they have a proxy; of others only the selectors are known.
  */
-export function isCut(world: World, rule: Rule, peer: Peer, passing: readonly Rule[]): boolean {
-  const { namespaces } = world;
+export function isCut(context: CheckContext, rule: Rule, peer: Peer, passing: readonly Rule[]): boolean {
+  const { namespaces } = context;
   const { namespace } = rule.policy;
   const passes = (test: (other: Peer) => boolean): boolean => passing.some((other) => peersOf(other).some(test));
   if (passes((other) => peerCovers(other, peer, namespace, namespaces))) return false;
   if (isEverybody(peer)) return true;
-  const known = world.workloads.filter((workload) => isPeer(peer, workload, namespace, namespaces));
+  const known = context.workloads.filter((workload) => isPeer(peer, workload, namespace, namespaces));
   if (known.length === 0) return true;
   const meshed = known.filter(({ proxy }) => proxy !== null);
   return meshed.some((workload) => !passes((other) => isPeer(other, workload, namespace, namespaces)));

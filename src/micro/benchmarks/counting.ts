@@ -3,11 +3,11 @@ import { Balancer, POLICY } from '../../balance/balancer.js';
 import { HEALTH_SIGNAL } from '../../balance/health-signals.js';
 import { workerHistogram } from '../../metrics/layout.js';
 import { allocateWorkerMemory, WorkerMetrics } from '../../metrics/shared.js';
-import type { Piece } from '../piece.js';
+import type { MicroBenchmark } from '../benchmark.js';
 
 const ENDPOINTS = 8;
 
-export const pick: Piece = {
+export const pick: MicroBenchmark = {
   name: 'ewma-pick',
   what: `an endpoint of ${ENDPOINTS} is picked, and its latency learned`,
   prepare: () => {
@@ -36,7 +36,7 @@ export const pick: Piece = {
   },
 };
 
-export const record: Piece = {
+export const record: MicroBenchmark = {
   name: 'histogram-record',
   what: 'a latency between 0.1 and 6.6 ms is recorded',
   prepare: () => {

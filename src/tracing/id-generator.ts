@@ -4,7 +4,7 @@ import { nodeCrypto } from '../http/web-socket.js';
 const POOL_BYTES = 4096;
 const DIGITS = Array.from({ length: 256 }, (_, octet) => octet.toString(16).padStart(2, '0'));
 
-export class Ids {
+export class IdGenerator {
   private readonly pool = new Uint8Array(POOL_BYTES);
   private at = POOL_BYTES;
   /** Of a cheap generator for the decisions: xorshift32, which never is 0. */
