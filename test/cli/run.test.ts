@@ -254,7 +254,7 @@ test('what nobody caught is one JSON line, and exit code 1', () => {
   const log = new URL('../../src/log/logger.js', import.meta.url);
   const run = new URL('../../src/cli/run.js', import.meta.url);
   for (const crash of ["setImmediate(() => { throw new Error('ouch'); })", "Promise.reject(new Error('ouch'))"]) {
-    const script = `import { createLogger } from '${log}'; import { dieLogged } from '${run}'; dieLogged(createLogger()); ${crash};`;
+    const script = `import { createLogger } from '${log}'; import { exitWithError } from '${run}'; exitWithError(createLogger()); ${crash};`;
     const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
     assert.equal(status, 1);
     const line = JSON.parse(stderr);

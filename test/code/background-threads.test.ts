@@ -63,7 +63,7 @@ describe('the threads in which V8 compiles', () => {
     const own = ownBackgroundThreads();
     assert.equal(own.length, 4);
     const before = policyOf(process.pid);
-    yieldBackground(native());
+    lowerBackgroundPriority(native());
     for (const tid of own) assert.equal(policyOf(tid), SCHED_IDLE);
     assert.equal(policyOf(process.pid), before);
     assert.notEqual(before, SCHED_IDLE);
