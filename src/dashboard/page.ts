@@ -1,4 +1,4 @@
-// The dashboard as the admin port serves it: one page, made by `bundle.mjs` of what is in `page/`, and the policy that keeps it to itself.
+// The dashboard as the admin port serves it: one page, bundled from `page/` by `bundle.mjs`, with a policy that lets it load nothing else.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
@@ -7,7 +7,7 @@ export interface DashboardPage {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** The hash of what stands between two tags, as a source of a Content-Security-Policy. */
+/** The hash of an inline element's content, as a source in a Content-Security-Policy. */
 function hashOf(html: string, open: string, close: string): string {
   const from = html.indexOf(open) + open.length;
   const content = html.slice(from, html.indexOf(close, from));

@@ -1,4 +1,4 @@
-// `make run`: servers, the real proxy in front of them, light traffic, and what the proxy measures of it.
+// `make run`: starts servers, the real proxy in front of them and light traffic, and shows what the proxy measures.
 import { parseArgs } from 'node:util';
 import type { Ports } from './ports.js';
 import { demoConfig, demoPorts, freeShift, taken } from './ports.js';
@@ -19,7 +19,7 @@ Ctrl-C ends everything.
   --shift N      listen on ports N higher than those of docs/demo.yaml
   --no-traffic   send nothing; try the commands it prints`;
 
-/** What can be tried meanwhile. Nothing here needs more than curl, bash and the checkout. */
+/** Things to try while the demo runs. They need only curl, bash and the checkout. */
 function suggestions({ edge, chat, mail, admin }: Ports): string {
   const url = `http://127.0.0.1:${admin}`;
   return `Sluice is running. Ctrl-C ends it. In another terminal, in this directory:
@@ -43,12 +43,12 @@ What happens to a connection, and why; and everything else that the admin port h
 }
 
 interface Options {
-  /** 0 runs until Ctrl-C. */
+  /** 0: until Ctrl-C. */
   readonly seconds: number;
   readonly traffic: boolean;
   /** Empty: Sluice chooses. */
   readonly io: string;
-  /** -1: the first that is free. */
+  /** -1: the first free one. */
   readonly shift: number;
 }
 
@@ -84,10 +84,10 @@ async function choosePorts(wanted: number): Promise<number> {
   return shift;
 }
 
-/** Resolves with why the demo is to end: '' where it was asked to. */
+/** Resolves with the reason why the demo ends: '' if the user asked for it. */
 function theEnd(seconds: number): Promise<string> {
   return new Promise((resolve) => {
-    // Kept for good: a second Ctrl-C must not end the demo before it has ended the proxy.
+    // These listeners stay: a second Ctrl-C must not end the demo before it has stopped the proxy.
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve(''));
     if (seconds > 0) setTimeout(() => resolve(''), seconds * 1000).unref();
   });
@@ -121,7 +121,7 @@ async function demo({ seconds, traffic, io, shift: wanted }: Options): Promise<v
   }
 }
 
-// `make run | head`: the reader has gone, and so the demo goes.
+// `make run | head`: the reader is gone, so the demo ends.
 process.stdout.on('error', () => process.emit('SIGTERM'));
 try {
   const options = readOptions(process.argv.slice(2));

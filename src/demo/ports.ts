@@ -1,4 +1,4 @@
-// Where the demo listens: the ports of docs/demo.yaml, or all of them moved by the same number where one is taken.
+// The demo's ports: those of docs/demo.yaml, or all of them moved by the same number if one is in use.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const CONFIG = fileURLToPath(new URL('../../../docs/demo.yaml', import.meta.url));
-/** Tried in turn. All of the moved ports stay below the range that the kernel picks clients' ports from (32768). */
+/** Tried in turn. All moved ports are below 32768, where the kernel's range of ephemeral ports begins. */
 const SHIFTS = [0, 10_000, 20_000];
 
 /** All on 127.0.0.1. */
@@ -55,13 +55,13 @@ const allOf = ({ admin, edge, chat, mail, servers }: Ports): number[] => [
   servers.mail,
 ];
 
-/** Ports of `ports` that somebody else listens on now. */
+/** Those of `ports` that are in use now. */
 export async function taken(ports: Ports): Promise<number[]> {
   const states = await Promise.all(allOf(ports).map(async (port) => ({ port, free: await isFree(port) })));
   return states.filter(({ free }) => !free).map(({ port }) => port);
 }
 
-/** The first shift under which all ports are free, and the usual ports that are not. Throws where there is none. */
+/** The first shift with which all ports are free, and the default ports that are in use. Throws if there is none. */
 export async function freeShift(): Promise<{ shift: number; inTheWay: readonly number[] }> {
   let inTheWay: readonly number[] = [];
   for (const shift of SHIFTS) {
@@ -72,7 +72,7 @@ export async function freeShift(): Promise<{ shift: number; inTheWay: readonly n
   throw new Error(`ports ${inTheWay.join(', ')} are taken, and so are the next ones tried; --shift N moves all by N`);
 }
 
-/** docs/demo.yaml for these ports: the file itself, or a moved copy that `remove` deletes. */
+/** docs/demo.yaml for these ports: the file itself, or a copy with moved ports, which `remove` deletes. */
 export function demoConfig(shift: number): { readonly file: string; remove(): void } {
   if (shift === 0) return { file: CONFIG, remove: () => undefined };
   const directory = mkdtempSync(join(tmpdir(), 'sluice-demo-'));

@@ -1,4 +1,4 @@
-// The demo's proxy: the real command in a process of its own.
+// The demo's proxy: the real command, in its own process.
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -7,21 +7,21 @@ import { request } from 'undici';
 
 const CLI = fileURLToPath(new URL('../cli/main.js', import.meta.url));
 const START_TIMEOUT_MS = 15_000;
-/** How long open connections may hold the end up, and how long the proxy may, ms. */
+/** How long open connections may delay the end, and how long the proxy may, ms. */
 const DRAIN_MS = 1000;
 const STOP_TIMEOUT_MS = 5000;
 const KEPT_LINES = 20;
 
 export class ProxyProcess {
-  /** Resolves with what to say about it when the process ends. */
+  /** Resolves with a message when the process ends. */
   readonly ended: Promise<string>;
-  /** The last lines of its log. */
+  /** The last lines of the proxy's log. */
   readonly lines: string[] = [];
   readonly #child: ChildProcess;
 
-  /** Runs `sluice run -c config`, with --io if `io` names an executor. `onLine` gets each line of its log. */
+  /** Runs `sluice run -c config`, with --io if `io` names an executor. `onLine` receives each line of its log. */
   constructor(config: string, io: string, onLine: (line: string) => void) {
-    // A process group of its own: Ctrl-C in the terminal comes to the demo alone, which then ends the proxy.
+    // A separate process group: Ctrl-C in the terminal reaches only the demo, which then stops the proxy.
     this.#child = spawn(process.execPath, [CLI, 'run', '-c', config, ...(io === '' ? [] : ['--io', io])], {
       stdio: ['ignore', 'inherit', 'pipe'],
       detached: true,
@@ -41,7 +41,7 @@ export class ProxyProcess {
     });
   }
 
-  /** Resolves once `/ready` says yes; rejects with the end of the log if the process ends first or takes too long. */
+  /** Resolves once `/ready` answers 200. Rejects with the end of the log if the process ends first or takes too long. */
   async ready(admin: string): Promise<void> {
     let gone = '';
     void this.ended.then((how) => {
@@ -56,11 +56,11 @@ export class ProxyProcess {
     throw new Error(`the proxy ${gone === '' ? 'is not ready in time' : gone}${log}`);
   }
 
-  /** Lets open work end for a moment, then closes it. */
+  /** Gives open work a moment to end, then closes it. */
   async stop(): Promise<void> {
     this.#child.kill('SIGINT');
     const timers = [
-      // To the proxy a second one means: at once.
+      // A second signal tells the proxy to stop at once.
       setTimeout(() => this.#child.kill('SIGINT'), DRAIN_MS),
       setTimeout(() => this.#child.kill('SIGKILL'), STOP_TIMEOUT_MS),
     ];

@@ -1,5 +1,5 @@
-// What `make run` shows: the suggestions once, then the table; on a terminal once a second in its place, elsewhere every five
-// seconds, one below the other.
+// The output of `make run`: the suggestions once, then the table. On a terminal the table is redrawn every second. Elsewhere it is
+// printed every five seconds.
 import type { GoldenTotals } from '../metrics/golden.js';
 import { goldenMetrics } from '../metrics/golden.js';
 import { goldenTable } from './table.js';
@@ -15,7 +15,7 @@ export class Screen {
   readonly #notes: string[] = [];
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
-  /** Lines on the terminal that the next page goes over. */
+  /** Number of lines on the terminal that the next page overwrites. */
   #drawn = 0;
   #previous: { readonly totals: GoldenTotals; readonly atMs: number } | undefined;
 
@@ -25,7 +25,7 @@ export class Screen {
     private readonly introduction: string,
   ) {}
 
-  /** A line of the proxy's log: warnings stay under the table; where nothing is redrawn, all of it goes to stderr. */
+  /** Takes a line of the proxy's log. Warnings stay below the table. If nothing is redrawn, all lines go to stderr. */
   note(line: string): void {
     if (!this.#tty) process.stderr.write(`${line}\n`);
     else if (/"level":"(warn|error)"/.test(line)) this.#notes.splice(0, this.#notes.length - KEPT_NOTES + 1, line);
@@ -33,7 +33,7 @@ export class Screen {
 
   start(): void {
     process.stdout.write(`${this.introduction}\n`);
-    // The first table comes after a second in any case.
+    // The first table always comes after a second.
     const turn = async (nextMs: number): Promise<void> => {
       await this.#draw();
       if (!this.#stopped) this.#timer = setTimeout(turn, nextMs, this.#tty ? TERMINAL_MS : PLAIN_MS);
@@ -51,7 +51,7 @@ export class Screen {
     try {
       totals = await readTotals(this.admin);
     } catch {
-      // The proxy is busy or going down; its end is noticed elsewhere.
+      // The proxy is busy or stopping; its end is noticed elsewhere.
       return;
     }
     const atMs = performance.now();
@@ -62,7 +62,7 @@ export class Screen {
     process.stdout.write(this.#tty ? this.#page(lines) : `${lines.join('\n')}\n\n`);
   }
 
-  /** Over the lines of the last time, each cut to the terminal's width: what wraps can't be counted. */
+  /** Overwrites the previous lines. Each line is cut to the terminal's width, because wrapped lines can't be counted. */
   #page(table: readonly string[]): string {
     const columns = process.stdout.columns ?? DEFAULT_COLUMNS;
     const rows = process.stdout.rows ?? Number.POSITIVE_INFINITY;

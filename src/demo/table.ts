@@ -5,7 +5,7 @@ const SERVICE_HEAD = ['SERVICE', 'REQ/S', 'SUCCESS', 'P50 MS', 'P95 MS', 'P99 MS
 const LISTENER_HEAD = ['LISTENER', 'OPEN', 'CONN/S', 'VERDICTS'];
 const ENDPOINT_HEAD = ['ENDPOINT', 'OPEN', 'REQ/S', 'EWMA MS'];
 
-/** Lines of all tables. Bytes are from and to the endpoints; endpoints are shown where a service has several. */
+/** The lines of all tables. Bytes are those from and to endpoints. Endpoints are shown if a service has several. */
 export function goldenTable({ services, listeners, endpoints }: GoldenMetrics): string[] {
   const serviceRows = services.map((service) => [
     service.name,
@@ -43,7 +43,7 @@ export function goldenTable({ services, listeners, endpoints }: GoldenMetrics): 
   ];
 }
 
-/** The first column to the left, as the last one is if it is text; numbers to the right. */
+/** Aligns the first column, and a last one of text, to the left, and numbers to the right. */
 function aligned(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   return rows.map((row) =>

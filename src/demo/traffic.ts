@@ -1,4 +1,4 @@
-// Light traffic through the demo's proxy: HTTP, gRPC, a WebSocket, an echo and a mail client that waits to be spoken to.
+// Light traffic through the demo's proxy: HTTP, gRPC, a WebSocket, an echo, and a mail client that waits for the server's greeting.
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { Pool, WebSocket } from 'undici';
@@ -6,14 +6,14 @@ import type { Ports } from './ports.js';
 
 const EVERY_MS = { request: 15, calls: 100, echo: 400, mail: 900, chat: 1000 } as const;
 const SOCKET_TIMEOUT_MS = 5000;
-/** At once, on one connection. */
+/** Concurrent calls on one connection. */
 const CALLS = 6;
 
 export interface Traffic {
   stop(): Promise<void>;
 }
 
-/** Starts to send. What fails is left to the proxy's metrics to show. */
+/** Starts sending. Failures are only visible in the proxy's metrics. */
 export function startTraffic({ edge, chat: chatPort, mail }: Ports): Traffic {
   const pool = new Pool(`http://127.0.0.1:${edge}`, { connections: 16, headersTimeout: 5000, bodyTimeout: 5000 });
   const greeter = calling(edge);
@@ -43,7 +43,7 @@ function request(pool: Pool): void {
     .catch(() => undefined);
 }
 
-/** gRPC calls, all over one connection, which is opened anew when it is lost. */
+/** gRPC calls over one connection, which is reopened when it is lost. */
 function calling(port: number): { call(count: number): void; close(): void } {
   const head = {
     ':method': 'POST',
@@ -59,7 +59,7 @@ function calling(port: number): { call(count: number): void; close(): void } {
       }
       for (let i = 0; i < count; i++) {
         const stream = session.request(head).on('error', () => undefined);
-        // Not compressed, and no octets: a HelloRequest without a name.
+        // Not compressed, length 0: a HelloRequest without a name.
         stream.resume().end(Buffer.alloc(5));
       }
     },
@@ -83,7 +83,7 @@ function talk(port: number, line: string, answer: string, greeting = ''): void {
   });
 }
 
-/** A WebSocket that is opened anew when it is lost. */
+/** A WebSocket that is reopened when it is lost. */
 function chatting(port: number): { say(text: string): void; close(): void } {
   let socket: WebSocket | undefined;
   return {

@@ -1,5 +1,4 @@
-// The servers behind the demo's proxy: three of HTTP and three of gRPC that differ in speed, a WebSocket echo, a TCP echo, a mail
-// greeting.
+// The servers behind the demo's proxy: three HTTP and three gRPC servers of different speed, a WebSocket echo, a TCP echo, a mail server.
 import type { RequestListener } from 'node:http';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttp2Server } from 'node:http2';
@@ -8,9 +7,9 @@ import { createServer } from 'node:net';
 import type { ServerPorts } from './ports.js';
 import { echoWebSocket } from './websocket.js';
 
-/** Milliseconds that each of the HTTP servers takes. */
+/** Response time of each HTTP server, ms. */
 const DELAYS_MS = [2, 8, 30] as const;
-/** The slowest one fails every so many requests, so that the success rate has something to show. */
+/** The slowest server fails each time this many requests have come, so that the success rate is below 100 %. */
 const FAIL_EVERY = 25;
 
 function web(name: string, delayMs: number, failEvery: number): RequestListener {
@@ -26,10 +25,10 @@ function web(name: string, delayMs: number, failEvery: number): RequestListener 
   };
 }
 
-/** Milliseconds that each of the gRPC servers takes. */
+/** Response time of each gRPC server, ms. */
 const CALL_DELAYS_MS = [5, 5, 50] as const;
 
-/** helloworld.Greeter of gRPC's own examples: any call is answered with a HelloReply that says who it is. */
+/** helloworld.Greeter from gRPC's examples: answers every call with a HelloReply that names the server. */
 function greeter(name: string, delayMs: number): Server {
   const text = Buffer.from(`hello from ${name}, ${delayMs} ms\n`);
   // Not compressed, length; field 1, length.
@@ -45,7 +44,7 @@ function greeter(name: string, delayMs: number): Server {
   });
 }
 
-/** SMTP in so far as a greeting, QUIT and a refusal of the rest go. */
+/** Just enough SMTP: a greeting, QUIT, and a refusal of everything else. */
 function mail(socket: Socket): void {
   socket.write('220 mail.demo ESMTP ready\r\n');
   let line = '';
@@ -72,7 +71,7 @@ export interface Upstreams {
   close(): void;
 }
 
-/** Starts all of them, or none: rejects with the port that could not be had. */
+/** Starts all servers or none. Rejects with the port that could not be bound. */
 export async function startUpstreams(ports: ServerPorts): Promise<Upstreams> {
   const sockets = new Set<Socket>();
   const tcp = (serve: (socket: Socket) => void): Server =>

@@ -1,4 +1,4 @@
-// Golden totals of a running proxy, read over its admin port as any tool could.
+// Reads a running proxy's golden totals from its admin port, as any tool could.
 import { HistogramLogReader, JsHistogram } from 'hdr-histogram-js';
 import { request } from 'undici';
 import { CLIENT_REASONS } from '../http/response-reasons.js';
@@ -7,7 +7,7 @@ import { HISTOGRAM_SLOTS } from '../metrics/layout.js';
 import type { ParsedSample } from '../metrics/parse.js';
 import { parseMetrics } from '../metrics/parse.js';
 
-/** Reads `/metrics` and the services' histograms. `admin` is the URL of the admin port, without a slash at its end. */
+/** Reads `/metrics` and the services' histograms. `admin` is the URL of the admin port, without a trailing slash. */
 export async function readTotals(admin: string): Promise<GoldenTotals> {
   const page = await get(`${admin}/metrics`);
   const list = JSON.parse(await get(`${admin}/histograms`)) as HistogramList;
@@ -33,7 +33,7 @@ async function get(url: string): Promise<string> {
   return text;
 }
 
-/** Slots of the histogram in an HdrHistogram log: it was made from slots of the same layout. */
+/** The slots of the histogram in an HdrHistogram log, which was made from slots of the same layout. */
 export function countsOf(log: string): Float64Array {
   const histogram = new HistogramLogReader(log).nextIntervalHistogram();
   const counts = new Float64Array(HISTOGRAM_SLOTS);

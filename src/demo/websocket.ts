@@ -1,4 +1,4 @@
-// A WebSocket echo in as few lines as RFC 6455 allows, so that the demo needs no package for it.
+// A minimal WebSocket echo (RFC 6455), so that the demo needs no package for it.
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -47,14 +47,14 @@ export function echoWebSocket(request: IncomingMessage, socket: Duplex, head: Bu
 }
 
 interface Frame {
-  /** Octets on the wire, the header included. */
+  /** Bytes on the wire, including the header. */
   readonly length: number;
   readonly final: boolean;
   readonly opcode: number;
   readonly payload: Buffer;
 }
 
-/** The first frame in `bytes`; clients must mask theirs (section 5.1). */
+/** The first frame in `bytes`. Clients must mask frames (section 5.1). */
 function takeFrame(bytes: Buffer): Frame | 'more' | 'refused' {
   if (bytes.length < 2) return 'more';
   const short = bytes[1] & 127;
@@ -70,7 +70,7 @@ function takeFrame(bytes: Buffer): Frame | 'more' | 'refused' {
   return { length, final: bytes[0] >= 128, opcode: bytes[0] & 15, payload };
 }
 
-/** The frame as a server sends it; the answer to a ping is a pong. */
+/** The frame to send back. A ping is answered with a pong. */
 function unmasked({ final, opcode, payload }: Frame): Buffer {
   const first = (final ? 128 : 0) | (opcode === PING ? PONG : opcode);
   const { length } = payload;

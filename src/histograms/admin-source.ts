@@ -1,11 +1,11 @@
-// Histograms of a running proxy, asked of its admin port.
+// Fetches the histograms of a running proxy from its admin port.
 import { get } from 'node:http';
 import { HISTOGRAM } from '../metrics/layout.js';
 import { difference, emptyHistogram, type NamedRecording, type Recording } from './recording.js';
 import { unitNamed } from './units.js';
 import { WIRE_FORMAT } from './wire.js';
 
-/** Why there is no answer that can be used; the message says what to do. */
+/** Why there is no usable answer. The message says what to do. */
 export class AdminError extends Error {}
 
 const TIMEOUT_MS = 20_000;
@@ -33,7 +33,7 @@ function page(place: AdminAddress, path: string): Promise<{ status: number; body
         resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') }),
       );
     });
-    // Not the socket's timeout: who answers an octet a minute is not silent.
+    // Not a socket timeout: a server that sends one byte a minute would never run into it.
     const late = setTimeout(() => asked.destroy(new Error(`no answer in ${TIMEOUT_MS / 1000} s`)), TIMEOUT_MS);
     asked.once('close', () => clearTimeout(late));
     asked.once('error', reject);
@@ -53,7 +53,7 @@ function adminProblem(place: AdminAddress, error: NodeJS.ErrnoException): AdminE
   return new AdminError(`cannot ask ${shown(place)}: ${error.message || code}`);
 }
 
-/** All histograms as they are now, totals since the proxy has begun. Rejects with an AdminError. */
+/** All histograms as of now, with totals since the proxy's start. Rejects with an AdminError. */
 export async function askAdmin(place: AdminAddress): Promise<Recording> {
   const { status, body } = await page(place, '/histograms?format=full').catch((error: unknown) => {
     throw adminProblem(place, error as NodeJS.ErrnoException);
@@ -89,7 +89,7 @@ function textOf(value: unknown): string {
   return value;
 }
 
-/** Throws a TypeError where it is anything else. */
+/** Throws a TypeError for anything else. */
 function recordingOf(value: unknown): Recording {
   if (!isObject(value) || value.format !== WIRE_FORMAT || value.version !== 1 || !Array.isArray(value.histograms))
     throw new TypeError('no histograms');
@@ -118,7 +118,7 @@ function recordedOf(value: unknown, digits: number): NamedRecording {
   };
 }
 
-/** What has come since `before`. A histogram that has fewer of something began anew, as its proxy did: it counts whole. */
+/** The difference to `before`. If any count of a histogram is smaller, its proxy has restarted, and the whole histogram counts. */
 export function since(before: Recording, after: Recording): Recording {
   const earlier = new Map(before.histograms.map((recorded) => [recorded.id, recorded] as const));
   const histograms = after.histograms.map((now): NamedRecording => {

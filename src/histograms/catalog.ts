@@ -1,4 +1,4 @@
-// Which histograms a proxy has, by name.
+// The list of a proxy's histograms, by name.
 import type { HistogramData } from '../metrics/histogram.js';
 import { ENDPOINT_HISTOGRAMS, LISTENER_HISTOGRAMS, SERVICE_HISTOGRAMS, WORKER_HISTOGRAMS } from '../metrics/layout.js';
 import type { MetricsSnapshot } from '../metrics/reader.js';
@@ -7,14 +7,14 @@ import { CELL_LABELS } from '../metrics/response-cells.js';
 export interface NamedHistogram {
   /** `kind.name.histogram`, e.g. `service.web.response_latency_us`. */
   readonly id: string;
-  /** `route`: a service's latencies by class of routes and outcome. */
+  /** `route`: a service's latencies by route class and outcome. */
   readonly kind: 'worker' | 'listener' | 'service' | 'route' | 'endpoint';
   readonly histogram: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly data: HistogramData;
 }
 
-/** Every histogram in which something was recorded. */
+/** All histograms that are not empty. */
 export function histogramsOf(snapshot: MetricsSnapshot): NamedHistogram[] {
   const all: NamedHistogram[] = [];
   const add = (
@@ -50,5 +50,5 @@ export function histogramsOf(snapshot: MetricsSnapshot): NamedHistogram[] {
   return all;
 }
 
-/** Times end in `_us`; what is no time is a number of streams. */
+/** Names of times end in `_us`. All others are numbers of streams. */
 export const unitOf = (histogram: string): string => (histogram.endsWith('_us') ? 'microseconds' : 'streams');

@@ -1,12 +1,12 @@
-// Buckets of HdrHistogram as buckets whose bounds grow by a constant factor, as OpenTelemetry's exponential histograms and Prometheus' native
-// ones have them: the bounds of scale (or schema) s are powers of 2^(2^-s).
+// Converts HdrHistogram's buckets to exponential buckets, for OpenTelemetry's exponential and Prometheus' native histograms. Bounds at scale (or
+// schema) s are powers of 2^(2^-s).
 import type { Bucket } from './units.js';
 
 export interface Exponential {
   readonly scale: number;
-  /** Values of zero. */
+  /** Number of zero values. */
   readonly zeros: number;
-  /** By the bucket's number: bucket i holds what is above base^i and no larger than base^(i+1). Ascending, none is empty. */
+  /** Counts by bucket index: bucket i holds values above base^i, up to base^(i+1). Ascending, without empty buckets. */
   readonly buckets: readonly (readonly [index: number, count: number])[];
 }
 
@@ -14,9 +14,9 @@ export interface Exponential {
 const MAX_SCALE = 8;
 
 /**
- * The finest scale whose buckets are no narrower than those of `digits` significant digits are wide, and which needs no more than
- * `most` buckets from the first to the last. A bucket counts where its middle is: its values may be off by half its width, which is what
- * HdrHistogram says of them anyway.
+ * The finest scale whose buckets are at least as wide as those of a histogram with `digits` significant digits, and which needs at most
+ * `most` buckets from the first to the last. A bucket is counted at its middle, so values may be off by half its width. That is
+ * HdrHistogram's own precision.
  */
 export function exponentialOf(buckets: readonly Bucket[], unitSeconds: number, most: number, digits = 2): Exponential {
   const zeros = buckets[0]?.lowest === 0 && buckets[0].highest === 0 ? buckets[0].count : 0;
@@ -35,8 +35,8 @@ export function exponentialOf(buckets: readonly Bucket[], unitSeconds: number, m
   return { scale, zeros, buckets: [...counts] };
 }
 
-/** With d digits values of a bucket differ by less than 1 in 10^d. */
+/** With d digits, the values in a bucket differ by less than 1 in 10^d. */
 const finest = (digits: number): number => Math.floor(Math.log2(Math.LN2 * 10 ** digits));
 
-/** Number of the bucket that holds `value`, above 0. */
+/** Index of the bucket that holds `value`, which is above 0. */
 export const indexOf = (value: number, scale: number): number => Math.ceil(Math.log2(value) * 2 ** scale - 1e-9) - 1;

@@ -1,8 +1,9 @@
-// A .hgrm: HdrHistogram's percentile distribution as text. Values between its lines are gone, so it can be drawn and not added up.
+// Reads .hgrm files: HdrHistogram's percentile distribution as text. They lack the values between their lines, so they can be plotted but not
+// added up.
 import { HistogramFileError } from './log-file.js';
 
 export interface Distribution {
-  /** Ascending: the share of values that are no larger, and the value. */
+  /** Ascending: the share of values that are not larger, and the value. */
   readonly points: readonly (readonly [quantile: number, value: number])[];
   readonly count: number;
 }
@@ -11,7 +12,7 @@ const HEAD = /^\s*"?Value"?[\s,]+"?Percentile"?[\s,]+"?TotalCount"?/;
 
 export const looksLikeHgrm = (text: string): boolean => HEAD.test(text);
 
-/** Throws a HistogramFileError that says where the file is wrong. */
+/** Throws a HistogramFileError that names the line. */
 export function parseHgrm(text: string, file: string): Distribution {
   const lines = text.split(/\r?\n/);
   if (!HEAD.test(lines[0])) throw new HistogramFileError(`${file}:1: it does not begin as a .hgrm does`);

@@ -1,19 +1,19 @@
-// What was recorded in the last whole interval. The totals are looked at every ten seconds, but only while somebody asks: a proxy that
-// nobody looks at is not woken, and keeps nothing.
+// The recordings of the last complete interval. Totals are read every ten seconds, but only while somebody asks, so that an unobserved proxy
+// is not woken and keeps nothing in memory.
 import type { HistogramData } from '../metrics/histogram.js';
 import { HISTOGRAM_SLOTS } from '../metrics/layout.js';
 import { inPieces, type Steps } from '../metrics/steps.js';
 import type { NamedHistogram } from './catalog.js';
 
-/** Lengths that can be asked for, by name: marks between their ends. */
+/** The available lengths by name, in numbers of snapshot intervals. */
 export const INTERVALS: Readonly<Record<string, number>> = { '10s': 1, '1m': 6 };
 export const SNAPSHOT_INTERVAL_MS = 10_000;
-/** Marks that are kept: those of the longest interval. */
+/** Number of snapshots to keep: enough for the longest interval. */
 const KEPT = Math.max(...Object.values(INTERVALS)) + 1;
-/** After the last question. */
+/** Snapshots are dropped this long after the last request, ms. */
 const FORGET_MS = 120_000;
 
-/** The slots of a histogram in which something was recorded. */
+/** The non-empty slots of a histogram. */
 interface Sparse {
   /** Without its content, which goes on. */
   readonly named: Omit<NamedHistogram, 'data'>;
@@ -44,7 +44,7 @@ export interface IntervalSource {
   /** All histograms as they are now, and as they stay until `release` is called. */
   readonly take: () => Promise<TakenHistograms>;
   readonly now: () => number;
-  /** Calls `run` once, after a while, and keeps nothing awake. */
+  /** Calls `run` once after a delay, without keeping the process alive. */
   readonly later: (run: () => void, ms: number) => void;
   /** Lets the event loop turn. */
   readonly turn: () => Promise<unknown>;
@@ -55,14 +55,14 @@ export class Intervals {
   #snapshots: Snapshot[] = [];
   #askedMs = 0;
   #waiting = false;
-  /** A mark in the making. */
+  /** A snapshot that is being made. */
   #pendingSnapshot: Promise<void> | null = null;
 
   constructor(source: IntervalSource) {
     this.#source = source;
   }
 
-  /** The last interval of so many marks; or how long it is until there is one, ms. */
+  /** The last interval of this many snapshot intervals; or the time until there is one, ms. */
   async ask(intervals: number): Promise<CompleteInterval | number> {
     this.#askedMs = this.#source.now();
     if (this.#snapshots.length === 0) await this.#takeSnapshot();
@@ -77,7 +77,7 @@ export class Intervals {
     };
   }
 
-  /** Marks that are held. */
+  /** Number of snapshots in memory. */
   get held(): number {
     return this.#snapshots.length;
   }
@@ -128,7 +128,7 @@ function sparse({ data, ...named }: NamedHistogram): Sparse {
   return { named, of, slots: Uint16Array.from(filled), counts: own, count, sum };
 }
 
-/** What has come between two marks; a histogram that is smaller than it was began anew, and counts whole. */
+/** The difference of two snapshots. A histogram that became smaller was reset, so all of it counts. */
 function* difference(before: Snapshot, after: Snapshot): Steps<NamedHistogram[]> {
   const all: NamedHistogram[] = [];
   for (const [id, now] of after.histograms) {

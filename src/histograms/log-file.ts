@@ -1,30 +1,30 @@
-// Logs of HdrHistogram (format 1.3): a line for each interval of each histogram, which has its id as its tag. Its own tools read and write them.
+// HdrHistogram logs (format 1.3): a line for each interval of each histogram, tagged with its id. HdrHistogram's tools read and write them.
 
 import { estimatedSum, greatestOf, type NamedRecording, type Recording } from './recording.js';
 import { perShown, type Unit, unitName, unitNamed } from './units.js';
 import { decodeV2, EncodingError, encodeV2 } from './v2.js';
 
-/** What is wrong with a file, and where. */
+/** Says what is wrong with a file, and where. */
 export class HistogramFileError extends Error {}
 
-/** A tag ends at a comma or a blank. */
+/** A tag must not contain commas or blanks. */
 export const tagOf = (id: string): string => id.replace(/[,\s]/g, '_');
 
 const LEGEND = '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"';
-/** Timestamps of lines count from the start time where they are more than a year before it (as HdrHistogram's reader has it). */
+/** Timestamps more than a year before the start time are relative to it, as in HdrHistogram's reader. */
 const YEAR_S = 365 * 24 * 3600;
 
-/** What a log begins with. Ids end with their unit; where all lines have the same it stands above them, too. */
+/** The head of a log. Ids end with their unit. If all lines have the same unit, the head names it too. */
 export function logHead(startMs: number, units: ReadonlySet<Unit>): string {
   const [unit] = units;
   const said = units.size === 1 && unit !== '' ? [`#[Values are ${unitName(unit)}]`] : [];
   const start = `#[StartTime: ${(startMs / 1000).toFixed(3)} (seconds since epoch), ${new Date(startMs).toISOString()}]`;
-  // The base time makes it plain that lines count from the start.
+  // The base time states that the lines' times are relative to the start.
   const base = `#[BaseTime: ${(startMs / 1000).toFixed(3)} (seconds since epoch)]`;
   return [`#[Histogram log format version 1.3]`, start, base, ...said, LEGEND, ''].join('\n');
 }
 
-/** A line for each histogram in which something was recorded. Maxima are milliseconds where they are times. */
+/** A line for each non-empty histogram. Maxima of times are in milliseconds. */
 export function logLines({ startMs, endMs, histograms }: Recording, baseMs: number): string {
   return histograms
     .filter(({ histogram }) => histogram.totalCount > 0)
@@ -36,7 +36,7 @@ export function logLines({ startMs, endMs, histograms }: Recording, baseMs: numb
     .join('');
 }
 
-/** A whole log. */
+/** A complete log. */
 export const logText = (recordings: readonly Recording[]): string => {
   const startMs = Math.min(...recordings.map((recording) => recording.startMs));
   const units = new Set(recordings.flatMap(({ histograms }) => histograms.map(({ unit }) => unit)));
@@ -49,7 +49,7 @@ interface Header {
   unit: Unit;
 }
 
-/** What a log has, line by line. `file` is named by errors. */
+/** Parses a log, line by line. Errors name `file`. */
 export function parseLog(text: string, file: string): Recording[] {
   const header: Header = { startS: 0, baseS: null, unit: '' };
   const recordings: Recording[] = [];
@@ -93,7 +93,7 @@ function interval(line: string, header: Header): Recording {
   return { startMs, endMs: startMs + lengthS * 1000, histograms: [tagged(tag, header.unit, decodeV2(encoded))] };
 }
 
-/** Kind and name are in ids that were written here. */
+/** Reads kind and name from an id that Sluice wrote. */
 function tagged(tag: string, unit: Unit, histogram: NamedRecording['histogram']): NamedRecording {
   const [, kind = '', name = ''] = /^([a-z]+)\..+\.([a-z0-9_]+)$/.exec(tag) ?? [];
   const own = /_(us|ms|ns|s)$/.exec(name)?.[1] ?? (name === 'h2_connection_streams' ? 'streams' : '');

@@ -1,4 +1,4 @@
-// Logs of many proxies, added up by tag.
+// Adds up the logs of many proxies by tag.
 import type { Histogram } from 'hdr-histogram-js';
 import { HistogramFileError } from './log-file.js';
 import { type NamedRecording, type Recording, sumOf } from './recording.js';
@@ -11,7 +11,7 @@ export interface LogContent {
 
 export interface Merged {
   readonly recording: Recording;
-  /** What is worth knowing of it. */
+  /** Remarks for the user. */
   readonly notes: readonly string[];
 }
 
@@ -23,8 +23,8 @@ interface Parts {
 }
 
 /**
- * One recording, from the first begin to the last end. `unit` is that of values of which nobody says it. Values of different units can't be
- * added up; those of different precision can, and have the lower one.
+ * One recording, from the first start to the last end. `unit` is the unit of values that do not state theirs. Values of different units can't
+ * be added up. Values of different precision can, with the lower precision.
  */
 export function mergedLogs(contents: readonly LogContent[], unit: Unit): Merged {
   const byTag = new Map<string, Parts>();

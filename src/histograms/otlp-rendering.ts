@@ -1,11 +1,11 @@
-// Recordings that go to a collector.
+// Sends recordings to a collector.
 import { hostname } from 'node:os';
 import { OtlpExporter } from '../otlp/exporter.js';
 import { otlpMetrics } from '../otlp/recordings.js';
 import { otlpUrl } from '../otlp/target.js';
 import type { Rendering } from './rendering.js';
 
-/** Of one message: a collector takes 4 MiB by default. */
+/** Maximum number of histograms per message: a collector accepts 4 MiB by default. */
 const MAX_BATCH = 1000;
 const CLOSE_MS = 15_000;
 
@@ -28,7 +28,7 @@ export function otlpRendering(target: string, delta: boolean): Rendering {
         exporter.offer(
           otlpMetrics({ ...recording, histograms: histograms.slice(from, from + MAX_BATCH) }, resource, delta),
         );
-      // Totals are sent once; an interval must not hold back the next one.
+      // Totals are sent once. An interval must not delay the next one.
       if (!delta) await exporter.idle();
       return '';
     },

@@ -1,16 +1,16 @@
-// Histograms in Prometheus' text format, with classic buckets: for a textfile collector or a push gateway. Their names are those of /metrics
-// where it has them.
+// Histograms in Prometheus' text format with classic buckets, for a textfile collector or a push gateway. Names are the same as on /metrics,
+// if they exist there.
 import { LATENCY_BOUNDS_S, STREAM_BOUNDS } from '../metrics/bounds.js';
 import { bucketsIn, type NamedRecording } from './recording.js';
 import { isTime, secondsOf } from './units.js';
 
-/** `sluice_service_response_latency_seconds` of `response_latency_us` of a service. */
+/** For example `sluice_service_response_latency_seconds` for a service's `response_latency_us`. */
 export function metricName({ kind, name, unit }: NamedRecording): string {
   const base = (name === '' ? 'recorded' : name).replace(/_(us|ms|ns|s)$/, '').replace(/[^a-zA-Z0-9_]/g, '_');
   return ['sluice', kind, base, isTime(unit) ? 'seconds' : ''].filter((part) => part !== '').join('_');
 }
 
-/** What tells histograms of one name apart. */
+/** The labels that distinguish histograms of one name. */
 export const metricLabels = ({ id, labels }: NamedRecording): Readonly<Record<string, string>> =>
   Object.keys(labels).length > 0 ? labels : id === '' ? {} : { id };
 
@@ -30,7 +30,7 @@ export function prometheusText(histograms: readonly NamedRecording[]): string {
     .join('');
 }
 
-/** `response latency of a service, in seconds`. */
+/** For example `response latency of a service, in seconds`. */
 function help({ kind, name, unit }: NamedRecording): string {
   const what = name === '' ? 'recorded values' : name.replace(/_(us|ms|ns|s)$/, '').replaceAll('_', ' ');
   return `${what}${kind === '' ? '' : ` of a ${kind}`}${isTime(unit) ? ', in seconds' : ''}`;
@@ -45,7 +45,7 @@ function series(name: string, recorded: NamedRecording): string {
   let at = 0;
   let count = 0;
   const lines = (isTime(unit) ? LATENCY_BOUNDS_S : STREAM_BOUNDS).map((bound) => {
-    // A value in the bucket of the bound counts as within it, as on /metrics.
+    // Values in the bucket that contains the bound count as below it, as on /metrics.
     for (; at < buckets.length && buckets[at].lowest <= Math.round(bound * per); at++) count += buckets[at].count;
     return `${name}_bucket{${[...labels, `le="${bound}"`].join(',')}} ${count}\n`;
   });

@@ -1,4 +1,4 @@
-// Files of histograms, as they are on disks: logs and .hgrm, told apart by what is in them.
+// Reads histogram files from disk: logs and .hgrm, recognised by their content.
 import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { looksLikeHgrm } from './hgrm-file.js';
 import { HistogramFileError } from './log-file.js';
@@ -28,7 +28,7 @@ function readStream(file: string): Buffer {
       bytes += count;
       if (bytes > MAX_BYTES) throw new HistogramFileError(`${file}: more than 512 MiB are not read`);
       pieces.push(piece.subarray(0, count));
-      // What is no text is not read to its end.
+      // A file that is not text is not read to its end.
       if (piece.subarray(0, count).includes(0)) return Buffer.concat(pieces);
     }
   } finally {
@@ -42,7 +42,7 @@ export function readHistogramFile(file: string): HistogramFile {
   try {
     const found = statSync(file);
     if (found.size > MAX_BYTES) throw new HistogramFileError(`${file}: more than 512 MiB are not read`);
-    // A pipe or a device says no size, and may have no end.
+    // A pipe or a device has no size, and may be endless.
     octets = found.isFile() || found.isDirectory() ? readFileSync(file) : readStream(file);
   } catch (error) {
     if (error instanceof HistogramFileError) throw error;

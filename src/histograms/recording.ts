@@ -1,29 +1,29 @@
-// A histogram with a name, wherever it came from: a running proxy or a file. Only what shows histograms loads this.
+// A named histogram from any source: a running proxy or a file. Only commands that show histograms load this.
 import { build, type Histogram, type JsHistogram } from 'hdr-histogram-js';
 import type { Bucket, Unit } from './units.js';
 
 export interface NamedRecording {
-  /** `kind.name.histogram`, e.g. `service.web.response_latency_us`; of a file its tag. */
+  /** `kind.name.histogram`, e.g. `service.web.response_latency_us`; in a file, its tag. */
   readonly id: string;
-  /** `service`, `route`, `endpoint`, `listener`, `worker`; empty where nobody has said. */
+  /** `service`, `route`, `endpoint`, `listener` or `worker`; empty if unknown. */
   readonly kind: string;
-  /** What was measured, e.g. `response_latency_us`. */
+  /** The measured quantity, e.g. `response_latency_us`. */
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly unit: Unit;
   readonly histogram: Histogram;
-  /** Recorded values added up, in `unit`. From files it is what the middles of buckets say. */
+  /** Sum of the recorded values, in `unit`. For files, computed from the middles of buckets. */
   readonly sum: number;
 }
 
-/** What was recorded from one moment to another, ms since the epoch. */
+/** What was recorded between two times, ms since the epoch. */
 export interface Recording {
   readonly startMs: number;
   readonly endMs: number;
   readonly histograms: readonly NamedRecording[];
 }
 
-/** An empty histogram that grows with what is recorded. */
+/** An empty histogram that grows as values are recorded. */
 export const emptyHistogram = (digits: number, lowest = 1): Histogram =>
   build({
     bitBucketSize: 64,
@@ -33,9 +33,9 @@ export const emptyHistogram = (digits: number, lowest = 1): Histogram =>
     numberOfSignificantValueDigits: digits as 1 | 2 | 3 | 4 | 5,
   });
 
-/** Buckets in ascending order, empty ones left out. */
+/** Non-empty buckets in ascending order. */
 export function bucketsIn(histogram: Histogram): Bucket[] {
-  // `build` without WebAssembly makes no other.
+  // Without WebAssembly, `build` returns no other type.
   const own = histogram as JsHistogram;
   const buckets: Bucket[] = [];
   if (own.totalCount === 0) return buckets;
@@ -49,14 +49,14 @@ export function bucketsIn(histogram: Histogram): Bucket[] {
   return buckets;
 }
 
-/** The largest value, as percentiles are written: the upper end of its bucket. So no percentile is above it. */
+/** The maximum, as the upper end of its bucket. Percentiles are the same, so none is above the maximum. */
 export const greatestOf = (histogram: Histogram): number =>
   histogram.totalCount === 0 ? 0 : histogram.getValueAtPercentile(100);
 
-/** Values added up as far as a histogram knows them. */
+/** The sum of the values, as precisely as the histogram knows them. */
 export const estimatedSum = (histogram: Histogram): number => histogram.mean * histogram.totalCount || 0;
 
-/** What `now` has more than `then`, of the same precision; null where it has less of something. */
+/** `now` minus `then`, which have the same precision; null if any count would be negative. */
 export function difference(now: Histogram, then: Histogram): Histogram | null {
   const rest = emptyHistogram(now.numberOfSignificantValueDigits);
   const before = new Map(bucketsIn(then).map(({ lowest, count }) => [lowest, count]));
@@ -69,7 +69,7 @@ export function difference(now: Histogram, then: Histogram): Histogram | null {
   return before.size === 0 ? rest : null;
 }
 
-/** `digits` significant digits of everything that `parts` have. */
+/** The sum of `parts`, with `digits` significant digits. */
 export function sumOf(parts: readonly Histogram[]): Histogram {
   const digits = Math.min(...parts.map((part) => part.numberOfSignificantValueDigits));
   const sum = emptyHistogram(digits);

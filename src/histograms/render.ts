@@ -1,24 +1,24 @@
-// Histograms as text: a table for people, JSON, CSV, HdrHistogram's .hgrm.
+// Formats histograms as text: a table for people, JSON, CSV, HdrHistogram's .hgrm.
 import { count as countText, time } from '../report/scale.js';
 import { bucketsIn, greatestOf, type NamedRecording, type Recording } from './recording.js';
 import { isTime, perShown, secondsOf, unitName } from './units.js';
 import { encodeV2 } from './v2.js';
 
-/** In tables. */
+/** Percentiles in tables. */
 const SHOWN = [50, 90, 99, 99.9];
-/** In JSON and CSV. */
+/** Percentiles in JSON and CSV. */
 const PERCENTILES = [50, 75, 90, 95, 99, 99.9, 99.99, 99.999];
-/** Half-way steps of HdrHistogram's tools. */
+/** Ticks per half distance, as in HdrHistogram's tools. */
 const TICKS = 5;
 
-/** A value as people read it. */
+/** A value for people. */
 export const valueText = ({ unit }: Pick<NamedRecording, 'unit'>, value: number): string =>
   isTime(unit) ? time(value * secondsOf(unit) * 1e6) : countText(value);
 
 const meanOf = ({ sum, histogram }: NamedRecording): number =>
   histogram.totalCount === 0 ? 0 : sum / histogram.totalCount;
 
-/** A line each, as wide as the terminal allows; in a narrow one a block each. */
+/** One line per histogram if the terminal is wide enough, otherwise a block per histogram. */
 export function table(histograms: readonly NamedRecording[], columns: number): string {
   if (histograms.length === 0) return 'no histogram in which something was recorded\n';
   const head = ['', 'count', 'mean', ...SHOWN.map((of) => `p${of}`), 'max'];
@@ -55,7 +55,7 @@ function blocks(head: readonly string[], rows: readonly (readonly string[])[], c
   return `${lines.join('\n')}\n`;
 }
 
-/** An object that says all there is, for programs. Values are in the histogram's unit. */
+/** A complete description for programs. Values are in the histogram's unit. */
 export function jsonOf({ startMs, endMs, histograms }: Recording): object {
   return {
     start: new Date(startMs).toISOString(),
@@ -87,7 +87,7 @@ export function jsonOf({ startMs, endMs, histograms }: Recording): object {
 
 export const CSV_HEAD = `start,end,id,unit,count,min,mean,${PERCENTILES.map((of) => `p${of}`).join(',')},max\n`;
 
-/** A line for each histogram, after CSV_HEAD. */
+/** One line per histogram, after CSV_HEAD. */
 export function csvLines({ startMs, endMs, histograms }: Recording): string {
   return histograms
     .map((recorded) => {
@@ -112,12 +112,12 @@ export function csvLines({ startMs, endMs, histograms }: Recording): string {
     .join('');
 }
 
-/** RFC 4180; what a spreadsheet would take for a formula is not one any more. */
+/** Quotes a field (RFC 4180). Text that a spreadsheet would take for a formula is made harmless. */
 function quoted(text: string): string {
   const safe = /^[=+@-]/.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
-/** HdrHistogram's percentile distribution; times in milliseconds. */
+/** HdrHistogram's percentile distribution, with times in milliseconds. */
 export const hgrmOf = ({ histogram, unit }: NamedRecording): string =>
   histogram.outputPercentileDistribution(TICKS, perShown(unit));

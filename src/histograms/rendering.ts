@@ -1,9 +1,9 @@
-// How recordings are shown, one look after the other.
+// The interface of an output format, for one recording after another.
 import type { Recording } from './recording.js';
 
 export interface Rendering {
-  /** What is written of the next recording. */
+  /** The output for the next recording. */
   next(recording: Recording): string | Promise<string>;
-  /** False: not all of it has come where it was to go. */
+  /** False: not everything arrived at its destination. */
   end(): Promise<boolean>;
 }

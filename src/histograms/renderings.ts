@@ -1,4 +1,4 @@
-// A format, as what becomes of one recording after the other.
+// The output formats.
 
 import { logHead, logLines } from './log-file.js';
 import type { Rendering } from './rendering.js';
@@ -7,17 +7,17 @@ export const FORMATS = ['table', 'hgrm', 'log', 'json', 'csv', 'prometheus', 'ot
 export type Format = (typeof FORMATS)[number];
 
 export interface RenderingOptions {
-  /** Of the terminal. */
+  /** Width of the terminal. */
   readonly columns: number;
-  /** Whether there are intervals. */
+  /** Whether the recordings are intervals. */
   readonly delta: boolean;
-  /** Where it goes. */
+  /** The collector's address. */
   readonly target: string | null;
 }
 
 const simple = (next: Rendering['next']): Rendering => ({ next, end: () => Promise.resolve(true) });
 
-/** Loads what the format needs. */
+/** Loads only the code that the format needs. */
 export async function renderings(format: Format, options: RenderingOptions): Promise<Rendering> {
   switch (format) {
     case 'log':
@@ -62,7 +62,7 @@ async function textRendering(format: 'table' | 'hgrm' | 'json' | 'csv', options:
   });
 }
 
-/** The head with the first recording; all lines count from its begin. */
+/** Writes the head with the first recording. The times of all lines are relative to its start. */
 function logRendering(): Rendering {
   let baseMs: number | null = null;
   return simple((recording) => {

@@ -1,8 +1,8 @@
-// Units of recorded values, and buckets that hold them: what is known of histograms without HdrHistogram's library.
+// Units and buckets of recorded values, for code that does not need HdrHistogram's library.
 
-/** Of recorded values. What is no time is a number of something, such as `streams`; empty: nobody has said. */
+/** A unit of time, or the name of what is counted, such as `streams`; empty: unknown. */
 export type Unit = string;
-/** How many of a unit are a second; of those that are no time there is none. */
+/** How many of a time unit make a second. Other units are not listed. */
 const PER_SECOND: Readonly<Record<string, number>> = { ns: 1e9, us: 1e6, ms: 1e3, s: 1 };
 const NAMES: Readonly<Record<string, Unit>> = {
   nanoseconds: 'ns',
@@ -11,17 +11,17 @@ const NAMES: Readonly<Record<string, Unit>> = {
   seconds: 's',
 };
 
-/** `us` for `microseconds` and for `us`; what is no unit of time stays as it is. */
+/** `us` for `microseconds` and for `us`. Other texts stay as they are. */
 export const unitNamed = (name: string): Unit => NAMES[name.toLowerCase()] ?? name;
 export const unitName = (unit: Unit): string =>
   Object.entries(NAMES).find(([, short]) => short === unit)?.[0] ?? (unit === '' ? 'unknown' : unit);
 export const isTime = (unit: Unit): boolean => unit in PER_SECOND;
-/** Seconds of one `unit`; 1 where it is no time. */
+/** One `unit` in seconds; 1 if it is not a time. */
 export const secondsOf = (unit: Unit): number => 1 / (PER_SECOND[unit] ?? 1);
-/** How many of a unit people read as 1: a millisecond where it is a time. */
+/** How many of a unit are shown as 1: times are shown in milliseconds. */
 export const perShown = (unit: Unit): number => (isTime(unit) ? PER_SECOND[unit] / 1000 : 1);
 
-/** A bucket in which something was recorded: from its smallest value to its largest. */
+/** A non-empty bucket, with its smallest and its largest value. */
 export interface Bucket {
   readonly lowest: number;
   readonly highest: number;

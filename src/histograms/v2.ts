@@ -1,11 +1,11 @@
-// HdrHistogram's V2 encoding (compressed, base64), as logs have it. What comes from files is checked before anything is made of it.
+// HdrHistogram's V2 encoding (compressed, base64), as in logs. Input from files is checked before it is used.
 import { deflateSync, inflateSync } from 'node:zlib';
 import type { Histogram, JsHistogram } from 'hdr-histogram-js';
 import { emptyHistogram } from './recording.js';
 
 export class EncodingError extends Error {}
 
-/** Of the encoding within, and of the compressed one around it; without the bits that say how wide a word is. */
+/** Cookies of the inner encoding, and of the compressed one around it, without the bits for the word size. */
 const COOKIES: ReadonlyMap<number, string> = new Map([
   [0x1c849308, 'V0'],
   [0x1c849309, 'V0'],
@@ -14,13 +14,13 @@ const COOKIES: ReadonlyMap<number, string> = new Map([
 ]);
 const V2 = 0x1c849303;
 const V2_COMPRESSED = 0x1c849304;
-/** Bits of the cookie that say so. */
+/** These bits of the cookie are the word size. */
 const WORDS_OF_ANY_WIDTH = 0x10;
 const HEADER_BYTES = 40;
-/** Five digits up to an hour in nanoseconds are 6 MB. */
+/** A histogram of five digits, up to an hour in nanoseconds, takes 6 MB. */
 const MAX_BYTES = 64 * 1024 * 1024;
 const MAX_DIGITS = 5;
-/** Of a value's words: nine octets of seven bits, the last of eight. */
+/** Maximum length of a word: nine bytes, of seven bits each except the last, which has eight. */
 const MAX_WORD = 9;
 
 const cookieOf = (octets: Buffer): number => octets.readUInt32BE(0) & ~0xf0;
@@ -37,7 +37,7 @@ function wanted(octets: Buffer, cookie: number, what: string): void {
   throw new EncodingError('it is not a histogram of HdrHistogram');
 }
 
-/** Base64 to the encoding within. */
+/** Decodes base64 and decompresses the inner encoding. */
 function inflated(base64: string): Buffer {
   const text = base64.trim();
   if (text === '' || !/^[A-Za-z0-9+/]+={0,2}$/.test(text) || text.length % 4 !== 0)
@@ -58,7 +58,7 @@ export interface Decoded {
   readonly digits: number;
 }
 
-/** The histogram in a field of a log. Throws an EncodingError that says what is wrong with it. */
+/** Decodes a log's histogram field. Throws an EncodingError that says what is wrong. */
 export function decodeV2(base64: string): Histogram {
   const octets = inflated(base64);
   wanted(octets, V2, 'what is compressed in it');
@@ -69,9 +69,9 @@ export function decodeV2(base64: string): Histogram {
   const lowest = Number(octets.readBigInt64BE(16));
   if (payload > octets.length - HEADER_BYTES) throw new EncodingError('its counts are cut');
   if (digits > MAX_DIGITS) throw new EncodingError(`it has ${digits} significant digits, where there are 0 to 5`);
-  // Zero digits are a histogram of powers of two, which nobody writes.
+  // Zero digits would be a histogram of powers of two, which no tool writes.
   if (digits === 0) throw new EncodingError('it has no significant digits');
-  // hdr-histogram-js writes 1 and means 0.
+  // hdr-histogram-js writes 1 for 0.
   if (offset > 1) throw new EncodingError('its counts are shifted, which is not read here');
   if (lowest < 1 || lowest > Number.MAX_SAFE_INTEGER) throw new EncodingError(`its lowest value, ${lowest}, is none`);
   const histogram = emptyHistogram(digits, lowest);
@@ -79,7 +79,7 @@ export function decodeV2(base64: string): Histogram {
   return histogram;
 }
 
-/** Counts by index; a negative one is as many that are zero. */
+/** Reads counts by index. A negative number stands for that many zeros. */
 function fill(histogram: Histogram, words: Buffer, digits: number, lowest: number): void {
   const magnitude = Math.floor(Math.log2(lowest));
   const half = 2 ** (Math.ceil(Math.log2(2 * 10 ** digits)) - 1);
@@ -114,14 +114,14 @@ function fill(histogram: Histogram, words: Buffer, digits: number, lowest: numbe
   }
 }
 
-/** Smallest value of an index, in units of the lowest: `half` for each doubling, twice that for the first. */
+/** The smallest value at an index, in units of the lowest value: `half` indexes per doubling, twice as many for the first. */
 function valueAt(index: number, half: number): number {
   const bucket = Math.floor(index / half) - 1;
   if (bucket < 0) return index;
   return ((index % half) + half) * 2 ** bucket;
 }
 
-/** The field of a log. hdr-histogram-js's own has an offset that Java's takes at its word: every value would be another. */
+/** Encodes a log's histogram field. hdr-histogram-js's own encoder writes an offset that Java's decoder applies, which would change all values. */
 export function encodeV2(histogram: Histogram): string {
   const own = histogram as JsHistogram;
   const words: number[] = [];
@@ -133,7 +133,7 @@ export function encodeV2(histogram: Histogram): string {
       zeros++;
       continue;
     }
-    // A single zero is itself, several are their number below zero.
+    // A single zero is written as 0, several as their negative number.
     if (zeros > 0) word(words, zeros === 1 ? 0n : BigInt(-zeros));
     zeros = 0;
     word(words, BigInt(count));
@@ -152,7 +152,7 @@ export function encodeV2(histogram: Histogram): string {
   return Buffer.concat([outer, content]).toString('base64');
 }
 
-/** ZigZag, seven bits an octet, the ninth octet whole. */
+/** ZigZag encoding with seven bits per byte, and eight in the ninth. */
 function word(octets: number[], value: bigint): void {
   let rest = BigInt.asUintN(64, (value << 1n) ^ (value >> 63n));
   for (let length = 1; length < MAX_WORD; length++) {

@@ -1,5 +1,5 @@
-// How the admin port gives out histograms in full (`/histograms?format=full`), and how that is read. The proxy's main thread writes it,
-// so it is quick: buckets as they are, nothing compressed.
+// The full format of the admin port's histograms (`/histograms?format=full`). The proxy's main thread writes it, so it must be cheap: plain
+// buckets, no compression.
 import { lowestOf } from '../metrics/histogram.js';
 import { HISTOGRAM, HISTOGRAM_SLOTS } from '../metrics/layout.js';
 import type { Steps } from '../metrics/steps.js';
@@ -8,7 +8,7 @@ import { unitOf } from './catalog.js';
 
 export const WIRE_FORMAT = 'sluice-histograms';
 
-/** A histogram, as JSON. */
+/** A histogram as JSON. */
 export interface WireHistogram {
   readonly id: string;
   readonly kind: string;
@@ -17,7 +17,7 @@ export interface WireHistogram {
   readonly unit: string;
   readonly count: number;
   readonly sum: number;
-  /** In turn: the smallest value of a bucket, and how often a value of it was recorded. */
+  /** Alternating: the smallest value of a bucket, and its count. */
   readonly buckets: readonly number[];
 }
 

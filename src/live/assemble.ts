@@ -1,21 +1,21 @@
-// The state of a running proxy from two moments of it.
+// Puts together a running proxy's state from two samples of its metrics.
 import { atOnce, type Steps } from '../metrics/steps.js';
 import { clientsOf, listenersOf, workersOf } from './listeners.js';
 import { type MetricsSample, SampleDelta } from './metrics-sample.js';
 import { type LiveError, type LiveState, STATE_VERSION } from './state.js';
 import { successOf, trafficOf } from './traffic.js';
 
-/** What the metrics do not know. */
+/** Facts that are not in the metrics. */
 export interface LiveFacts {
   readonly version: string;
   readonly executor: string;
   readonly ready: () => { readonly ok: boolean; readonly reasons: readonly string[] };
-  /** The name of the proxy's own certificate; empty without one. */
+  /** The name in the proxy's certificate; empty without one. */
   readonly identity?: () => string;
   readonly errors?: () => readonly LiveError[];
 }
 
-/** What is listed at most. */
+/** Maximum length of each list. */
 export interface LiveLimits {
   readonly services: number;
   readonly endpoints: number;
@@ -33,7 +33,7 @@ interface Busy {
 const sum = <Item>(items: readonly Item[], of: (item: Item) => number): number =>
   items.reduce((all, item) => all + of(item), 0);
 
-/** The busiest, in the order that they came in. */
+/** The busiest items, in their original order. */
 function busiest<Item extends Busy>(items: readonly Item[], most: number): readonly Item[] {
   if (items.length <= most) return items;
   const load = ({ requests, read, written }: Item): number => requests * 1000 + read + written;
@@ -41,7 +41,7 @@ function busiest<Item extends Busy>(items: readonly Item[], most: number): reado
   return items.filter((item) => chosen.has(item));
 }
 
-/** `before`: where the interval begins; null: at the start of the process. */
+/** `before`: the sample at the start of the interval; null: it begins with the process. */
 export function* assembling(
   before: MetricsSample | null,
   now: MetricsSample,
@@ -93,13 +93,13 @@ export function* assembling(
 
 export const assemble = (...of: Parameters<typeof assembling>): LiveState => atOnce(assembling(...of));
 
-/** Numbers of a rate or a latency with as many digits as anybody reads: half of the length of the JSON. */
+/** Rounds rates and latencies to the digits that people read, which halves the JSON. */
 export function shorten(_key: string, value: unknown): unknown {
   if (typeof value !== 'number' || Number.isInteger(value)) return value;
   return Number(value.toPrecision(5));
 }
 
-/** As it is told: JSON. Who is not on this machine does not learn the addresses of clients. */
+/** Encodes the state as JSON. Requesters on other machines do not see the addresses of clients. */
 export function* encoding(state: LiveState, trusted: boolean): Steps<string> {
   const told = trusted ? state : { ...state, errors: state.errors.map((error) => ({ ...error, client: '' })) };
   const fields: string[] = [];

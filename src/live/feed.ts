@@ -1,5 +1,5 @@
-// Tells what goes on: once, over an interval that somebody asks for, or every second to all who listen. As long as nobody does, nothing is
-// read and no timer runs. What is told every second is made once for all. All of it is made in pieces, between which other things are done.
+// Reports the state: once, over a requested interval, or every second to all listeners. Without listeners, nothing is read and no timer runs.
+// The state of each second is made once for all listeners. It is made in pieces, so that the main thread can do other work in between.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { LiveConfig } from '../config/model.js';
 import type { MetricsReader } from '../metrics/reader.js';
@@ -8,19 +8,19 @@ import { assembling, encoding, LIVE_LIMITS, type LiveFacts, type LiveLimits } fr
 import { type MetricsSample, takeSample } from './metrics-sample.js';
 import type { LiveState } from './state.js';
 
-/** Between two events, ms. */
+/** Interval between events, ms. */
 export const TICK_MS = 1000;
-/** Where there is so much to tell that it takes long, events come less often: it is to cost no more than this share of a core, but no later than this, ms. */
+/** If making an event takes long, events come less often: they may take this share of a core at most, but come at least this often, ms. */
 const MAX_CPU_SHARE = 0.02;
 const LATEST_TICK_MS = 3000;
-/** The first one comes sooner: a page has something to show then. */
+/** The first event comes sooner, so that a page has something to show. */
 const FIRST_MS = 200;
-/** Who listens at a time, who waits for the end of an interval, and what a listener may miss until it is left. */
+/** Maximum number of listeners and of requests that wait for an interval, and how many events a listener may miss before it is dropped. */
 export type FeedBounds = Pick<LiveConfig, 'listeners' | 'waiting' | 'missed'>;
 
-/** Where events go. */
+/** The receiver of events. */
 export interface EventSink {
-  /** What was written before is gone. */
+  /** Whether everything written earlier has been sent. */
   readonly ready: boolean;
   write(text: string): void;
   end(): void;
@@ -56,7 +56,7 @@ interface Listener {
 
 export class LiveFeed {
   readonly #listeners = new Set<Listener>();
-  /** Of the present listeners; another object once all of them have left and others came. */
+  /** Identifies the current listeners: replaced by another object once all of them have left and others have come. */
   #watch: object | null = null;
   #cancel: (() => void) | null = null;
   #waiting = 0;
@@ -64,7 +64,7 @@ export class LiveFeed {
   constructor(
     private readonly reader: MetricsReader,
     private readonly facts: LiveFacts,
-    /** A reload may change them. */
+    /** A reload may change these. */
     private readonly bounds: () => FeedBounds,
     private readonly clock: FeedClock = systemClock,
   ) {}
@@ -73,7 +73,7 @@ export class LiveFeed {
     return this.#listeners.size;
   }
 
-  /** What went on in the next `ms`; with 0, since the start. Null where too many wait already. */
+  /** The state over the next `ms`; with 0, since the start. Null if too many requests are waiting already. */
   async over(ms: number, limits: LiveLimits = LIVE_LIMITS): Promise<LiveState | null> {
     if (this.#waiting >= this.bounds().waiting) {
       this.reader.limits['live-waiting']++;
@@ -95,24 +95,24 @@ export class LiveFeed {
     }
   }
 
-  /** As JSON. */
+  /** The state as JSON. */
   text(state: LiveState, trusted: boolean): Promise<string> {
     return this.#made(encoding(state, trusted));
   }
 
-  /** Whether as many listen as may: who has asked is turned away, which is counted. */
+  /** Whether the maximum number of listeners is reached. If so, the caller is turned away, which is counted. */
   isFull(): boolean {
     if (this.#listeners.size < this.bounds().listeners) return false;
     this.reader.limits['live-listeners']++;
     return true;
   }
 
-  /** Tells `sink` every second from now on, until the function that comes back is called. False where too many listen already. */
+  /** Sends the state to `sink` every second, until the returned function is called. False if there are too many listeners already. */
   listen(sink: EventSink, trusted: boolean): (() => void) | false {
     if (this.isFull()) return false;
     const listener = { sink, trusted, missed: 0 };
     this.#listeners.add(listener);
-    // So long the browser waits before it connects again.
+    // How long the browser waits before it reconnects.
     sink.write(`retry: ${TICK_MS}\n\n`);
     if (this.#watch === null) {
       this.#watch = {};
@@ -129,7 +129,7 @@ export class LiveFeed {
     this.#watch = null;
   }
 
-  /** Tells what goes on as long as there are these listeners. */
+  /** Reports the state for as long as these listeners exist. */
   async #follow(watch: object): Promise<void> {
     let before = await this.#held(() => this.#made(this.#sample(null)));
     let waitMs = FIRST_MS;
@@ -183,7 +183,7 @@ export class LiveFeed {
     }
   }
 
-  /** In pieces, whose time is added to `cost`. */
+  /** Runs `steps` in pieces, and adds their time to `cost`. */
   async #made<Result>(steps: Steps<Result>, cost: Cost = { ms: 0 }): Promise<Result> {
     let begun = this.clock.now();
     const made = await inPieces(steps, async () => {

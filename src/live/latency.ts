@@ -1,5 +1,5 @@
-// Latencies between two moments. Histograms of a snapshot are not copies, so what is needed of the earlier moment is kept here, as short as
-// may be: only the slots that have something in them, and shared with the moment before where nothing came.
+// Latencies between two samples. A snapshot's histograms are not copies, so the earlier sample's counts are kept here, in little space: only
+// non-empty slots, shared with the previous sample if nothing has changed.
 import type { HistogramData } from '../metrics/histogram.js';
 import { lowestOf } from '../metrics/histogram.js';
 import { HISTOGRAM_SLOTS } from '../metrics/layout.js';
@@ -9,12 +9,12 @@ import type { LiveLatency } from './state.js';
 
 interface Kept {
   readonly count: number;
-  /** Of slots from `from` on. */
+  /** Counts of the slots from `from` on. */
   readonly from: number;
   readonly counts: Float64Array;
 }
 
-/** What histograms held at a moment, by whose content it is. */
+/** The histograms' content at the time of a sample, by histogram. */
 export type KeptHistograms = ReadonlyMap<object, Kept>;
 
 export function* keepHistograms(
@@ -40,10 +40,10 @@ export function* keepHistograms(
   return kept;
 }
 
-/** What is told of latencies, in this order. */
+/** The reported quantiles, in this order. */
 const QUANTILES = [0.5, 0.95, 0.99, 0.999, 1] as const;
 
-/** Counts by slot. One may serve for many histograms, one after the other: only the slots between `from` and `to` are looked at. */
+/** Counts by slot. One object can serve many histograms in turn: only the slots between `from` and `to` are used. */
 export class Interval {
   readonly counts = new Float64Array(HISTOGRAM_SLOTS);
   total = 0;
@@ -57,7 +57,7 @@ export class Interval {
     this.to = 0;
   }
 
-  /** Adds what came since it was kept. */
+  /** Adds what was recorded since the counts were kept. */
   add({ counts: now }: HistogramData, kept: Kept | undefined): void {
     const first = kept?.from ?? HISTOGRAM_SLOTS;
     const then = kept?.counts ?? now;
@@ -70,12 +70,12 @@ export class Interval {
     }
   }
 
-  /** Adds what is in another one. */
+  /** Adds the counts of another one. */
   merge(other: Interval): void {
     for (let slot = other.from; slot < other.to; slot++) if (other.counts[slot] > 0) this.put(slot, other.counts[slot]);
   }
 
-  /** The values that so much of all (0 to 1, ascending) does not exceed, in the histogram's unit, as HdrHistogram has them. */
+  /** The values at the given quantiles (0 to 1, ascending), in the histogram's unit, as HdrHistogram computes them. */
   quantiles(of: readonly number[]): number[] {
     let seen = 0;
     let slot = this.from;

@@ -1,4 +1,4 @@
-// Listeners, their clients by who they are, and workers, of what came between two moments.
+// The state of listeners, clients (by identity) and workers, from the difference of two samples.
 import {
   C,
   CLOSE_REASONS,
@@ -18,7 +18,7 @@ import { keyOf, type SampleDelta } from './metrics-sample.js';
 import type { LiveClient, LiveListener, LiveVerdict, LiveWorker } from './state.js';
 
 const LOOP_TURN = WORKER_HISTOGRAMS.indexOf('loop_turn_us');
-/** First field and number of fields: handshakes that were done, and those that failed, of both roles. */
+/** First field and number of fields: completed and failed handshakes, in both roles. */
 const DONE = [W.TLS_DONE, TLS_ROLES.length * TLS_VERSIONS.length * TLS_GROUPS.length] as const;
 const FAILED = [W.TLS_FAILED, TLS_ROLES.length * TLS_FAILURES.length] as const;
 

@@ -1,4 +1,4 @@
-// Two moments of a running proxy, and what came between them.
+// Samples of a running proxy's metrics, and the difference of two samples.
 import type { HistogramData } from '../metrics/histogram.js';
 import type { MetricsReader, MetricsSnapshot } from '../metrics/reader.js';
 import { atOnce, type Steps } from '../metrics/steps.js';
@@ -7,9 +7,9 @@ import type { LiveLatency } from './state.js';
 
 type Values = ReadonlyMap<string, Float64Array>;
 
-/** What is to be known of a moment when it has passed. */
+/** The metrics at one time, in the form needed for a later comparison. */
 export interface MetricsSample {
-  /** ms, of a clock that never jumps. */
+  /** ms, from a monotonic clock. */
   readonly clock: number;
   readonly snapshot: MetricsSnapshot;
   readonly services: Values;
@@ -37,7 +37,7 @@ function valuesBy<Item extends { readonly values: Float64Array }>(
   return new Map(items.map((item) => [key(item), item.values]));
 }
 
-/** The present. `before`: the moment before, which shares what is the same. */
+/** Takes a sample. Unchanged data is shared with `before`, the previous sample. */
 export function* takeSample(reader: MetricsReader, clock: number, before: MetricsSample | null): Steps<MetricsSample> {
   const snapshot = yield* reader.steps();
   const { services, endpoints, listeners, clients, workers } = snapshot;
@@ -58,7 +58,7 @@ export function* takeSample(reader: MetricsReader, clock: number, before: Metric
 
 export const takeSampleAtOnce = (...of: Parameters<typeof takeSample>): MetricsSample => atOnce(takeSample(...of));
 
-/** Reads what came since `before`, or since the start. To be used while snapshots are held, or before the next one: histograms are no copies. */
+/** The difference to `before`, or to the start. Valid while snapshots are held, or before the next one, because histograms are not copied. */
 export class SampleDelta {
   private readonly scratch = new Interval();
 
@@ -68,13 +68,13 @@ export class SampleDelta {
     readonly seconds: number,
   ) {}
 
-  /** By how much a counter grew. One that fell was reset: it counts whole. */
+  /** A counter's increase. A counter that fell was reset, so all of it counts. */
   grown(before: Float64Array | undefined, now: Float64Array, field: number): number {
     const more = now[field] - (before?.[field] ?? 0);
     return more >= 0 ? more : now[field];
   }
 
-  /** The same, a second. */
+  /** The same per second. */
   rate(before: Float64Array | undefined, now: Float64Array, field: number): number {
     return this.grown(before, now, field) / this.seconds;
   }
@@ -84,7 +84,7 @@ export class SampleDelta {
     return interval === null ? null : latencyOf(interval, distribution);
   }
 
-  /** What came in all of these together, until the next call; null if nothing did. */
+  /** The sum of what these recorded in the interval; null if nothing. Valid until the next call. */
   interval(all: readonly (HistogramData | null)[]): Interval | null {
     const { scratch } = this;
     scratch.clear();

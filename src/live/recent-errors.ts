@@ -1,11 +1,11 @@
-// The last refusals and endpoints that went out, for those who look only after it has happened. A few objects at most, whatever comes.
+// The latest refusals and endpoint failures, for people who look only after the fact. Their number is bounded.
 import { HEALTH_SIGNAL_TEXTS } from '../balance/health-signals.js';
 import type { MainLimitCounts } from '../metrics/main-limits.js';
 import type { HealthChange } from '../proxy/health-changes.js';
 import { REFUSALS, type Refused } from '../proxy/refusals.js';
 import type { LiveError } from './state.js';
 
-/** The same within this time is one entry with a count, ms. */
+/** Equal errors within this time share one entry with a count, ms. */
 const SAME_MS = 10_000;
 
 type Entry = { -readonly [Key in keyof LiveError]: LiveError[Key] };
@@ -13,9 +13,9 @@ type Entry = { -readonly [Key in keyof LiveError]: LiveError[Key] };
 export interface RecentErrorsDeps {
   /** Name of the service in a slot. */
   readonly service: (slot: number) => string | undefined;
-  /** How many are kept. A reload may change it. */
+  /** How many entries are kept. A reload may change this. */
   readonly most: () => number;
-  /** Where it is counted that one made room for another. */
+  /** Counts entries that made room for newer ones. */
   readonly counts: Pick<MainLimitCounts, 'live-errors'>;
   readonly now?: () => number;
 }
@@ -31,7 +31,7 @@ export class RecentErrors {
       this.note({ reason: REFUSALS[reason], count, listener, client, identity, service, endpoint, rule });
   }
 
-  /** A worker has taken endpoints out, or has them back, which is no error. */
+  /** A worker has taken endpoints out, or back in, which is not an error. */
   health(changes: readonly HealthChange[]): void {
     for (const { out, service, endpoint, signal } of changes) {
       const name = this.deps.service(service);
@@ -66,7 +66,7 @@ export class RecentErrors {
     }
   }
 
-  /** The newest first. */
+  /** The newest first, for output. */
   all(): readonly LiveError[] {
     return this.entries.toReversed();
   }

@@ -1,9 +1,9 @@
-// What goes on in a running proxy, as one JSON: the answer of `/state`, and each event of `/events`. Types only: the page and the commands
-// of the terminal read it as well.
+// The state of a running proxy as JSON: the response of `/state`, and each event of `/events`. This file has types only, because the dashboard
+// and the commands read it too.
 //
-// Rates are a second's, over the interval that `seconds` names. Times are milliseconds. What was not seen is null.
+// Rates are per second, over the interval of `seconds`. Times are in milliseconds. Unknown values are null.
 
-/** The version of this shape: what is added does not change it. */
+/** The version of this format. New fields do not change it. */
 export const STATE_VERSION = 1;
 
 /** Latencies of an interval. */
@@ -14,26 +14,26 @@ export interface LiveLatency {
   readonly p99: number;
   readonly p999: number;
   readonly max: number;
-  /** How many in which bucket (`buckets.ts`); only where it was asked for, of the busiest. */
+  /** Counts by bucket (`buckets.ts`). Only if requested, and only for the busiest. */
   readonly distribution?: readonly (readonly [bucket: number, count: number])[];
 }
 
-/** Requests, and what became of them. */
+/** Requests and their outcomes. */
 export interface LiveGolden {
   readonly requests: number;
   /** 0 to 1. */
   readonly success: number | null;
-  /** To the first byte of the response. */
+  /** Time to the first byte of the response. */
   readonly latency: LiveLatency | null;
 }
 
 export interface LiveBytes {
-  /** Bytes a second from the peer, and to it. */
+  /** Bytes per second from the peer, and to it. */
   readonly read: number;
   readonly written: number;
 }
 
-/** Requests of a class: `read` (GET, HEAD, OPTIONS), `write` (all others) or `grpc`. Here those count whose response has begun. */
+/** Requests of a route class: `read` (GET, HEAD, OPTIONS), `write` (all others) or `grpc`. Counted when the response begins. */
 export interface LiveRoute extends LiveGolden {
   readonly route: string;
 }
@@ -41,20 +41,20 @@ export interface LiveRoute extends LiveGolden {
 export interface LiveService extends LiveGolden, LiveBytes {
   readonly name: string;
   readonly direction: string;
-  /** Of the requests, calls of gRPC. */
+  /** gRPC calls among the requests. */
   readonly grpc: number;
   readonly inFlight: number;
   readonly retries: number;
-  /** Requests whose client left, and those whose response was cut off. */
+  /** Requests whose client left, and requests whose response was cut off. */
   readonly clientLeft: number;
   readonly unanswered: number;
-  /** Responses of the proxy's own, by reason. */
+  /** The proxy's own responses, by reason. */
   readonly refused: Readonly<Record<string, number>>;
-  /** Of its endpoints. */
+  /** Connections to its endpoints. */
   readonly connections: number;
   readonly opened: number;
   readonly endpoints: { readonly ready: number; readonly of: number };
-  /** Those of which there has been one. */
+  /** Route classes with at least one request. */
   readonly routes: readonly LiveRoute[];
 }
 
@@ -62,20 +62,20 @@ export interface LiveEndpoint extends LiveGolden, LiveBytes {
   readonly service: string;
   readonly address: string;
   readonly direction: string;
-  /** `ready`, `probation` or `probing`: as the worker sees it that thinks best of it. */
+  /** `ready`, `probation` or `probing`: the best state that any worker has for it. */
   readonly state: string;
-  /** Workers that do not see it as ready, of all that know it. */
+  /** Number of workers for which it is not ready, and number of workers that know it. */
   readonly outAt: number;
   readonly workers: number;
-  /** `http1`, `http2`: what it is known to speak. */
+  /** `http1`, `http2`: the protocols that it is known to speak. */
   readonly protocols: readonly string[];
-  /** Who its certificate must say it is, and how it is dialled: Linkerd's labels. Empty where nothing is known. */
+  /** The identity that its certificate must have, and how it is dialled, as Linkerd's labels. Empty if unknown. */
   readonly identity: string;
   readonly tls: string;
   readonly noTlsReason: string;
   /** The balancer's estimate, ms. */
   readonly ewma: number | null;
-  /** Of the requests to its service, or where there are none, of the connections: 0 to 1. */
+  /** Its share of the requests to its service, or, without requests, of the connections: 0 to 1. */
   readonly share: number | null;
   readonly inFlight: number;
   readonly pool: {
@@ -100,25 +100,25 @@ export interface LiveVerdict {
 export interface LiveListener extends LiveBytes {
   readonly name: string;
   readonly direction: string;
-  /** Linkerd's labels of its connections, where they are the same for all of them; else empty. */
+  /** Linkerd's labels for its connections if all have the same; otherwise empty. */
   readonly tls: string;
   readonly noTlsReason: string;
   readonly open: number;
   readonly opened: number;
   readonly requests: number;
-  /** What connections were taken for and why, since the start. */
+  /** Detection verdicts and their reasons, since the start. */
   readonly verdicts: readonly LiveVerdict[];
-  /** Connections that ended, by how. */
+  /** Closed connections, by reason. */
   readonly closed: Readonly<Record<string, number>>;
 }
 
-/** Clients of a listener by who they are. */
+/** Clients of a listener, by identity. */
 export interface LiveClient extends LiveBytes {
   readonly listener: string;
   readonly direction: string;
   readonly tls: string;
   readonly noTlsReason: string;
-  /** Empty where none was shown. */
+  /** Empty if the client presented none. */
   readonly identity: string;
   readonly open: number;
   readonly opened: number;
@@ -130,29 +130,29 @@ export interface LiveWorker {
   readonly ready: boolean;
   readonly connections: number;
   readonly sockets: number;
-  /** Of one core: 0 to 1. */
+  /** Share of one core: 0 to 1. */
   readonly cpu: number;
-  /** Turns of the loop in the interval: the longest, and the 99th percentile. */
+  /** Loop turns in the interval: the longest, and the 99th percentile. */
   readonly turnMax: number | null;
   readonly turnP99: number | null;
   readonly turns: number;
   readonly buffers: number;
   readonly freeBuffers: number;
-  /** Bytes a second that were relayed in the kernel, and by copying. */
+  /** Bytes per second relayed in the kernel, and by copying. */
   readonly spliced: number;
   readonly copied: number;
   readonly handshakes: number;
   readonly handshakeFailures: number;
 }
 
-/** Something that was refused, or an endpoint that went out. The newest comes first. */
+/** A refusal, or an endpoint that was taken out. The newest comes first. */
 export interface LiveError {
   readonly at: number;
   readonly reason: string;
-  /** How many this stands for. */
+  /** Number of equal errors that this entry stands for. */
   readonly count: number;
   readonly listener: string;
-  /** Address; empty for askers that are not on this machine. */
+  /** Address; empty for requesters on other machines. */
   readonly client: string;
   readonly identity: string;
   readonly service: string;
@@ -165,13 +165,13 @@ export interface LiveState {
   readonly version: string;
   readonly executor: string;
   readonly pid: number;
-  /** Milliseconds since 1970: of this state, and of the start. */
+  /** Milliseconds since 1970: the time of this state, and of the start. */
   readonly at: number;
   readonly started: number;
-  /** Length of the interval. */
+  /** Length of the interval, s. */
   readonly seconds: number;
   readonly ready: { readonly ok: boolean; readonly reasons: readonly string[] };
-  /** The proxy's own identity; empty without one. */
+  /** The proxy's identity; empty without one. */
   readonly identity: string;
   readonly total: LiveGolden & LiveBytes & { readonly connections: number; readonly opened: number };
   readonly services: readonly LiveService[];
@@ -180,6 +180,6 @@ export interface LiveState {
   readonly clients: readonly LiveClient[];
   readonly workers: readonly LiveWorker[];
   readonly errors: readonly LiveError[];
-  /** How many more there are than are listed: the busiest are. */
+  /** How many items are not listed. The busiest ones are. */
   readonly omitted: { readonly services: number; readonly endpoints: number; readonly clients: number };
 }

@@ -1,4 +1,4 @@
-// Services and their endpoints, of what came between two moments.
+// The state of services and their endpoints, from the difference of two samples.
 import { RESPONSE_REASONS } from '../http/response-reasons.js';
 import { direction } from '../metrics/family.js';
 import { ENDPOINT_PROTOCOLS, ENDPOINT_STATES } from '../metrics/fields.js';
@@ -11,7 +11,7 @@ import { Interval, latencyOf } from './latency.js';
 import { keyOf, type SampleDelta } from './metrics-sample.js';
 import type { LiveEndpoint, LiveLatency, LiveRoute, LiveService } from './state.js';
 
-/** Services, and endpoints, whose distributions are told, the busiest: one is a few hundred octets. */
+/** Maximum number of services, and of endpoints, with a distribution: the busiest. A distribution takes a few hundred bytes. */
 const MAX_DISTRIBUTIONS = 50;
 
 const ENDPOINT_LATENCY = ENDPOINT_HISTOGRAMS.indexOf('response_latency_us');
@@ -28,7 +28,7 @@ const sum = (a: Outcomes, b: Outcomes): Outcomes => ({
   failures: a.failures + b.failures,
 });
 
-/** What came since: all of it where the counters were reset. */
+/** The increase since then; everything if the counters were reset. */
 function grown(before: Outcomes | null, now: Outcomes): Outcomes {
   if (before === null || now.successes < before.successes || now.failures < before.failures) return now;
   return { successes: now.successes - before.successes, failures: now.failures - before.failures };
@@ -37,7 +37,7 @@ function grown(before: Outcomes | null, now: Outcomes): Outcomes {
 export const successOf = ({ successes, failures }: Outcomes): number | null =>
   successes + failures === 0 ? null : successes / (successes + failures);
 
-/** What endpoints add to their service. */
+/** Sums over the endpoints of a service. */
 interface Sums {
   outcomes: Outcomes;
   requests: number;
@@ -151,7 +151,7 @@ function routesOf(between: SampleDelta, { cells }: MetricsSnapshot['services'][n
   });
 }
 
-/** Those whose distributions are told. */
+/** The services or endpoints that get a distribution. */
 function busiestOf<Series>(all: readonly Series[], requests: (series: Series) => number): ReadonlySet<Series> {
   const counted = all.map((series) => ({ series, requests: requests(series) })).filter((one) => one.requests > 0);
   const busiest = counted.toSorted((a, b) => b.requests - a.requests).slice(0, MAX_DISTRIBUTIONS);

@@ -1,19 +1,19 @@
-// What the metrics know of the metrics that are sent to a collector.
+// Counts of metrics pushed to a collector, for the proxy's own metrics.
 
 export interface PushCounts {
   /** Whether there is a collector. */
   wanted: boolean;
-  /** Points that were to be sent. */
+  /** Points to send. */
   points: number;
-  /** Points that came to nothing: no room in the queue, or refused by the collector in what it took. */
+  /** Lost points: no room in the queue, or rejected by the collector in a message that it accepted. */
   readonly dropped: { queue: number; rejected: number };
-  /** Messages with points in them: taken by the collector, or given up. */
+  /** Messages with points: accepted by the collector, or given up. */
   readonly messages: { sent: number; dropped: number };
-  /** Tries that failed and were followed by another. */
+  /** Failed attempts that were followed by another. */
   retries: number;
-  /** Rounds that were left out, as the collector had not taken the one before yet. */
+  /** Rounds that were skipped, because the collector had not yet accepted the previous one. */
   skipped: number;
-  /** Puts into this what is counted elsewhere; null: nothing is. */
+  /** Copies in what is counted elsewhere; null: nothing is. */
   look: (() => void) | null;
 }
 

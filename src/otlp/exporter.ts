@@ -1,5 +1,5 @@
-// Sends what is encoded to a collector by OTLP/HTTP (opentelemetry.io/docs/specs/otlp): one request at a time, from a queue that is
-// bounded. Whoever offers something never waits, and never hears of a failure but by the counts.
+// Sends encoded messages to a collector by OTLP/HTTP (opentelemetry.io/docs/specs/otlp): one request at a time, from a bounded queue. Callers
+// never wait. Failures only appear in the counts.
 import { request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,28 +9,28 @@ import { Reader } from '../protobuf/reader.js';
 export interface ExporterOptions {
   readonly url: URL;
   readonly headers?: Readonly<Record<string, string>>;
-  /** What waits to be sent, octets. What finds no room is dropped. */
+  /** Maximum size of the queue, bytes. Messages that do not fit are dropped. */
   readonly maxQueuedBytes?: number;
-  /** For one request. */
+  /** Timeout of one request. */
   readonly timeoutMs?: number;
-  /** Tries of one body before it is dropped. */
+  /** Attempts per message before it is dropped. */
   readonly attempts?: number;
-  /** Before the second try; doubles up to `maxDelayMs`. */
+  /** Delay before the second attempt; doubles up to `maxDelayMs`. */
   readonly minDelayMs?: number;
   readonly maxDelayMs?: number;
   readonly random?: () => number;
-  /** What has gone wrong, once for each kind in a row; null: it works again. */
+  /** Called with a problem, once for each kind in a row; null: it works again. */
   readonly onTrouble?: (trouble: string | null) => void;
 }
 
 export interface ExporterCounts {
-  /** Bodies that the collector has taken. */
+  /** Messages that the collector accepted. */
   sent: number;
-  /** Bodies that came to nothing: no room, refused, or too many tries. */
+  /** Lost messages: no room, refused, or too many attempts. */
   dropped: number;
-  /** Tries that failed and were followed by another. */
+  /** Failed attempts that were followed by another. */
   retries: number;
-  /** Spans or points of bodies it has taken, which it has refused. */
+  /** Spans or points that it rejected in messages that it accepted. */
   rejected: number;
 }
 
@@ -40,7 +40,7 @@ interface Reply {
   readonly retryAfterMs: number | null;
 }
 
-/** Statuses after which the specification has a client try again. */
+/** Statuses after which a client should retry, by the specification. */
 const RETRYABLE = new Set([429, 502, 503, 504]);
 const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
 const MAX_REPLY_BYTES = 64 * 1024;
@@ -54,7 +54,7 @@ export class OtlpExporter {
   #working = false;
   #closed = false;
   #trouble: string | null = null;
-  /** Ends a request or a wait at once. */
+  /** Aborts the current request or wait. */
   readonly #abort = new AbortController();
   readonly #idle: (() => void)[] = [];
 
@@ -72,7 +72,7 @@ export class OtlpExporter {
     };
   }
 
-  /** Queues a message, encoded as protocol buffers. False: it was dropped. */
+  /** Queues a message encoded as protocol buffers. False: it was dropped. */
   offer(body: Uint8Array): boolean {
     if (this.#closed || this.#queuedBytes + body.length > this.#options.maxQueuedBytes) {
       this.counts.dropped++;
@@ -85,23 +85,23 @@ export class OtlpExporter {
     return true;
   }
 
-  /** What went wrong last; null: nothing, or it works again. */
+  /** The last problem; null: none, or it works again. */
   get trouble(): string | null {
     return this.#trouble;
   }
 
-  /** Whether anything waits to be sent, or is under way. */
+  /** Whether any message is queued or being sent. */
   get busy(): boolean {
     return this.#working;
   }
 
-  /** Resolves when nothing waits any more, whether it was sent or dropped. */
+  /** Resolves when the queue is empty, whether messages were sent or dropped. */
   idle(): Promise<void> {
     if (!this.#working) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  /** Takes nothing more, waits up to `graceMs` for what is queued, and drops the rest. */
+  /** Accepts no more messages, waits up to `graceMs` for the queue, and drops the rest. */
   async close(graceMs: number): Promise<void> {
     this.#closed = true;
     const late = setTimeout(() => this.#abort.abort(), graceMs);
@@ -145,7 +145,7 @@ export class OtlpExporter {
     return false;
   }
 
-  /** A collector may take a request and refuse some of what is in it. */
+  /** A collector may accept a request and reject some of its content. */
   #taken(body: Buffer): void {
     let trouble: string | null = null;
     try {
@@ -163,7 +163,7 @@ export class OtlpExporter {
         if (rejected > 0) trouble = `it refused ${rejected} of the items sent: ${why}`;
       }
     } catch {
-      // It has taken it; what it says besides is not for us.
+      // It accepted the message. The rest of its answer does not matter.
     }
     this.#report(trouble);
   }
@@ -183,7 +183,7 @@ export class OtlpExporter {
         headers: { ...headers, 'Content-Type': 'application/x-protobuf', 'Content-Length': body.length },
         signal: this.#abort.signal,
       });
-      // Not the socket's timeout: a collector that answers an octet a second is not silent.
+      // Not a socket timeout: a collector that sends one byte a second would never run into it.
       const late = setTimeout(() => sent.destroy(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs);
       sent.once('close', () => clearTimeout(late));
       sent.once('error', reject);
@@ -216,14 +216,14 @@ function retryAfter(value: string | undefined): number | null {
   return Number.isNaN(ms) ? null : Math.min(Math.max(ms, 0), MAX_RETRY_AFTER_MS);
 }
 
-/** What an answer says: a google.rpc.Status, or plain text. */
+/** The message in an error response: a google.rpc.Status, or plain text. */
 function said(body: Buffer): string {
   try {
     const status = new Reader(body);
     while (status.next()) if (status.field === 2) return `: ${status.string()}`;
   } catch {
     const text = body.toString('utf8').trim();
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: what is no text is not shown.
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are not shown.
     if (text !== '' && !/[\x00-\x08\x0e-\x1f\ufffd]/.test(text)) return `: ${text.slice(0, 200)}`;
   }
   return '';

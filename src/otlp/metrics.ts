@@ -1,14 +1,14 @@
-// Metrics as ExportMetricsServiceRequest of OTLP (opentelemetry/proto/metrics/v1): histograms as exponential ones, which keep percentiles, and
-// numbers as sums and gauges.
+// Encodes metrics as OTLP's ExportMetricsServiceRequest (opentelemetry/proto/metrics/v1): histograms as exponential histograms, which keep
+// percentiles, and numbers as sums and gauges.
 import { type Exponential, exponentialOf } from '../histograms/exponential.js';
 import { type Bucket, isTime, secondsOf, type Unit } from '../histograms/units.js';
 import { Writer } from '../protobuf/writer.js';
 
 const DELTA = 1;
 const CUMULATIVE = 2;
-/** What OpenTelemetry's SDKs allow. */
+/** The limit of OpenTelemetry's SDKs. */
 const MAX_BUCKETS = 160;
-/** Fields of Metric. */
+/** Field numbers of Metric. */
 const GAUGE = 5;
 const SUM = 7;
 const EXPONENTIAL = 10;
@@ -18,7 +18,7 @@ export interface OtlpResource {
   readonly attributes: Readonly<Record<string, string>>;
 }
 
-/** From when to when, ms since the epoch. `delta`: it is an interval; else it counts since its start. */
+/** Start and end, ms since the epoch. `delta`: the values are of this interval only; otherwise they are cumulative. */
 export interface OtlpSpan {
   readonly startMs: number;
   readonly endMs: number;
@@ -30,10 +30,10 @@ type Labels = Readonly<Record<string, string>>;
 export interface OtlpHistogram {
   readonly labels: Labels;
   readonly count: number;
-  /** In the metric's unit, as the buckets. */
+  /** In the metric's unit, like the buckets. */
   readonly sum: number;
   readonly buckets: readonly Bucket[];
-  /** Significant ones of the buckets. */
+  /** Significant digits of the buckets. */
   readonly digits: number;
   readonly exemplars?: Iterable<OtlpExemplar>;
 }
@@ -41,7 +41,7 @@ export interface OtlpHistogram {
 export interface OtlpExemplar {
   /** 32 hexadecimal digits. */
   readonly traceId: string;
-  /** In µs. */
+  /** The value, µs. */
   readonly valueUs: number;
   readonly atMs: number;
 }
@@ -54,7 +54,7 @@ export interface OtlpNumber {
 interface Described {
   readonly name: string;
   readonly description: string;
-  /** Times are sent in seconds, what else there is as it is. */
+  /** Times are sent in seconds, everything else unchanged. */
   readonly unit: Unit;
 }
 
@@ -65,13 +65,13 @@ export type OtlpMetric = Described &
     | { readonly kind: 'sum' | 'gauge'; readonly points: readonly OtlpNumber[] }
   );
 
-/** `sluice.service.response_latency` of `response_latency_us` of a service. */
+/** For example `sluice.service.response_latency` for a service's `response_latency_us`. */
 export const otlpName = (kind: string, name: string): string =>
   ['sluice', kind, (name === '' ? 'recorded' : name).replace(/_(us|ms|ns|s)$/, '')]
     .filter((part) => part !== '')
     .join('.');
 
-/** One message. */
+/** Encodes one message. */
 export function encodeMetrics(metrics: readonly OtlpMetric[], span: OtlpSpan, resource: OtlpResource): Buffer {
   const writer = new Writer();
   const resourceMetrics = writer.begin(1);
@@ -99,7 +99,7 @@ function attributes(writer: Writer, field: number, labels: Labels): void {
   }
 }
 
-/** UCUM's: a name of what is counted is in braces. */
+/** The unit in UCUM, where the name of a counted thing is in braces. */
 const ucum = (unit: Unit): string => {
   if (isTime(unit)) return 's';
   return unit === 'By' ? unit : `{${unit === '' ? 'unit' : unit}}`;
@@ -153,7 +153,7 @@ function exemplarOf(writer: Writer, { traceId, valueUs, atMs }: OtlpExemplar): v
   writer.bytes(5, Buffer.from(traceId, 'hex')).end(begin);
 }
 
-/** One number for each bucket from the first to the last. */
+/** One count for each bucket from the first to the last. */
 function buckets(writer: Writer, exponential: Exponential): void {
   const positive = writer.begin(8);
   const [first] = exponential.buckets;

@@ -1,4 +1,4 @@
-// What a snapshot of the metrics is in OTLP: golden metrics of services, endpoints and listeners, and all histograms.
+// Converts a metrics snapshot to OTLP: golden metrics of services, endpoints and listeners, and all histograms.
 import { histogramsOf, type NamedHistogram, unitOf } from '../histograms/catalog.js';
 import { type Bucket, type Unit, unitNamed } from '../histograms/units.js';
 import { type HistogramData, lowestOf } from '../metrics/histogram.js';
@@ -12,13 +12,13 @@ type Labels = Readonly<Record<string, string>>;
 
 const shown = ({ held, touched }: Series<unknown>): boolean => held || touched;
 
-/** Numbers of one kind of series. */
+/** Values of one kind of series. */
 interface Numbers<One> {
   readonly all: readonly One[];
   labels(one: One): Labels;
 }
 
-/** A metric of a field, or of what `of` makes of a series. */
+/** A metric from a field, or from what `of` computes for a series. */
 function numbers<One>(
   { all, labels }: Numbers<One>,
   [kind, name, unit, description]: readonly [kind: 'sum' | 'gauge', name: string, unit: Unit, description: string],
@@ -33,7 +33,7 @@ function numbers<One>(
   };
 }
 
-/** A sum with a point for each of what `of` tells apart. */
+/** A sum with a point for each kind that `of` distinguishes. */
 function split<One>(
   { all, labels }: Numbers<One>,
   [name, unit, description]: readonly [name: string, unit: Unit, description: string],
@@ -50,7 +50,7 @@ const byOutcome = ({ successes, failures }: Outcomes): (readonly [string, number
   ['success', successes],
   ['failure', failures],
 ];
-/** As the conventions of OpenTelemetry call it. */
+/** The name in OpenTelemetry's conventions. */
 const byDirection = (values: Float64Array, read: number, write: number): (readonly [string, number])[] => [
   ['receive', values[read]],
   ['transmit', values[write]],
@@ -58,7 +58,7 @@ const byDirection = (values: Float64Array, read: number, write: number): (readon
 const DIRECTION = 'network.io.direction';
 
 function ofServices(snapshot: MetricsSnapshot): OtlpMetric[] {
-  // The client's view: what endpoints answered, and what the proxy answered in their place.
+  // The client's view: responses of endpoints, and responses of the proxy in their place.
   const outcomes = new Map<string, { successes: number; failures: number }>();
   const add = (service: string, more: Outcomes): void => {
     const sum = outcomes.get(service) ?? { successes: 0, failures: 0 };
@@ -158,7 +158,7 @@ function ofListeners(snapshot: MetricsSnapshot): OtlpMetric[] {
   ];
 }
 
-/** Slots in which something was recorded. */
+/** The non-empty slots. */
 export function bucketsOfSlots({ counts }: HistogramData): Bucket[] {
   const buckets: Bucket[] = [];
   for (let slot = 0; slot < HISTOGRAM_SLOTS; slot++) {
@@ -170,7 +170,7 @@ export function bucketsOfSlots({ counts }: HistogramData): Bucket[] {
   return buckets;
 }
 
-/** All metrics of a snapshot. Histograms are looked at when their points are read: each takes as long as it has slots. */
+/** All metrics of a snapshot. Histograms are read lazily, with their points, because each costs time in proportion to its slots. */
 export function otlpPoints(snapshot: MetricsSnapshot): OtlpMetric[] {
   const byName = new Map<string, NamedHistogram[]>();
   for (const named of histogramsOf(snapshot)) {

@@ -1,5 +1,5 @@
-// Metrics on their way to a collector: every interval all of them, as they are at one moment, in messages of some size. The main thread encodes
-// one message a turn; nobody waits for the collector. What is sent are totals, so a round that does not arrive takes nothing away.
+// Pushes metrics to a collector: all of them from one snapshot per interval, split into messages. The main thread encodes one message per
+// turn, and nothing waits for the collector. Values are totals, so a lost round loses nothing for good.
 import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
 import type { MetricsOtlpConfig } from '../config/model.js';
 import type { LogFields } from '../log/logger.js';
@@ -10,7 +10,7 @@ import { OtlpExporter } from './exporter.js';
 import { encodeMetrics, type OtlpMetric, type OtlpResource } from './metrics.js';
 import { otlpPoints } from './points.js';
 
-/** Points of one message: encoding so many histograms takes a few milliseconds. */
+/** Maximum points per message: encoding that many histograms takes a few milliseconds. */
 export const MAX_POINTS = 100;
 
 export interface PushDeps {
@@ -20,11 +20,11 @@ export interface PushDeps {
     warn(message: string, fields?: LogFields): void;
     info(message: string, fields?: LogFields): void;
   };
-  /** Since when totals count, ms since the epoch. */
+  /** The start of the totals, ms since the epoch. */
   readonly startedMs: number;
-  /** More of who has counted. */
+  /** Further attributes of the resource. */
   readonly attributes: Readonly<Record<string, string>>;
-  /** Calls `run` once, after a while, and keeps nothing awake; what comes back calls it off. */
+  /** Calls `run` once after a delay, without keeping the process alive. The returned function cancels that. */
   readonly later?: (run: () => void, ms: number) => () => void;
   readonly random?: () => number;
 }
@@ -60,15 +60,15 @@ export class MetricsPush {
       counts.retries = before.retries + retries;
       counts.dropped.rejected = before.rejected + rejected;
     };
-    // Proxies that were started together do not send together.
+    // Jitter: proxies that start together must not send together.
     this.#cancel = this.#deps.later(() => this.#due(), config.intervalMs * random());
   }
 
-  /** Sends what it has counted to the end, for so long at most. */
+  /** Sends the final totals, within this time at most. */
   async close(graceMs: number): Promise<void> {
     this.#cancel();
     await this.#round;
-    // What is on its way may take half of it: the totals to the end are worth more.
+    // Messages that are being sent may take half of the time: the final totals matter more.
     const late = new AbortController();
     const half = wait(graceMs / 2, undefined, { signal: late.signal }).catch(() => undefined);
     await Promise.race([this.#exporter.idle(), half]);
@@ -113,7 +113,7 @@ const later = (run: () => void, ms: number): (() => void) => {
   return () => clearTimeout(timer);
 };
 
-/** Metrics by so many points; one with more is in several. */
+/** Splits metrics into groups of this many points. A metric with more points is split too. */
 export function* messages(metrics: readonly OtlpMetric[], most: number): Generator<OtlpMetric[]> {
   let message: OtlpMetric[] = [];
   let room = most;

@@ -1,8 +1,8 @@
-// Recordings, of a proxy or of files, as metrics of OTLP.
+// Converts recordings, from a proxy or from files, to OTLP metrics.
 import { bucketsIn, type NamedRecording, type Recording } from '../histograms/recording.js';
 import { encodeMetrics, type OtlpHistogram, type OtlpMetric, type OtlpResource, otlpName } from './metrics.js';
 
-/** `delta`: the recording is an interval; else it counts since its start. */
+/** `delta`: the recording is an interval; otherwise it is cumulative. */
 export function otlpMetrics(recording: Recording, resource: OtlpResource, delta: boolean): Buffer {
   const byName = new Map<string, NamedRecording[]>();
   for (const recorded of recording.histograms) {

@@ -1,14 +1,14 @@
-// CPU per unit of work of each subject, with the range of its rounds.
+// A bar chart of each subject's CPU per unit of work, with the range of its rounds.
 import { linear } from './scale.js';
 import { Svg } from './svg.js';
 
 export interface Cost {
   readonly name: string;
-  /** Median, least and most of the rounds, µs. */
+  /** Median, minimum and maximum of the rounds, µs. */
   readonly median: number;
   readonly least: number;
   readonly most: number;
-  /** Of the median, in user space, 0..1. */
+  /** The share of user space in the median, 0..1. */
   readonly userShare: number;
 }
 
@@ -18,7 +18,7 @@ const RIGHT = 62;
 const TOP = 30;
 const ROW = 26;
 
-/** The bars, least first. The darker part of each is user space, the rest the kernel. */
+/** The bars, lowest first. The darker part of each is user space, the rest the kernel. */
 export function costBars(costs: readonly Cost[], unit: string): Svg {
   const rows = costs.filter(({ median }) => Number.isFinite(median) && median > 0).sort((a, b) => a.median - b.median);
   const bottom = TOP + rows.length * ROW;

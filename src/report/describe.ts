@@ -1,4 +1,4 @@
-// A plan and a machine in words.
+// Describes a load plan and a machine in words.
 import type { Environment, HarnessResult } from '../harness/results.js';
 import type { LoadPlan, Pace } from '../load/plan.js';
 import { count, memory } from './scale.js';
@@ -16,7 +16,7 @@ const paceText = (pace: Pace): string => {
   }
 };
 
-/** What the load was: `http1, 64 connections, closed loop, 10 s`. */
+/** For example `http1, 64 connections, closed loop, 10 s`. */
 export function planText(plan: LoadPlan): string {
   const streams = plan.streams > 1 ? ` × ${plan.streams} streams` : '';
   const parts = [

@@ -1,13 +1,13 @@
-// Histograms of a result, decoded: percentiles, and series for plots.
+// Decodes a result's histograms: percentiles, and series for plots.
 import type { Histogram } from 'hdr-histogram-js';
 import { build, decodeFromCompressedBase64 } from 'hdr-histogram-js';
 import type { EncodedHistogram } from '../load/result.js';
 import type { PercentileSeries } from './percentile-plot.js';
 
-/** Steps of a plotted line within each nine. */
+/** Points of a plotted line per nine. */
 const STEPS = 40;
 
-/** All of them together, of the same unit and precision. */
+/** The sum of histograms of the same unit and precision. */
 export function merged(encoded: readonly EncodedHistogram[]): Histogram {
   const all = build({ bitBucketSize: 64, autoResize: true, numberOfSignificantValueDigits: 3 });
   for (const { v2 } of encoded) if (v2 !== '') all.add(decodeFromCompressedBase64(v2, 64, false));

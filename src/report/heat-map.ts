@@ -1,11 +1,11 @@
-// Latency over time: a column for each interval, a row for each size of latency, darker where there were more.
+// A heat map of latency over time: a column per interval, a row per range of latencies, darker where there were more requests.
 import { logarithmic, time } from './scale.js';
 import { Svg } from './svg.js';
 
 export interface HeatColumn {
   readonly startMs: number;
   readonly endMs: number;
-  /** Ascending latencies in µs, and how many requests took that long. */
+  /** Ascending latencies in µs, and the number of requests for each. */
   readonly counts: readonly (readonly [value: number, count: number])[];
 }
 
@@ -15,7 +15,7 @@ const LEFT = 58;
 const RIGHT = 12;
 const TOP = 26;
 const BOTTOM = HEIGHT - 24;
-/** Rows of a decade. */
+/** Rows per decade. */
 const ROWS = 10;
 
 export function heatMap(title: string, columns: readonly HeatColumn[]): Svg {
@@ -36,7 +36,7 @@ export function heatMap(title: string, columns: readonly HeatColumn[]): Svg {
     for (const [row, number] of cells[index]) {
       const top = y.at(10 ** ((row + 1) / ROWS));
       const height = Math.max(1, y.at(10 ** (row / ROWS)) - top);
-      // By the logarithm: one slow request among thousands is to be seen.
+      // Logarithmic: one slow request among thousands must be visible.
       const opacity = 0.15 + 0.85 * (Math.log(number + 1) / Math.log(most + 1));
       svg.rectangle(x(startMs), top, x(endMs) - x(startMs), height, { class: 'heat', 'fill-opacity': opacity });
     }
@@ -51,7 +51,7 @@ export function heatMap(title: string, columns: readonly HeatColumn[]): Svg {
   return svg;
 }
 
-/** Requests by row. */
+/** Number of requests by row. */
 function cellsOf(counts: HeatColumn['counts']): Map<number, number> {
   const cells = new Map<number, number>();
   for (const [value, number] of counts) {

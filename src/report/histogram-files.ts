@@ -1,11 +1,11 @@
-// The histograms of a result as files that HdrHistogram's tools read: a `.hgrm` for each scenario and subject, and one log (V2) of all intervals.
+// Writes a result's histograms as files for HdrHistogram's tools: a `.hgrm` per scenario and subject, and one log (V2) of all intervals.
 import { decodeFromCompressedBase64, HistogramLogWriter } from 'hdr-histogram-js';
 import type { HarnessResult, SubjectResult } from '../harness/results.js';
 import { merged } from './distribution.js';
 
 const fileName = (text: string): string => text.replace(/[^A-Za-z0-9._-]+/g, '-');
 
-/** Name of each file, and its content; values in milliseconds. */
+/** Name and content of each file. Values are in milliseconds. */
 export function hgrmFiles(result: HarnessResult): [name: string, content: string][] {
   return result.scenarios.flatMap(({ name, subjects }) =>
     subjects.flatMap((subject): [string, string][] => {
@@ -16,7 +16,7 @@ export function hgrmFiles(result: HarnessResult): [name: string, content: string
   );
 }
 
-/** An interval log: a line for each interval of each round, tagged with scenario and subject; values in µs. */
+/** An interval log: a line for each interval of each round, tagged with scenario and subject. Values are in µs. */
 export function histogramLog(result: HarnessResult): string {
   const parts: string[] = [];
   const writer = new HistogramLogWriter((part) => parts.push(part));
@@ -37,7 +37,7 @@ interface Line {
   readonly v2: string;
 }
 
-/** Whole rounds where there are no intervals. */
+/** Intervals, or whole rounds if there are no intervals. */
 function linesOf({ samples }: SubjectResult): Line[] {
   return samples.flatMap(({ load }) => {
     const { startedAt, seconds, latency, intervals } = load;
@@ -53,7 +53,7 @@ function linesOf({ samples }: SubjectResult): Line[] {
 function writeLine(writer: HistogramLogWriter, tag: string, { startMs, endMs, v2 }: Line, startedMs: number): void {
   if (v2 === '') return;
   const histogram = decodeFromCompressedBase64(v2, 64, false);
-  // A tag ends at a comma or a blank.
+  // A tag must not contain commas or blanks.
   histogram.tag = tag.replace(/[,\s]/g, '_');
   writer.outputIntervalHistogram(histogram, (startMs - startedMs) / 1000, (endMs - startedMs) / 1000);
 }

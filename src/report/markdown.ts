@@ -1,9 +1,9 @@
-// A result as Markdown: a table for each scenario.
+// Formats a result as Markdown: a table per scenario.
 import type { HarnessResult } from '../harness/results.js';
 import { environmentLines, planText, runText } from './describe.js';
 import { COLUMNS, cellsOf, rowsOf } from './summary.js';
 
-/** What would be markup in a cell is shown as it is. */
+/** Escapes markup in a cell. */
 const cell = (text: string): string => text.replace(/[\\`*_[\]<>|]/g, '\\$&').replace(/[\r\n]+/g, ' ');
 const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(' | ')} |`;
 

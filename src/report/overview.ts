@@ -1,4 +1,4 @@
-// All scenarios of a run in one picture: what a request costs each subject.
+// All scenarios of a run in one picture: the cost of a request for each subject.
 import type { HarnessResult } from '../harness/results.js';
 import { costBars } from './cost-bars.js';
 import { rowsOf } from './summary.js';

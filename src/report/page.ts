@@ -1,4 +1,4 @@
-// A result as one HTML page that needs nothing else: no script, no font, no request.
+// Formats a result as one self-contained HTML page: no script, no font, no requests.
 import type { HarnessResult, ScenarioResult } from '../harness/results.js';
 import { costBars } from './cost-bars.js';
 import { environmentLines, planText, runText } from './describe.js';
@@ -24,7 +24,7 @@ const STYLE = `
 
 const figure = (svg: Svg, label: string): string => `<figure>${svg.inline(label)}</figure>`;
 
-/** The whole page. Names and notes may be anything: they are shown as text. */
+/** The whole page. Names and notes may contain anything, so they are escaped. */
 export function page(result: HarnessResult): string {
   const scenarios = result.scenarios.map(section).join('\n');
   const contents = result.scenarios.map(({ name, title }) => `<li><a href="#${text(name)}">${text(title)}</a></li>`);
@@ -79,7 +79,7 @@ ${coldLines(rows)}
 </section>`;
 }
 
-/** Who needed least, in a sentence. */
+/** A sentence about the cheapest subject. */
 function headline(rows: readonly Row[]): string {
   const ranked = rows
     .flatMap(({ name, cost }) => (cost === null || name === 'direct' ? [] : [{ name, cost }]))
@@ -87,12 +87,12 @@ function headline(rows: readonly Row[]): string {
   const [first, second] = ranked;
   if (first === undefined || second === undefined) return '';
   const share = (first.cost.median / second.cost.median).toFixed(2);
-  // Whether that is noise is said by the ratios, where there are any: this only says what the medians are.
+  // This only states the medians. The ratios, if any, say whether a difference is noise.
   const apart = first.cost.most < second.cost.least ? '' : ' Their rounds overlap.';
   return `<p><strong>${text(first.name)}</strong> needed least CPU: ${share} × that of ${text(second.name)}.${apart}</p>`;
 }
 
-/** What the first seconds of a new process were like, where somebody has looked. */
+/** The cold starts, if they were measured. */
 function coldLines(rows: readonly Row[]): string {
   const cold = rows.filter(({ coldP99 }) => coldP99.length > 0);
   if (cold.length === 0) return '';

@@ -1,18 +1,18 @@
-// Latency by percentile: the axis is log(1 / (1 - p)), on which each nine of a percentile is as wide as the one before.
+// A plot of latency by percentile. The axis is log(1 / (1 - p)), on which every nine has the same width.
 import { logarithmic, percentileName, time } from './scale.js';
 import { SERIES, Svg } from './svg.js';
 
 export interface PercentileSeries {
   readonly name: string;
-  /** How many values there were: what lies beyond 1 - 1/count is one value. */
+  /** Number of values. Everything beyond 1 - 1/count is a single value. */
   readonly count: number;
-  /** Ascending: the share of the values that are no larger, 0..1, and the value. */
+  /** Ascending: the share of values that are not larger, 0..1, and the value. */
   readonly points: readonly (readonly [quantile: number, value: number])[];
 }
 
 export interface PlotOptions {
   readonly title: string;
-  /** How a value is written; times in µs where it is not said. */
+  /** Formats a value. Default: a time in µs. */
   readonly value?: (value: number) => string;
   readonly width?: number;
   readonly height?: number;
@@ -24,10 +24,10 @@ const TOP = 34;
 const BELOW = 40;
 const LEGEND_ROW = 17;
 
-/** Nines: 0 is the median's left end, 1 is 90 %, 2 is 99 %. */
+/** The number of nines: 0 is the left end of the axis, 1 is 90 %, 2 is 99 %. */
 const nines = (quantile: number, count: number): number => -Math.log10(Math.max(1 - quantile, 1 / Math.max(count, 10)));
 
-/** The plot; series beyond what looks different look like earlier ones. */
+/** The plot. If there are more series than styles, styles are used again. */
 export function percentilePlot(series: readonly PercentileSeries[], options: PlotOptions): Svg {
   const { title, value = time, width = 460, height = 290 } = options;
   const drawn = series.filter(({ points }) => points.length > 0);

@@ -1,4 +1,4 @@
-// Latency against rate: where each subject's p99 leaves the ground.
+// A plot of p99 latency against rate, which shows where each subject saturates.
 import { count, linear, logarithmic, time } from './scale.js';
 import { SERIES, Svg } from './svg.js';
 
@@ -15,7 +15,7 @@ const TOP = 34;
 const BOTTOM = HEIGHT - 40;
 const LEGEND_ROW = 17;
 
-/** `limitUs`: drawn as the bar, where there is one. */
+/** `limitUs`: a limit to draw, if there is one. */
 export function rateCurve(series: readonly RateSeries[], limitUs: number | null): Svg {
   const drawn = series.filter(({ points }) => points.length > 0);
   const points = drawn.flatMap((one) => one.points);

@@ -1,12 +1,12 @@
-// Axes: where values are, which of them are written beside it, and how.
+// Axes: positions of values, ticks, and their labels.
 
 export interface Scale {
-  /** Where a value is. Values beyond the ends are at the ends. */
+  /** The position of a value. Values beyond an end are placed at that end. */
   at(value: number): number;
   readonly ticks: readonly number[];
 }
 
-/** A straight axis from 0, with some five ticks. */
+/** A linear axis from 0, with about five ticks. */
 export function linear(largest: number, from: number, to: number): Scale {
   const top = largest > 0 && Number.isFinite(largest) ? largest : 1;
   const rough = top / 5;
@@ -20,7 +20,7 @@ export function linear(largest: number, from: number, to: number): Scale {
   };
 }
 
-/** A logarithmic axis over whole decades, with 1, 2 and 5 of each where there are few. */
+/** A logarithmic axis over whole decades. If there are few decades, each has ticks at 1, 2 and 5. */
 export function logarithmic(smallest: number, largest: number, from: number, to: number): Scale {
   const low = Math.max(smallest, 1e-3);
   const first = Math.floor(Math.log10(low));
@@ -41,26 +41,26 @@ const digits3 = (value: number): string =>
   value >= 100 ? value.toFixed(0) : value >= 10 ? trimmed(value.toFixed(1)) : trimmed(value.toFixed(2));
 const trimmed = (text: string): string => (text.includes('.') ? text.replace(/\.?0+$/, '') : text);
 
-/** A time in µs as people read it: `85 µs`, `1.25 ms`, `3 s`. */
+/** Formats a time in µs: `85 µs`, `1.25 ms`, `3 s`. */
 export function time(us: number): string {
   if (!Number.isFinite(us)) return '–';
   if (us < 1000) return `${digits3(us)} µs`;
   return us < 1_000_000 ? `${digits3(us / 1000)} ms` : `${digits3(us / 1_000_000)} s`;
 }
 
-/** A count as people read it: `950`, `12.5k`, `3M`. */
+/** Formats a count: `950`, `12.5k`, `3M`. */
 export function count(value: number): string {
   if (!Number.isFinite(value)) return '–';
   if (value < 1000) return digits3(value);
   return value < 1_000_000 ? `${digits3(value / 1000)}k` : `${digits3(value / 1_000_000)}M`;
 }
 
-/** Memory: `30 MiB`, `16 GiB`. */
+/** Formats memory: `30 MiB`, `16 GiB`. */
 export function memory(octets: number): string {
   if (!Number.isFinite(octets)) return '–';
   const mebibytes = octets / 1024 / 1024;
   return mebibytes < 1024 ? `${digits3(mebibytes)} MiB` : `${digits3(mebibytes / 1024)} GiB`;
 }
 
-/** A quantile as a percentile: `50`, `99.9`. */
+/** Formats a quantile as a percentile: `50`, `99.9`. */
 export const percentileName = (quantile: number): string => trimmed((quantile * 100).toFixed(6));

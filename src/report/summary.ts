@@ -1,4 +1,4 @@
-// A result in rows: one for each subject of a scenario, with what tables and pictures show of it.
+// A result as rows: one for each subject of a scenario, with the figures for tables and pictures.
 import type { Histogram } from 'hdr-histogram-js';
 import { JsHistogram } from 'hdr-histogram-js';
 import type { HarnessSample, Ratio, ScenarioResult, SubjectResult } from '../harness/results.js';
@@ -10,18 +10,18 @@ import { count, memory, time } from './scale.js';
 export interface Row {
   readonly name: string;
   readonly version: string;
-  /** Why there is nothing to show, or no more: skipped, failed. */
+  /** Why figures are missing: skipped or failed. */
   readonly note: string | null;
   readonly cost: Cost | null;
   readonly ratios: readonly Ratio[];
-  /** Median of the rounds, octets. */
+  /** Median of the rounds, bytes. */
   readonly memoryBytes: number;
   /** Per unit of work. */
   readonly switches: number;
   readonly rate: number;
   readonly wantedRate: number | null;
   readonly errors: number;
-  /** Of all rounds together. */
+  /** All rounds together. */
   readonly latency: Histogram;
   readonly coldP99: readonly number[];
   readonly saturation: number | null;
@@ -76,13 +76,13 @@ function costOf(name: string, values: readonly number[], userShares: readonly nu
   };
 }
 
-/** Latency over the time of the first round that has intervals. */
+/** Latency over time in the first round that has intervals. */
 export function heatOf({ samples }: SubjectResult): HeatColumn[] {
   const intervals = samples.find(({ load }) => load.intervals.length > 1)?.load.intervals ?? [];
   return intervals.map(({ startMs, endMs, latency }) => ({ startMs, endMs, counts: countsOf(merged([latency])) }));
 }
 
-/** Each value that was recorded, and how often. */
+/** Each recorded value and its count. */
 function countsOf(histogram: Histogram): [number, number][] {
   const counts: [number, number][] = [];
   if (!(histogram instanceof JsHistogram)) return counts;
@@ -95,7 +95,7 @@ function countsOf(histogram: Histogram): [number, number][] {
   return counts;
 }
 
-/** `0.61 × (0.58 to 0.64) less than haproxy`. */
+/** For example `0.61 × (0.58 to 0.64) less than haproxy`. */
 export function ratioText({ to, value, low, high, verdict }: Ratio): string {
   const range = `${value.toFixed(2)} × ${to} (${low.toFixed(2)} to ${high.toFixed(2)})`;
   return verdict === 'unclear' ? `${range}, unclear` : range;

@@ -1,6 +1,6 @@
-// Just enough SVG for a few pictures. Colours follow the reader's light or dark theme.
+// Writes just enough SVG for a few pictures. Colours follow the reader's light or dark theme.
 
-/** Classes that pictures use. `s0` to `s7` are series: each has a colour and, for those who do not see colours, dashes of its own. */
+/** Classes that pictures use. `s0` to `s7` are series. Each has a colour and, for readers who do not see colours, its own dashes. */
 export const STYLE = `
   text { font: 12px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f2328 }
   .title { font-size: 15px; font-weight: 600 } .muted { fill: #59636e } .strong { font-weight: 600 } .small { font-size: 11px } .inside { fill: #ffffff }
@@ -15,7 +15,7 @@ export const STYLE = `
     .s0 { stroke: #4493f8 } .s1 { stroke: #f0883e } .s2 { stroke: #3fb950 } .s3 { stroke: #ab7df8 } .s4 { stroke: #db61a2 } .s5 { stroke: #d29922 } .s6 { stroke: #39c5cf } .s7 { stroke: #9198a1 }
   }`;
 
-/** How many series look different. */
+/** Number of different styles for series. */
 export const SERIES = 8;
 
 type Attributes = Readonly<Record<string, string | number>>;
@@ -56,7 +56,7 @@ export class Svg {
     this.#parts.push(`<polygon ${format({ points: path, ...attributes })}/>`);
   }
 
-  /** Another picture as part of this one, with its upper left corner there. */
+  /** Places another picture in this one, with its upper left corner at this position. */
   place(other: Svg, x: number, y: number): void {
     const box = format({ x, y, width: other.#width, height: other.#height });
     this.#parts.push(`<svg ${box}>${other.#parts.join('\n')}</svg>`);
@@ -66,13 +66,13 @@ export class Svg {
     return this.#height;
   }
 
-  /** A file of its own. */
+  /** The picture as a standalone file. */
   toString(): string {
     const size = `width="${this.#width}" height="${this.#height}" viewBox="0 0 ${this.#width} ${this.#height}"`;
     return `<svg xmlns="http://www.w3.org/2000/svg" ${size} role="img">\n<style>${STYLE}\n</style>\n${this.#parts.join('\n')}\n</svg>\n`;
   }
 
-  /** Part of a page, which has STYLE. `label`: what the picture says, for those who do not see it. */
+  /** The picture as part of a page that has STYLE. `label`: a description for readers who do not see it. */
   inline(label: string): string {
     const box = `viewBox="0 0 ${this.#width} ${this.#height}"`;
     return `<svg ${box} role="img" aria-label="${escapeText(label)}">\n${this.#parts.join('\n')}\n</svg>`;
@@ -89,7 +89,7 @@ function format(attributes: Attributes): string {
     .join(' ');
 }
 
-/** Also for HTML, in texts and in attributes between double quotes. */
+/** Also for HTML, in text and in attributes with double quotes. */
 export function escapeText(text: string): string {
   return text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
 }

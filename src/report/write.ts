@@ -1,4 +1,4 @@
-// Writes all that is made of a result into a directory.
+// Writes all reports of a result to a directory.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HarnessResult } from '../harness/results.js';
@@ -7,7 +7,7 @@ import { markdown } from './markdown.js';
 import { overview } from './overview.js';
 import { page } from './page.js';
 
-/** Writes `report.html`, `report.md`, `overview.svg`, `latency.hlog` and `.hgrm` files; returns their paths. Throws what the file system says. */
+/** Writes `report.html`, `report.md`, `overview.svg`, `latency.hlog` and `.hgrm` files. Returns their paths. Throws file system errors. */
 export function writeReport(result: HarnessResult, directory: string): string[] {
   mkdirSync(directory, { recursive: true });
   const files: [string, string][] = [

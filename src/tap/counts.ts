@@ -1,14 +1,14 @@
-// What the metrics know of those who tap.
+// Counts of taps, for the metrics.
 
-/** Why a record was left out: for the rate or the memory of whoever asked, or because they did not read. */
+/** Why a record was left out: the tap's rate limit, its memory limit, or a slow reader. */
 export const LEFT_OUT = ['rate', 'reader'] as const;
 
 export interface TapCounts {
-  /** Who listens now. */
+  /** Number of open taps. */
   listeners: number;
   records: number;
   readonly leftOut: Record<(typeof LEFT_OUT)[number], number>;
-  /** Those who were refused, as there were as many as may be. */
+  /** Taps refused because the maximum number was reached. */
   refused: number;
 }
 

@@ -1,16 +1,16 @@
-// The query of /tap, as text: what is asked for, or what is wrong with it.
+// Parses the query of /tap.
 import { parseNetwork } from '../config/networks.js';
 import { suggest } from '../config/suggest.js';
 import { parseDuration, ValueError } from '../config/values.js';
 import type { TapRequest } from './request.js';
 
-/** Records a second where nobody says how many. */
+/** Default rate, records per second. */
 export const DEFAULT_RPS = 100;
 const MAX_TEXT_LENGTH = 1024;
 const KEYS = ['method', 'path', 'authority', 'service', 'peer', 'status', 'latencyAbove', 'maxRps'] as const;
 type Key = (typeof KEYS)[number];
 
-/** Throws a ValueError that names the part which is wrong. `most`: records a second that anybody may have. */
+/** Throws a ValueError that names the bad parameter. `most`: the maximum rate, records per second. */
 export function parseTap(query: URLSearchParams, id: number, most: number): TapRequest {
   for (const key of query.keys()) {
     if (!KEYS.includes(key as Key)) throw new ValueError(`unknown parameter ${key}; ${suggest(key, [...KEYS])}`);
@@ -74,7 +74,7 @@ function parseRps(text: string): number {
   return number;
 }
 
-/** An address or a network; all else is the name in a certificate. */
+/** An address or a network; anything else is the name in a certificate. */
 function parsePeer(text: string | null): Pick<TapRequest, 'network' | 'identity'> {
   if (text === null) return { network: null, identity: null };
   try {

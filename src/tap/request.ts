@@ -1,41 +1,41 @@
-// What somebody who taps a proxy asks for: plain data, as workers are told of it.
+// A tap request: plain data, in the form that is sent to workers.
 import type { Network } from '../config/addresses.js';
 
 export interface TapRequest {
-  /** Of one tap, while the process lives. */
+  /** Unique within the process. */
   readonly id: number;
-  /** Null: any. Methods and paths are compared octet for octet; a path is the beginning of one. */
+  /** Null: any. Methods and paths are compared byte by byte. A path matches as a prefix. */
   readonly method: string | null;
   readonly path: string | null;
   readonly authority: string | null;
   readonly service: string | null;
-  /** Who has asked: an address of one of these networks, or this name by certificate. */
+  /** The client: an address in one of these networks, or this name in its certificate. */
   readonly network: Network | null;
   readonly identity: string | null;
-  /** Status of the response; both 0: any. */
+  /** Range of response statuses; both 0: any. */
   readonly statusFrom: number;
   readonly statusTo: number;
-  /** The head of the response took longer than this, ms; -1: any. */
+  /** Only responses whose head took longer than this, ms; -1: any. */
   readonly latencyAboveMs: number;
-  /** Records a second at most. */
+  /** Maximum records per second. */
   readonly maxRps: number;
 }
 
-/** Taps that there may be at once: a bit of a number for each. */
+/** Maximum number of taps at once: each is a bit of a number. */
 export const MAX_TAPS = 16;
 
-/** Whether a request has to be remembered until its end before it is known whether it is one of those that are asked for. */
+/** Whether a request must be remembered until its end, because only then it is known whether it matches. */
 export const asksForAnswer = ({ statusTo, latencyAboveMs }: TapRequest): boolean => statusTo > 0 || latencyAboveMs >= 0;
 
-/** Whether it asks for something that only HTTP has. */
+/** Whether it has a condition that only HTTP can meet. */
 export const asksForHttp = (tap: TapRequest): boolean =>
   tap.method !== null || tap.path !== null || tap.authority !== null || asksForAnswer(tap);
 
-/** What a worker has for one of those who tap. */
+/** Records of a worker for one tap. */
 export interface TapRecords {
   readonly id: number;
-  /** Objects of JSON, without their braces. */
+  /** JSON objects without their braces. */
   readonly lines: readonly string[];
-  /** Those that matched and were left out, for the rate or for want of memory. */
+  /** Matching records that were left out, because of the rate limit or for lack of memory. */
   readonly leftOut: number;
 }

@@ -1,25 +1,25 @@
-// Those who tap, on the main thread: workers are told who listens, and what they say goes to whom it is for. Who reads slowly loses records,
-// and is told how many; nothing waits for them.
+// The main thread's side of taps: tells workers which taps are open, and passes their records on. A slow reader loses records, and is told how
+// many. Nothing waits for it.
 import type { TapConfig } from '../config/model.js';
 import type { TapCounts } from './counts.js';
 import { MAX_TAPS, type TapRecords, type TapRequest } from './request.js';
 import { TokenBucket } from './token-bucket.js';
 
-/** How often somebody who taps is told how it stands, if that has changed, ms. */
+/** Interval between status records, if the status has changed, ms. */
 const REPORT_MS = 1000;
-/** Every so many times it is told anyway: who is gone is noticed by it. */
+/** After this many intervals a status record is sent anyway, so that a reader that is gone is noticed. */
 const HEARTBEAT = 5;
 
-/** Somebody who taps. */
+/** The receiver of a tap's records. */
 export interface TapReader {
-  /** Gives them lines. False: they have not taken what came before, so that these are lost. */
+  /** Writes lines. False: earlier lines have not been read yet, so these are lost. */
   write(lines: string): boolean;
 }
 
 export interface TapDeps {
   readonly counts: TapCounts;
   readonly config: () => TapConfig;
-  /** Tells all workers who listens; resolves when they know. */
+  /** Sends the open taps to all workers; resolves when they have them. */
   readonly tell: (taps: readonly TapRequest[]) => Promise<void>;
 }
 
@@ -27,7 +27,7 @@ class Tap {
   shown = 0;
   leftOut = 0;
   dropped = 0;
-  /** Left out as it was told last, and times since. */
+  /** The number of left-out records in the last status record, and intervals since then. */
   told = 0;
   quiet = 0;
   readonly bucket: TokenBucket;
@@ -38,7 +38,7 @@ class Tap {
     readonly reader: TapReader,
     look: (tap: Tap) => void,
   ) {
-    // Each worker stays within the rate; so do all of them together.
+    // Each worker stays within the rate, and so do all of them together.
     this.bucket = new TokenBucket(request.maxRps, performanceClock);
     this.timer = setInterval(() => look(this), REPORT_MS).unref();
   }
@@ -59,22 +59,22 @@ export class Taps {
     this.#deps = deps;
   }
 
-  /** For one who wants to tap. */
+  /** Whether another tap may open. */
   nextId(): number {
     return ++this.#ids;
   }
 
-  /** Records a second that anybody may have. */
+  /** Maximum rate of a tap, records per second. */
   get maxRps(): number {
     return this.#deps.config().maxRps;
   }
 
-  /** What may wait for one that reads slowly, octets. */
+  /** Maximum data waiting for a slow reader, bytes. */
   get maxBuffered(): number {
     return this.#deps.config().maxBuffered;
   }
 
-  /** Begins; returns what ends it, or null where as many listen as may. */
+  /** Opens a tap. Returns a function that closes it, or null if the maximum number is open. */
   open(request: TapRequest, reader: TapReader): (() => void) | null {
     const { counts } = this.#deps;
     if (this.#taps.size >= Math.min(MAX_TAPS, this.#deps.config().listeners)) {
@@ -83,7 +83,7 @@ export class Taps {
     }
     const tap = new Tap(request, reader, (own) => this.#poll(own));
     this.#taps.set(request.id, tap);
-    // From what is said first on, everything is seen.
+    // The first record is sent only now: from then on nothing is missed.
     void this.#changed().then(() => this.#report(tap));
     return () => {
       clearInterval(tap.timer);
@@ -91,12 +91,12 @@ export class Taps {
     };
   }
 
-  /** Who listens, for a worker that begins. */
+  /** The open taps, for a new worker. */
   get requests(): readonly TapRequest[] {
     return [...this.#taps.values()].map(({ request }) => request);
   }
 
-  /** A worker has something for one of them. */
+  /** A worker has records for one tap. */
   received({ id, lines, leftOut }: TapRecords): void {
     const { counts } = this.#deps;
     const tap = this.#taps.get(id);
@@ -120,7 +120,7 @@ export class Taps {
     if (tap.leftOut + tap.dropped > tap.told || ++tap.quiet >= HEARTBEAT) this.#report(tap);
   }
 
-  /** How it stands: what was shown, and what was not. */
+  /** Writes a status record: how many records were shown and how many were not. */
   #report(tap: Tap): void {
     const { reader, request, shown, leftOut, dropped } = tap;
     tap.quiet = 0;

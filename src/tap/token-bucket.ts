@@ -1,20 +1,20 @@
-// So many a second at most, and what is beyond that is counted.
+// A token bucket: limits a rate per second, and counts what exceeds it.
 
 export class TokenBucket {
-  /** How many were refused since somebody asked last. */
+  /** Refusals since the count was last taken. */
   refused = 0;
   private tokens: number;
   private at = Number.NaN;
 
   constructor(
     private readonly perSecond: number,
-    /** Tells the time, ms. */
+    /** The clock, ms. */
     private readonly clock: { readonly now: number },
   ) {
     this.tokens = perSecond;
   }
 
-  /** Whether there may be one more now. */
+  /** Whether one more is allowed now. */
   admits(): boolean {
     const { now } = this.clock;
     if (now > this.at) this.tokens = Math.min(this.perSecond, this.tokens + ((now - this.at) * this.perSecond) / 1000);
@@ -27,7 +27,7 @@ export class TokenBucket {
     return true;
   }
 
-  /** When there may be another one, ms of the clock. */
+  /** When the next one is allowed, ms of the clock. */
   get next(): number {
     return this.tokens >= 1 ? this.at : this.at + ((1 - this.tokens) * 1000) / this.perSecond;
   }

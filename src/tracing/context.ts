@@ -1,5 +1,5 @@
-// What requests say of the trace they belong to: W3C Trace Context (traceparent), and B3 in one field or in several
-// (github.com/openzipkin/b3-propagation). Octets in, positions and numbers out; what is malformed says nothing.
+// Reads the trace context of requests: W3C Trace Context (traceparent), and B3 in one field or in several
+// (github.com/openzipkin/b3-propagation). Input is bytes, output is positions and numbers. Malformed fields are ignored.
 
 const DASH = 0x2d;
 const ZERO = 0x30;
@@ -17,18 +17,18 @@ const PARENT_AT = 36;
 const FLAGS_AT = 53;
 const SAMPLED = 1;
 
-/** What was decided of a trace. */
+/** The sampling decision for a trace. */
 export const DECISION = { NONE: -1, NO: 0, YES: 1 } as const;
 
-/** The context of the request that was read last. */
+/** The context of the last request that was read. */
 export class TraceContext {
   /** One of DECISION. */
   decision: number = DECISION.NONE;
-  /** Of its text; lengths are 0 where there is none. */
+  /** Positions in the text. A length of 0: there is none. */
   traceAt = 0;
   traceLength = 0;
   spanAt = 0;
-  /** B3 in one field may name the parent's parent; -1 where it does not. */
+  /** B3 in one field may name the parent's parent; -1 if it does not. */
   grandparentAt = -1;
 
   clear(): void {
@@ -37,11 +37,11 @@ export class TraceContext {
     this.grandparentAt = -1;
   }
 
-  /** False where the value is malformed: it says nothing then. */
+  /** False if the value is malformed; it is ignored then. */
   readTraceparent(bytes: Uint8Array, at: number, end: number): boolean {
     const length = end - at;
     if (length < TRACEPARENT_LENGTH || !isHex(bytes, at, 2) || (bytes[at] === F && bytes[at + 1] === F)) return false;
-    // Of a version that is not known yet more may follow.
+    // An unknown version may have more fields.
     if (length > TRACEPARENT_LENGTH && (isZero(bytes, at, 2) || bytes[at + TRACEPARENT_LENGTH] !== DASH)) return false;
     if (bytes[at + 2] !== DASH || bytes[at + PARENT_AT - 1] !== DASH || bytes[at + FLAGS_AT - 1] !== DASH) return false;
     if (!isId(bytes, at + TRACE_ID_AT, TRACE_ID_LENGTH) || !isId(bytes, at + PARENT_AT, SPAN_ID_LENGTH)) return false;
@@ -95,7 +95,7 @@ export class TraceContext {
     this.traceLength = end - at;
   }
 
-  /** `x-b3-traceid` with `x-b3-spanid`. The decision is in fields of its own: `decide`. */
+  /** `x-b3-traceid` with `x-b3-spanid`. The decision is in separate fields: `decide`. */
   readIds(bytes: Uint8Array, traceAt: number, traceEnd: number, spanAt: number, spanEnd: number): boolean {
     if (!isTraceId(bytes, traceAt, traceEnd - traceAt)) return false;
     if (spanEnd - spanAt !== SPAN_ID_LENGTH || !isId(bytes, spanAt, SPAN_ID_LENGTH)) return false;
@@ -105,7 +105,7 @@ export class TraceContext {
     return true;
   }
 
-  /** `x-b3-sampled`, which some write as `true` and `false`, or `x-b3-flags`, of which 1 is debug. */
+  /** `x-b3-sampled`, which some write as `true` and `false`, or `x-b3-flags`, where 1 means debug. */
   decide(bytes: Uint8Array, at: number, end: number, flags: boolean): void {
     if (flags) {
       if (end - at === 1 && bytes[at] === ZERO + 1) this.decision = DECISION.YES;
@@ -118,7 +118,7 @@ export class TraceContext {
   }
 }
 
-/** `d` is debug: sampled, whatever anybody thinks. */
+/** `d` means debug: always sampled. */
 function b3Decision(octet: number): number {
   if (octet === ZERO) return DECISION.NO;
   return octet === ZERO + 1 || octet === D ? DECISION.YES : DECISION.NONE;
@@ -127,7 +127,7 @@ function b3Decision(octet: number): number {
 const isTraceId = (bytes: Uint8Array, at: number, length: number): boolean =>
   (length === TRACE_ID_LENGTH || length === HALF_ID_LENGTH) && isId(bytes, at, length);
 
-/** Hexadecimal digits in lower case, not all of them 0. */
+/** Lower-case hexadecimal digits, not all 0. */
 function isId(bytes: Uint8Array, at: number, length: number): boolean {
   return isHex(bytes, at, length) && !isZero(bytes, at, length);
 }
@@ -147,7 +147,7 @@ function hex(octet: number): number {
   return octet >= A && octet <= F ? octet - A + 10 : -1;
 }
 
-/** The number that 8 hexadecimal digits are, for the decision by a trace's id. */
+/** The value of 8 hexadecimal digits, for sampling by trace id. */
 export function word(bytes: Uint8Array, at: number): number {
   let value = 0;
   for (let i = at; i < at + 8; i++) value = value * 16 + hex(bytes[i]);

@@ -1,15 +1,15 @@
-// What the metrics know of spans.
+// Counts of spans, for the metrics.
 
 export interface TracingCounts {
   /** Whether there is a collector. */
   wanted: boolean;
-  /** Spans that workers have made. */
+  /** Spans made by workers. */
   spans: number;
-  /** Spans that came to nothing: beyond so many a second, no room in the queue, or refused by the collector in what it took. */
+  /** Lost spans: over the rate limit, no room in the queue, or rejected by the collector in a message that it accepted. */
   readonly dropped: { rate: number; queue: number; rejected: number };
-  /** Messages with spans in them: taken by the collector, or given up. */
+  /** Messages with spans: accepted by the collector, or given up. */
   readonly messages: { sent: number; dropped: number };
-  /** Puts into this what is counted elsewhere; null: nothing is. */
+  /** Copies in what is counted elsewhere; null: nothing is. */
   look: (() => void) | null;
 }
 

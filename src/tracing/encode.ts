@@ -1,5 +1,5 @@
-// Spans as an ExportTraceServiceRequest of OTLP (opentelemetry-proto v1), with attributes by the semantic conventions of OpenTelemetry
-// for HTTP and gRPC. Queries are not told: they leave this machine, and may hold secrets.
+// Encodes spans as OTLP's ExportTraceServiceRequest (opentelemetry-proto v1), with attributes by OpenTelemetry's semantic conventions for HTTP
+// and gRPC. Queries are left out: spans leave this machine, and queries may contain secrets.
 import { Writer } from '../protobuf/writer.js';
 import type { Span } from './span.js';
 
@@ -7,7 +7,7 @@ import type { Span } from './span.js';
 const SERVER = 2;
 const CLIENT = 3;
 const ERROR = 2;
-/** Fields of Span, of KeyValue and of AnyValue. */
+/** Field numbers of Span, KeyValue and AnyValue. */
 const SPAN = {
   TRACE: 1,
   ID: 2,
@@ -22,12 +22,12 @@ const SPAN = {
 } as const;
 const SAMPLED = 1;
 const KNOWN_METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH']);
-/** gRPC's codes that are errors for a server; for a client all but OK are. */
+/** gRPC status codes that are errors for a server. For a client, all but OK are. */
 const SERVER_ERRORS = new Set([2, 4, 12, 13, 14, 15]);
 
 export type Attributes = Readonly<Record<string, string>>;
 
-/** One message with all of `spans`. `resource`: who has made them, such as `service.name`. */
+/** One message with all `spans`. `resource`: attributes of their source, such as `service.name`. */
 export function encodeSpans(spans: readonly Span[], resource: Attributes, version: string): Buffer {
   const writer = new Writer();
   const resourceSpans = writer.begin(1);
@@ -57,13 +57,13 @@ function writeSpan(writer: Writer, span: Span): void {
   writer.fixed32(SPAN.FLAGS, SAMPLED).end(begin);
 }
 
-/** Low in number, as the conventions want it: nobody knows a route here, but gRPC's methods are one. */
+/** Of low cardinality, as the conventions require: routes are unknown here, but a gRPC method is one. */
 function nameOf({ method, grpc, path }: Span): string {
   if (grpc) return pathOf(path).slice(1) || 'grpc';
   return KNOWN_METHODS.has(method) ? method : 'HTTP';
 }
 
-/** What went wrong, in a word; '' where nothing did. */
+/** The error type; '' if there was no error. */
 function errorOf({ reason, grpc, grpcStatus, status, inbound }: Span): string {
   if (reason !== '') return reason;
   if (grpc && grpcStatus >= 0) {
@@ -93,7 +93,7 @@ function attributesOf(span: Span, error: string): Record<string, string | number
     ),
     'client.address': clientHost,
     'client.port': clientPort,
-    // Who is at the other end: the client of a server, the endpoint of a client.
+    // The peer: the client of a server, or the endpoint of a client.
     'network.peer.address': span.inbound ? clientHost : endpointHost,
     'network.peer.port': span.inbound ? clientPort : endpointPort,
     'user_agent.original': span.userAgent,
@@ -121,7 +121,7 @@ function grpcAttributes({ path, grpcStatus }: Span): Record<string, string | num
 
 const pathOf = (target: string): string => target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '').replace(/\?.*$/s, '');
 
-/** Host and port of an address, as far as there are any. */
+/** Host and port of an address, as far as it has them. */
 function split(address: string): [host: string, port: number | null] {
   const [, host = address, port] = /^(.*?)(?::(\d{1,5}))?$/s.exec(address) ?? [];
   return [host.replace(/^\[(.*)\]$/, '$1'), port === undefined ? null : Number(port)];
@@ -136,5 +136,5 @@ function attribute(writer: Writer, field: number, key: string, value: string | n
   writer.end(any).end(pair);
 }
 
-/** Since 1970. A number of ms has not enough digits for single ns: microseconds are right. */
+/** Nanoseconds since 1970. A number of ms is too imprecise for single ns, so the result is exact to microseconds. */
 const nanoseconds = (ms: number): bigint => BigInt(Math.round(ms * 1000)) * 1000n;

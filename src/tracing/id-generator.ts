@@ -1,4 +1,4 @@
-// Random ids. Drawn in advance, as each call of the system's source of them costs microseconds.
+// Random ids. Random bytes are drawn in advance, because each call of the system's source costs microseconds.
 import { nodeCrypto } from '../http/web-socket.js';
 
 const POOL_BYTES = 4096;
@@ -7,7 +7,7 @@ const DIGITS = Array.from({ length: 256 }, (_, octet) => octet.toString(16).padS
 export class IdGenerator {
   private readonly pool = new Uint8Array(POOL_BYTES);
   private at = POOL_BYTES;
-  /** Of a cheap generator for the decisions: xorshift32, which never is 0. */
+  /** State of a cheap generator for sampling decisions: xorshift32, which is never 0. */
   private state = 0;
 
   /** A number below 2^32. */
@@ -25,7 +25,7 @@ export class IdGenerator {
     return x >>> 0;
   }
 
-  /** So many random octets, in hexadecimal digits; never all 0. */
+  /** This many random bytes, in hexadecimal digits; never all 0. */
   hex(count: number): string {
     this.fill(count);
     let text = '';
@@ -38,7 +38,7 @@ export class IdGenerator {
     return any === 0 ? this.hex(count) : text;
   }
 
-  /** So many octets are at hand. */
+  /** Ensures that this many bytes are available. */
   private fill(count: number): void {
     if (this.at + count <= POOL_BYTES) return;
     nodeCrypto().randomFillSync(this.pool);

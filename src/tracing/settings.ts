@@ -1,10 +1,10 @@
-// What workers are told of tracing.
+// Workers' settings for tracing.
 
 export interface TracingSettings {
-  /** Share of the traces that begin here, or that nobody has decided on, 0 to 1. */
+  /** Share to sample of traces that begin here, or that have no decision yet, 0 to 1. */
   readonly sampling: number;
-  /** How long spans are collected, ms. */
+  /** How long spans are collected before they are sent, ms. */
   readonly intervalMs: number;
-  /** Spans a second that a worker makes at most. */
+  /** Maximum number of spans per second and worker. */
   readonly maxSpans: number;
 }

@@ -1,21 +1,21 @@
-// A span as a worker tells of it: plain data. encode.ts makes OTLP of it.
+// A span as a worker reports it: plain data. encode.ts converts it to OTLP.
 
 export interface Span {
-  /** Hexadecimal: 32, 16 and 16 digits. No parent is ''. */
+  /** Hexadecimal: 32, 16 and 16 digits. '': no parent. */
   readonly traceId: string;
   readonly spanId: string;
   readonly parentId: string;
-  /** On which side of the application the listener is: SERVER for inbound, CLIENT for outbound. */
+  /** The listener's direction: inbound spans are SERVER, outbound ones CLIENT. */
   readonly inbound: boolean;
-  /** Since 1970, ms with fractions. */
+  /** ms since 1970, with fractions. */
   startMs: number;
   endMs: number;
   readonly method: string;
-  /** With its query, as it was sent. */
+  /** With its query, as sent. */
   readonly path: string;
   readonly authority: string;
   readonly userAgent: string;
-  /** The client's, and whether it speaks HTTP/2. */
+  /** The client's address, and whether it uses HTTP/2. */
   readonly version: string;
   readonly secure: boolean;
   readonly client: string;
@@ -25,19 +25,19 @@ export interface Span {
   service: string;
   endpoint: string;
   endpointVersion: string;
-  /** What the client has got; 0: nothing. */
+  /** The status that the client received; 0: none. */
   status: number;
   /** -1: none. */
   grpcStatus: number;
-  /** Until the response began, µs; -1: there was none. */
+  /** Time until the response began, µs; -1: there was none. */
   latencyUs: number;
-  /** The client has got a whole response of an endpoint. */
+  /** Whether the client received a complete response from an endpoint. */
   whole: boolean;
-  /** Its route class and outcome, as the metrics number them (src/metrics/response-cells.ts). */
+  /** Its route class and outcome, as numbered in the metrics (src/metrics/response-cells.ts). */
   cell: number;
   attempts: number;
   received: number;
   sent: number;
-  /** Why it was no whole response of the endpoint; '' where it was. */
+  /** Why the response was not complete, or not from an endpoint; '' if it was both. */
   reason: string;
 }

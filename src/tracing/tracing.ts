@@ -1,5 +1,5 @@
-// Spans on the main thread: what workers tell of is encoded and offered to the exporter, in messages of some size. Nobody waits for it; what
-// finds no room is dropped, and counted.
+// The main thread's side of tracing: encodes the workers' spans and passes them to the exporter, in batches. Nothing waits for it. Spans that do
+// not fit into the queue are dropped and counted.
 import type { TracingConfig } from '../config/model.js';
 import type { LogFields } from '../log/logger.js';
 import { OtlpExporter } from '../otlp/exporter.js';
@@ -7,7 +7,7 @@ import type { TracingCounts } from './counts.js';
 import { type Attributes, encodeSpans } from './encode.js';
 import type { Span } from './span.js';
 
-/** Spans of one message, and how long those of several workers are waited for, ms. */
+/** Maximum spans per message, and how long to wait for spans of several workers, ms. */
 const BATCH = 512;
 const GATHER_MS = 50;
 
@@ -18,7 +18,7 @@ export interface TracingDeps {
     info(message: string, fields?: LogFields): void;
   };
   readonly version: string;
-  /** More of who has made the spans. */
+  /** Further attributes of the resource. */
   readonly resource: Attributes;
 }
 
@@ -28,7 +28,7 @@ export class Tracing {
   readonly #resource: Attributes;
   #spans: Span[] = [];
   #timer: NodeJS.Timeout | undefined;
-  /** What exporters before this one have counted. */
+  /** Counts of earlier exporters. */
   readonly #before: { readonly sent: number; readonly dropped: number; readonly rejected: number };
 
   constructor(config: TracingConfig, deps: TracingDeps) {
@@ -53,7 +53,7 @@ export class Tracing {
     this.#before = { ...deps.counts.messages, rejected: deps.counts.dropped.rejected };
   }
 
-  /** A worker has made spans; `skipped`: and others not, for the rate. */
+  /** A worker has made spans. `skipped`: spans that it did not make because of the rate limit. */
   received(spans: readonly Span[], skipped: number): void {
     const { counts } = this.#deps;
     counts.spans += spans.length;
@@ -63,14 +63,14 @@ export class Tracing {
     if (this.#spans.length > 0) this.#timer ??= setTimeout(() => this.flush(), GATHER_MS).unref();
   }
 
-  /** Offers what has been collected. */
+  /** Passes the collected spans to the exporter. */
   flush(): void {
     if (this.#timer !== undefined) clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#spans.length > 0) this.#offer(this.#spans.splice(0));
   }
 
-  /** Sends what it has, for so long at most. */
+  /** Sends what it has, within this time at most. */
   async close(graceMs: number): Promise<void> {
     this.flush();
     await this.#exporter.close(graceMs);

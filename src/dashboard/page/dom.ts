@@ -1,4 +1,4 @@
-// Elements. Whatever comes from the proxy gets into the page as text, never as markup: names are chosen by strangers.
+// Makes elements. Data from the proxy enters the page as text, never as markup, because strangers choose names.
 
 export type Child = Node | string;
 
@@ -19,7 +19,7 @@ export function byId(id: string): HTMLElement {
   return found;
 }
 
-/** Only what has changed is written: a selection stays, and nothing is laid out anew for nothing. */
+/** Writes only changed text, so that a selection stays and the browser has no needless layout to do. */
 export function setText(node: Node, text: string): void {
   if (node.textContent !== text) node.textContent = text;
 }

@@ -1,17 +1,17 @@
-// Events of the proxy, and what becomes of them when it is gone: it may be back any moment, maybe as another process.
+// Receives the proxy's events. If the proxy is gone, connects again: it may return at any time, perhaps as another process.
 import type { LiveState } from '../../live/state.js';
 
-/** Without an event for so long what is shown is old, ms. */
+/** Without an event for this long, the figures on the page are stale, ms. */
 const STALE_MS = 3500;
-/** Between attempts to connect: doubled each time, with chance, so that many pages do not come at once. */
+/** Wait between attempts to connect: doubled each time, with jitter, so that many pages do not reconnect at once. */
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;
-/** A page that nobody sees listens for so long, ms. */
+/** A hidden page keeps listening for this long, ms. */
 const HIDDEN_MS = 60_000;
 
 export interface Hears {
   state(state: LiveState): void;
-  /** Nothing has come since `at` (ms since 1970; 0: never). */
+  /** No event has arrived since `at` (ms since 1970; 0: never). */
   stale(at: number): void;
 }
 
@@ -36,7 +36,7 @@ export class Feed {
     this.source?.close();
     this.source = new EventSource(this.url);
     this.source.onmessage = ({ data }: MessageEvent<string>) => this.message(data);
-    // A browser tries again by itself, but not after an answer that it does not like.
+    // A browser reconnects by itself, but not after an error status.
     this.source.onerror = () => this.lost();
     this.watch();
   }
@@ -58,7 +58,7 @@ export class Feed {
     clearTimeout(this.late);
     this.late = setTimeout(() => {
       this.hears.stale(this.last);
-      // A connection that is open and silent is of no use.
+      // An open but silent connection is useless.
       this.lost();
     }, STALE_MS);
   }

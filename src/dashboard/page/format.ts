@@ -1,4 +1,4 @@
-// Numbers as people read them.
+// Formats numbers for people.
 
 export const count = (value: number): string => Math.round(value).toLocaleString('en');
 

@@ -1,4 +1,4 @@
-// Latency over time: a column a second, a row a quarter of a doubling, the more requests the stronger.
+// A heat map of latency over time: a column per second, four rows per doubling, more intense where there are more requests.
 import { bucketFloorUs } from '../../live/buckets.js';
 import { byId } from './dom.js';
 import { ms } from './format.js';
@@ -8,7 +8,7 @@ import { colour } from './plots.js';
 const HEIGHT = 200;
 const LEFT = 56;
 const BOTTOM = 22;
-/** Buckets in a row: there are 16 to a doubling. */
+/** Buckets per row. There are 16 per doubling. */
 const BUCKETS = 4;
 
 export class HeatMap {
@@ -41,7 +41,7 @@ export class HeatMap {
     if (context === null || last === undefined) return;
     context.scale(scale, scale);
     const rows = frames.flatMap(({ distribution }) => distribution.map(([bucket]) => Math.floor(bucket / BUCKETS)));
-    // Room for three doublings at least: one row alone would be a wall.
+    // At least three doublings: a single row would fill the whole height.
     const low = rows.reduce((least, row) => Math.min(least, row), rows[0] ?? 0) - 1;
     const high = Math.max(rows.reduce((most, row) => Math.max(most, row), low) + 2, low + 12);
     const area = { width: width - LEFT, height: HEIGHT - BOTTOM, low, high };
@@ -70,7 +70,7 @@ export class HeatMap {
       const x = LEFT + width + ((at - now) / 1000 - 1) * step;
       if (x < LEFT - step) continue;
       for (const [place, count] of counts) {
-        // A single one is to be seen beside thousands.
+        // A single request must be visible beside thousands.
         context.globalAlpha = 0.18 + 0.82 * (Math.log1p(count) / Math.log1p(most));
         context.fillRect(x, height - (place - low + 1) * row, Math.max(step, 1), Math.max(row - 0.5, 1));
       }

@@ -1,8 +1,8 @@
-// The last two minutes, by service and by endpoint: what plots show.
+// The last two minutes by service and by endpoint, for the plots.
 import type { LiveGolden, LiveState } from '../../live/state.js';
 
 export const SECONDS = 120;
-/** Between two events of the same run of the proxy, ms. More is a gap. */
+/** Maximum interval between two events of the same proxy process, ms. A longer one is a gap. */
 const GAP_MS = 3500;
 
 export interface Frame {
@@ -31,11 +31,11 @@ function frameOf(at: number, { requests, latency }: Golden): Frame {
 
 const gap = (at: number): Frame => ({ at, requests: null, p50: null, p95: null, p99: null, distribution: [] });
 
-/** What a plot is about: all services, one of them, or one of its endpoints. Neither has a newline in it. */
+/** The key of a plot's subject: all services, one service, or one endpoint. Names contain no newline. */
 export const subjectOf = (service: string, endpoint = ''): string =>
   endpoint === '' ? service : `${service}\n${endpoint}`;
 
-/** As people read it. */
+/** A subject's name for people. */
 export function spoken(subject: string): string {
   const [service, endpoint] = subject.split('\n');
   if (endpoint !== undefined) return `${endpoint} of ${service}`;
@@ -43,7 +43,7 @@ export function spoken(subject: string): string {
 }
 
 export class History {
-  /** By subject; '' is all services together. */
+  /** By subject; '' stands for all services together. */
   private readonly frames = new Map<string, Frame[]>();
 
   add(state: LiveState): void {
@@ -63,7 +63,7 @@ export class History {
     const frames = this.frames.get(name) ?? [];
     this.frames.set(name, frames);
     const last = frames[frames.length - 1];
-    // The clock of another process, or of another machine, may be behind.
+    // Another process or machine may have a clock that is behind.
     if (last !== undefined && at <= last.at) frames.length = 0;
     else if (last !== undefined && at - last.at > GAP_MS) frames.push(gap(last.at + 1000), gap(at - 1000));
     frames.push(frameOf(at, golden));
@@ -71,7 +71,7 @@ export class History {
   }
 }
 
-/** Distributions of the frames of the last `seconds` together: counts by bucket. */
+/** The distributions of the last `seconds`, added up: counts by bucket. */
 export function merged(frames: readonly Frame[], seconds: number): Map<number, number> {
   const sums = new Map<number, number>();
   const from = (frames[frames.length - 1]?.at ?? 0) - seconds * 1000;
@@ -81,12 +81,12 @@ export function merged(frames: readonly Frame[], seconds: number): Map<number, n
 }
 
 export interface Percentile {
-  /** 1 / (1 − p): 1 is the least, 10 the 90th percentile, 100 the 99th. */
+  /** 1 / (1 − p): 1 is the minimum, 10 the 90th percentile, 100 the 99th. */
   readonly odds: number;
   readonly bucket: number;
 }
 
-/** The distribution as a curve, from the least to the greatest. */
+/** The distribution as a curve, from the minimum to the maximum. */
 export function percentiles(sums: ReadonlyMap<number, number>): Percentile[] {
   const buckets = [...sums].sort(([a], [b]) => a - b);
   const total = buckets.reduce((sum, [, count]) => sum + count, 0);
@@ -95,7 +95,7 @@ export function percentiles(sums: ReadonlyMap<number, number>): Percentile[] {
   for (const [bucket, count] of buckets) {
     curve.push({ odds: total / (total - seen), bucket });
     seen += count;
-    // Of the last there is no end: it is drawn to where the next one recorded would be.
+    // The last bucket has no end in this scale. It is drawn to where one more value would be.
     curve.push({ odds: seen < total ? total / (total - seen) : total * 2, bucket });
   }
   return curve;

@@ -1,13 +1,13 @@
-// A table whose rows come and go. Cells change in place, so that what is focused or selected stays; a click on a head sorts.
+// A table whose rows come and go. Cells change in place, so that focus and selection stay. A click on a header sorts.
 import { type Child, element, setText } from './dom.js';
 
 export interface Column<Row> {
   readonly head: string;
   readonly number?: boolean;
   text(row: Row): string;
-  /** What it is sorted by, if not its text. */
+  /** The sort key, if not the text. */
   by?(row: Row): number | string;
-  /** Why this is no good, in a word; empty if it is. Shown in words and with a sign, not by colour alone. */
+  /** A word for what is wrong with the cell; empty if nothing is. Shown as text and with a sign, not by colour alone. */
   flag?(row: Row): string;
 }
 
@@ -16,7 +16,7 @@ export interface TableOptions<Row> {
   readonly columns: readonly Column<Row>[];
   readonly none: string;
   key(row: Row): string;
-  /** The place of rows as they come: sorted by name if absent. */
+  /** Whether to keep the order of the rows as received; otherwise they are sorted by name. */
   readonly ordered?: boolean;
 }
 
@@ -44,7 +44,7 @@ export class LiveTable<Row> {
       return element('th', { scope: 'col', role: 'columnheader', class: number ? 'number' : '' }, content);
     });
     this.heads.push(...heads);
-    // With roles of their own, as narrow pages show rows as blocks, and some browsers forget then what they are.
+    // Roles are set explicitly: narrow pages display rows as blocks, and some browsers then drop the table semantics.
     this.table = element(
       'table',
       { role: 'table' },

@@ -1,4 +1,4 @@
-// The dashboard: hears what goes on each second, and shows it.
+// The dashboard: receives the proxy's state every second, and shows it.
 import type { LiveState } from '../../live/state.js';
 import { byId, element, setText } from './dom.js';
 import { Feed } from './feed.js';
@@ -43,7 +43,7 @@ class Page {
   private readonly chosen = byId('chosen') as HTMLSelectElement;
   private readonly endpoint = byId('endpoint') as HTMLSelectElement;
   private readonly pause = byId('pause');
-  /** What is said while the figures are held; empty: they are not. */
+  /** The message while the figures are paused; empty: they are not. */
   private paused = '';
   private restarted = '';
   private last: LiveState | null = null;
@@ -122,13 +122,13 @@ class Page {
     if (this.paused === '' && !document.body.classList.contains('stale')) this.tell(`live${this.restarted}`);
   }
 
-  /** Said aloud by screen readers, so only when it is something else. */
+  /** Screen readers announce this, so it is only written when it changes. */
   private tell(text: string): void {
     setText(byId('news'), text);
   }
 }
 
-/** Beside the first choice, which stays. Nothing is touched while it is the same: the list may be open. */
+/** The choices after the first, which always stays. Unchanged lists are not touched, because the list may be open. */
 function offer(select: HTMLSelectElement, values: readonly string[]): void {
   const options = [...select.options].slice(1);
   if (options.map((option) => option.value).join('\n') === values.join('\n')) return;

@@ -1,4 +1,4 @@
-// The plots of uPlot, in the colours of the page, which may change with the system's.
+// The plots, made with uPlot in the page's colours, which may change with the system's theme.
 import uPlot from 'uplot';
 import { bucketFloorUs } from '../../live/buckets.js';
 import { byId } from './dom.js';
@@ -6,7 +6,7 @@ import { ms, rate, round } from './format.js';
 import { type Frame, merged, percentiles, SECONDS, spoken } from './history.js';
 
 const HEIGHT = 200;
-/** Of the percentile axis: 1 / (1 − p), and what stands there. */
+/** Ticks of the percentile axis: 1 / (1 − p), and the label. */
 const PERCENTILES: readonly (readonly [odds: number, text: string])[] = [
   [1, '0'],
   [2, '50'],
@@ -57,14 +57,14 @@ const rateOptions = (): Options => ({
   series: [{}, { ...line({ label: 'requests a second', colour: '--accent' }), fill: `${colour('--accent')}22` }],
 });
 
-/** A range of powers of ten, so that the axis has something to stand on. */
+/** Extends a range to powers of ten, so that the axis has ticks. */
 const decades = (_: uPlot, min: number | null, max: number | null): [number, number] => {
   const low = 10 ** Math.floor(Math.log10(Math.max(min ?? 0.1, 0.001)));
   const high = 10 ** Math.ceil(Math.log10(Math.max(max ?? 10, 0.01)));
   return [low, Math.max(high, low * 10)];
 };
 
-/** The powers of ten only: there is no room for more. */
+/** Ticks at powers of ten only: there is no room for more. */
 const powersAxis = (): uPlot.Axis =>
   axis({
     size: 56,
@@ -111,7 +111,7 @@ const percentilesOptions = (): Options => ({
   ],
 });
 
-/** One plot: made again with other colours, fitted to its place. */
+/** One plot. It fits its container, and is made again when the colours change. */
 class Plot {
   private readonly host: HTMLElement;
   private plot: uPlot | null = null;
@@ -144,13 +144,13 @@ class Plot {
   }
 }
 
-/** Two curves on one axis: uPlot wants a value of each for every place. */
+/** Two curves on one axis: uPlot needs a value of each curve at every position. */
 function curves(frames: readonly Frame[]): uPlot.AlignedData {
   const minute = percentiles(merged(frames, 60));
   const short = percentiles(merged(frames, 10));
   const places = [...new Set([...minute, ...short].map(({ odds }) => odds))].sort((a, b) => a - b);
   const on = (curve: typeof minute): (number | null | undefined)[] => {
-    // Where two buckets meet the later one holds.
+    // Where two buckets meet, the later one counts.
     const known = new Map(curve.map(({ odds, bucket }) => [odds, bucketFloorUs(bucket + 1) / 1000]));
     return places.map((odds) => known.get(odds));
   };

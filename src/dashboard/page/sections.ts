@@ -1,4 +1,4 @@
-// Which tables there are, and what stands in them.
+// The dashboard's tables and their columns.
 import type {
   LiveClient,
   LiveEndpoint,
@@ -20,7 +20,7 @@ type Numeric<Row> = (
   text?: (value: number) => string,
 ) => Column<Row>;
 
-/** A column of numbers; what was not seen is a dash, and sorts below all. */
+/** A column of numbers. A missing value is shown as a dash, and sorts below all others. */
 const numeric =
   <Row>(): Numeric<Row> =>
   (head, by, text = rate) => ({
@@ -180,7 +180,7 @@ function listenersTable(): LiveTable<LiveListener> {
   });
 }
 
-/** Reasons of verdicts, in words. */
+/** Texts for the reasons of verdicts. */
 const REASONS: Readonly<Record<string, string>> = {
   annotation: 'configured so',
   'default-port': 'a port that is known for it',
@@ -231,7 +231,7 @@ function clientsTable(): LiveTable<LiveClient> {
   });
 }
 
-/** Services whose connections carry bytes that are nobody's request. */
+/** Services with opaque connections. */
 const opaqueOf = ({ services }: LiveState): readonly LiveService[] =>
   services.filter(
     ({ requests, inFlight, connections, opened, read, written }) =>
@@ -311,7 +311,7 @@ function errorsTable(): LiveTable<LiveError> {
   });
 }
 
-/** All tables; what comes back shows a state in them. */
+/** Makes all tables. Returns a function that shows a state in them. */
 export function tables(): (state: LiveState) => void {
   const services = servicesTable();
   const routes = routesTable();
