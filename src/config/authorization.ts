@@ -24,7 +24,7 @@ const SEGMENT = /^[A-Za-z0-9\-._~!$&'()*+,=:@]+$/;
 function parseRuleName(input: unknown): string {
   const name = parseName(input);
   if (name !== DEFAULT_RULE) return name;
-  throw new ValueError(`"${DEFAULT_RULE}" is what the default of a listener is called; use another name`);
+  throw new ValueError(`"${DEFAULT_RULE}" is the name of a listener's default; use another name`);
 }
 
 /** `*`, a DNS name, `*.` and a suffix, a SPIFFE ID, or a SPIFFE ID prefix with `/*`. */
@@ -37,7 +37,7 @@ export function parseIdentity(input: unknown): string {
   if (input.includes('://')) {
     const segments = input.slice('spiffe://'.length).split('/');
     if (SPIFFE.test(input) && segments.every((segment) => segment !== '.' && segment !== '..')) return input;
-    throw new ValueError(`${what} is not a SPIFFE ID, nor the beginning of one with /* behind it; ${forms}`);
+    throw new ValueError(`${what} is neither a SPIFFE ID nor the beginning of one followed by /*; ${forms}`);
   }
   const name = input.toLowerCase();
   const labels = (name.startsWith('*.') ? name.slice(2) : name).split('.');
@@ -64,12 +64,12 @@ export function parsePath(input: unknown): string {
   if (input === '/') return input;
   const segments = (input.endsWith('/') ? input.slice(1, -1) : input.slice(1)).split('/');
   for (const segment of segments) {
-    if (segment === '') throw new ValueError(`${what} has slashes behind each other; write one`);
+    if (segment === '') throw new ValueError(`${what} has consecutive slashes; write one`);
     if (segment === '.' || segment === '..')
-      throw new ValueError(`${what} has a segment of dots; write the path that it means`);
+      throw new ValueError(`${what} has a segment . or ..; write the resulting path`);
     if (!SEGMENT.test(segment))
       throw new ValueError(
-        `${what}: ${describe(segment)} is not read alike by all applications; use letters, digits and -._~!$&'()*+,=:@`,
+        `${what}: ${describe(segment)} is not interpreted alike by all applications; use letters, digits and -._~!$&'()*+,=:@`,
       );
   }
   return input;
@@ -84,7 +84,7 @@ const parsePrefix = (input: unknown): string => {
 const some = <T>(parse: (input: unknown) => T, example: string) =>
   v.pipe(
     v.array(value(parse), found(`a list such as ${example}`)),
-    v.minLength(1, `is empty, so that it would match nothing; list something, such as ${example}, or remove the key`),
+    v.minLength(1, `is empty, so it would match nothing; add an entry, such as ${example}, or remove the key`),
   );
 
 const isMap = (input: unknown): input is Readonly<Record<string, unknown>> =>
@@ -104,7 +104,7 @@ const network = v.lazy((input) =>
 );
 const networks = v.pipe(
   v.array(network, found(`a list such as ${NETWORKS}`)),
-  v.minLength(1, `is empty, so that it would match nothing; list something, such as ${NETWORKS}, or remove the key`),
+  v.minLength(1, `is empty, so it would match nothing; add an entry, such as ${NETWORKS}, or remove the key`),
 );
 
 const rule = section({

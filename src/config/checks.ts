@@ -289,7 +289,7 @@ function opaquePorts(value: unknown): Finding[] {
   if (map.only !== undefined && (map.add !== undefined || map.remove !== undefined)) {
     findings.push({
       path: ['opaquePorts', 'only'],
-      message: 'replaces the list, so add and remove have no place beside it; keep one way',
+      message: 'replaces the list, so it cannot be combined with add or remove; keep one of them',
       at: 'key',
     });
   }

@@ -70,7 +70,7 @@ export function destinationChecks(tree: Tree, identity: Tree | null): Finding[] 
   if (identity === null || tree.serverName !== undefined) return [];
   if (typeof identity.name === 'string' && serverNameOf(identity.name) !== '') return [];
   const message =
-    'is missing, and does not follow from identity.name; add the name that the certificate of the destination service has';
+    'is missing, and cannot be derived from identity.name; add the name that the certificate of the destination service has';
   return [{ path: [...path, 'serverName'], message, at: 'key' }];
 }
 

@@ -27,8 +27,8 @@ export interface ReadText {
 
 const ADVICE: Readonly<Record<string, string>> = {
   TAB_AS_INDENT: 'a tab indents this line; indent with spaces',
-  MULTIPLE_DOCS: 'a second document begins here; keep one document a file',
-  RESOURCE_EXHAUSTION: 'aliases unfold to too much; write the values out',
+  MULTIPLE_DOCS: 'a second document begins here; keep one document per file',
+  RESOURCE_EXHAUSTION: 'aliases expand to too much text; write the values out',
 };
 
 const LOOKS_LIKE_IPV6 = /(?<!["'])\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:\/\d+)?\]:\d/;
@@ -146,7 +146,7 @@ export function readYaml(text: string): ReadText {
   const deep = deepLine(text);
   if (deep > 0) {
     const place = { line: deep, column: 1 };
-    const problem = { ...place, path: '', message: 'is nested too deeply; write it flatter' };
+    const problem = { ...place, path: '', message: 'is nested too deeply; use fewer levels' };
     return { value: null, problems: [problem], readable: false, locate: () => place };
   }
   const lines = new LineCounter();

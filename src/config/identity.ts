@@ -48,11 +48,11 @@ export function identityChecks(tree: Tree): Finding[] {
       findings.push({ path: [...path, 'name'], message, at: 'key' });
     } else if (name?.startsWith('spiffe:') === true) {
       const message =
-        'is a SPIFFE ID, but an identity service gives DNS names; write one such as "web.shop.serviceaccount.identity.linkerd.cluster.local"';
+        'is a SPIFFE ID, but an identity service issues DNS names; write one such as "web.shop.serviceaccount.identity.linkerd.cluster.local"';
       findings.push({ path: [...path, 'name'], message, at: 'value' });
     } else if (service.serverName === undefined && name !== undefined && identityService(name) === null) {
       const message =
-        'is missing, and does not follow from identity.name; add the name in the certificate of the identity service';
+        'is missing, and cannot be derived from identity.name; add the name in the certificate of the identity service';
       findings.push({ path: [...path, 'linkerd', 'serverName'], message, at: 'key' });
     }
   }

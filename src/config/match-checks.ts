@@ -23,7 +23,7 @@ function describeOverlap(entry: Entry, other: Entry, line: (path: KeyPath) => nu
   const where = `${formatPath(pathOf(other))} (${JSON.stringify(other.range.text)}, line ${line(pathOf(other))})`;
   const text = JSON.stringify(entry.range.text);
   const same = entry.range.first === other.range.first && entry.range.last === other.range.last;
-  if (!same) return `${text} overlaps ${where}; let each address and port be matched once`;
+  if (!same) return `${text} overlaps ${where}; each address and port may be matched only once`;
   return entry.service === other.service
     ? `${text} is listed twice, first as ${where}; remove one`
     : `${text} is taken by ${where}; keep one of the two`;

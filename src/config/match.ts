@@ -38,7 +38,7 @@ function splitMatch(input: string): Parts {
     rest = colon < 0 ? '' : input.slice(colon);
     const looksLikeIPv6 = rest.length > 1 && !range.includes('.') && rest.indexOf(':', 1) > 0;
     if (looksLikeIPv6)
-      throw new ValueError(`${what} leaves open where the port begins; put IPv6 in brackets: "[fd00::/64]:443"`);
+      throw new ValueError(`${what} is ambiguous; put the IPv6 address in brackets: "[fd00::/64]:443"`);
   }
   if (!rest.startsWith(':')) throw new ValueError(`${what} has no port; write "${input}:80"`);
   const port = rest.slice(1);

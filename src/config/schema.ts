@@ -62,7 +62,7 @@ function parseRace(input: unknown): number {
     return parseDuration(input, { in: 'ms', step: 1 });
   } catch (error) {
     if (!(error instanceof ValueError)) throw error;
-    throw new ValueError(`${error.message}; auto and off are possible too`);
+    throw new ValueError(`${error.message}; auto and off are allowed too`);
   }
 }
 
@@ -116,7 +116,7 @@ const MIN_PROXY_HEADER = 108;
 const MAX_PROXY_HEADER = 15 * KiB;
 const proxyNetworks = v.pipe(
   v.array(value(parseNetwork), found('a list of networks, such as ["10.0.0.0/8"]')),
-  v.minLength(1, 'is empty, so that nobody could connect; list the networks of your proxies, such as "10.0.0.0/8"'),
+  v.minLength(1, 'is empty, so nobody could connect; list the networks of your proxies, such as "10.0.0.0/8"'),
 );
 const proxyHeaders = section({
   from: v.optional(proxyNetworks),

@@ -11,7 +11,7 @@ import { describe, ValueError } from './values.js';
 function parseObjectName(input: unknown): string {
   const text = typeof input === 'number' || typeof input === 'boolean' ? String(input) : input;
   if (typeof text === 'string' && /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(text)) return text;
-  throw new ValueError(`found ${describe(input)}; write the name of an object of Kubernetes, such as web-7d4b9`);
+  throw new ValueError(`found ${describe(input)}; write the name of a Kubernetes object, such as web-7d4b9`);
 }
 
 const objectName = () => v.optional(value(parseObjectName));

@@ -8,7 +8,7 @@ const UNREADABLE: Readonly<Record<string, string>> = {
   EACCES: 'may not be read by this user; give it read permission',
   EPERM: 'may not be read by this user; give it read permission',
   EISDIR: 'is a directory; name the file in it',
-  ENOTDIR: 'lies below something that is not a directory; check the path given with -c',
+  ENOTDIR: 'is inside something that is not a directory; check the path given with -c',
 };
 
 /** Used if flags and variables are the whole configuration. */
@@ -27,7 +27,7 @@ function failAt(file: string, message: string): never {
 export function refuseToReadAgain(file: string): void {
   const stats = statSync(file, { throwIfNoEntry: false });
   if (stats === undefined || stats.isFile() || stats.isDirectory()) return;
-  failAt(file, 'is a device, a pipe or a socket, which may not be read a second time; restart, or use a regular file');
+  failAt(file, 'is a device, a pipe or a socket, which cannot be read a second time; restart, or use a regular file');
 }
 
 /** All of it, up to slightly more than the maximum. */
@@ -81,7 +81,7 @@ export function readText(file: string, content: Uint8Array | null = null): strin
     return fail(UNREADABLE[code] ?? `cannot be read: ${message}; check the path given with -c`);
   }
   if (bytes.length > MAX_BYTES)
-    fail(`has more than ${MAX_MIB}MiB, which no configuration has; check the path given with -c`);
+    fail(`has more than ${MAX_MIB}MiB, too much for a configuration; check the path given with -c`);
   if (bytes.includes(0)) fail('has NUL octets, as UTF-16 has; save it as UTF-8');
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);

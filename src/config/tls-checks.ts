@@ -57,7 +57,7 @@ export function listenerMeshFindings(listener: Tree, index: number, identity: bo
   if (!identity)
     return finding('needs an identity, because clients ask for this proxy by it; add the section identity');
   if (listener.tls !== undefined && listener.tls !== null)
-    return finding('conflicts with tls, which ends all TLS here, whatever name it asks for; remove one of the two');
+    return finding('conflicts with tls, which terminates all TLS here, for any server name; remove one of the two');
   if (listener.protocol === 'opaque')
     return finding('conflicts with protocol: opaque, which reads no bytes; remove one of the two');
   return [];

@@ -13,12 +13,11 @@ function parseVersion(input: unknown): '1.2' | '1.3' {
 
 /** RFC 7301 section 3.1: at most 255 bytes; for HTTP, `h2` and `http/1.1`. */
 function parseProtocol(input: unknown): string {
-  if (input === 'h2c' || input === 'http2')
-    throw new ValueError(`${describe(input)} is not what ALPN calls it; write h2`);
+  if (input === 'h2c' || input === 'http2') throw new ValueError(`${describe(input)} is not its ALPN name; write h2`);
   if (input === 'http1' || input === 'http/1')
-    throw new ValueError(`${describe(input)} is not what ALPN calls it; write http/1.1`);
+    throw new ValueError(`${describe(input)} is not its ALPN name; write http/1.1`);
   if (typeof input === 'string' && /^[\x21-\x7e]{1,255}$/.test(input)) return input;
-  throw new ValueError(`found ${describe(input)}; write a protocol as ALPN calls it, such as h2 or http/1.1`);
+  throw new ValueError(`found ${describe(input)}; write an ALPN protocol name, such as h2 or http/1.1`);
 }
 
 const NUMERIC = /^[0-9.]+$|:/;
@@ -59,7 +58,7 @@ const certificate = section({
   names: v.optional(
     v.pipe(
       v.array(value(parseServerName), found('a list such as ["web.example", "*.web.example"]')),
-      v.minLength(1, "is empty; remove it, and the certificate's own names are taken"),
+      v.minLength(1, "is empty; remove it to use the certificate's own names"),
     ),
   ),
 });

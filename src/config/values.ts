@@ -76,7 +76,7 @@ export function parseDuration(input: unknown, range: DurationRange): number {
   const value = range.in === 'us' ? us : us / 1e3;
   if (range.step > 0 && value % range.step !== 0) {
     const unit = range.in === 'us' ? 'microseconds' : range.step === 1000 ? 'seconds' : 'milliseconds';
-    throw new ValueError(`${input} is too fine; write whole ${unit}`);
+    throw new ValueError(`${input} is too precise; write whole ${unit}`);
   }
   return value;
 }
@@ -195,7 +195,7 @@ export function parseHostPort(
     return { host, port: parsePort(port, lowestPort), bracketed: true };
   }
   if (isIPv6(input) || input.split(':').length > 2) {
-    throw new ValueError(`${describe(input)} leaves open where the port begins; put IPv6 in brackets: "[::1]:8080"`);
+    throw new ValueError(`${describe(input)} is ambiguous; put the IPv6 address in brackets: "[::1]:8080"`);
   }
   const colon = input.indexOf(':');
   if (colon < 0) throw new ValueError(`${describe(input)} has no port; write "${input}:8080"`);
@@ -298,7 +298,7 @@ export function parsePorts(input: unknown): PortRange {
   if (match !== null) {
     const range = { first: parsePort(match[1], 1), last: parsePort(match[2], 1) };
     if (range.first > range.last)
-      throw new ValueError(`${describe(input)} runs backwards; write "${range.last}-${range.first}"`);
+      throw new ValueError(`${describe(input)} is in the wrong order; write "${range.last}-${range.first}"`);
     return range;
   }
   if (typeof input !== 'number' && typeof input !== 'string') {

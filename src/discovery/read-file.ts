@@ -32,7 +32,7 @@ const UNREADABLE: Readonly<Record<string, string>> = {
   ENOENT: 'does not exist; create it, or correct the path',
   EACCES: 'may not be read by this user; give it read permission',
   EPERM: 'may not be read by this user; give it read permission',
-  ENOTDIR: 'lies below something that is not a directory; correct the path',
+  ENOTDIR: 'is inside something that is not a directory; correct the path',
   ELOOP: 'is a symbolic link that leads back to itself; correct the link',
 };
 

@@ -348,7 +348,7 @@ export class Context {
   /** Settings and series of the `i`-th service and endpoint that the worker assigns itself. There are many; few are used. */
   configureLocal(i: number): void {
     const { endpoints, passthrough } = this;
-    if (passthrough === null) throw new Error('a destination of its own without settings for it');
+    if (passthrough === null) throw new Error('a passthrough destination without settings');
     const { service, serviceSeries, endpointSeries } = passthrough;
     this.configureService(MAX_SERVICES + i, serviceSeries, service);
     const slot = MAX_ENDPOINTS + i;

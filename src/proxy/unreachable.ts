@@ -3,5 +3,5 @@
  * `column[slot] as Kind`.
  */
 export function unreachable(kind: never): never {
-  throw new Error(`there is no kind ${kind}: a table of the worker is broken`);
+  throw new Error(`unknown kind ${kind}: a table of the worker is corrupt`);
 }

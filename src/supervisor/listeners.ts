@@ -156,7 +156,7 @@ function explainListen(host: string, port: number, path: string, code: string, e
     case 'EACCES':
       return `this user may not listen on ${at}; choose a port above 1023 or grant CAP_NET_BIND_SERVICE`;
     case 'EADDRNOTAVAIL':
-      return `${at}: this address is not one of this machine's`;
+      return `${at}: this machine does not have that address`;
     case 'EAFNOSUPPORT':
       return `${at}: this machine has no IPv6; listen on 0.0.0.0:${port}`;
     default:

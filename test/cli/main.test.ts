@@ -138,7 +138,7 @@ test('wrong usage exits 2 and points at the help', () => {
     [['explain', '-c', good, '--json=yes', 'a:1'], /--json takes no value/],
     [['explain', '-c', good], /which destination\? add HOST:PORT/],
     [['explain', '-c', good, 'nowhere'], /"nowhere" has no port; write "nowhere:8080"/],
-    [['explain', '-c', good, '::1:80'], /put IPv6 in brackets/],
+    [['explain', '-c', good, '::1:80'], /put the IPv6 address in brackets/],
     [['version', 'x'], /unexpected argument "x"/],
     [['run', '-c', good, '--workers', '99'], /^command line: --workers: found 99; write a whole number from 1 to 64/],
     [['run', '-c', good, '--io', 'urin'], /^command line: --io: "urin" is unknown; did you mean "uring"\?/],

@@ -19,7 +19,7 @@ test('YAML that cannot be read is reported where it breaks, in words for people'
     ['listeners:\n\t- a\n', /^2:1 : a tab indents this line; indent with spaces$/],
     ['workers: [1\nio: auto\n', /^2:1 : is not valid YAML: .*; correct the syntax$/],
     ['log: "x\n', /^\d:\d+ : is not valid YAML: Missing closing "quote/],
-    ['workers: 1\n---\nworkers: 2\n', /^2:1 : a second document begins here; keep one document a file$/],
+    ['workers: 1\n---\nworkers: 2\n', /^2:1 : a second document begins here; keep one document per file$/],
     ['admin: { listen: [::1]:80 }\n', /^1:\d+ : brackets begin a list in YAML; put the IPv6 address in quotes/],
     ['log: *nowhere\n', /^1:6 : \*nowhere names no anchor above; define &nowhere first$/],
     ['log: &a { level: *a }\n', /^1:18 : \*a contains itself; write the value out$/],
@@ -59,7 +59,7 @@ test('a byte order mark and Windows line ends do no harm', () => {
 
 test('nesting without end is refused before it fills the stack', () => {
   for (const text of ['['.repeat(10_000), '{a: '.repeat(10_000), '- '.repeat(10_000), '? '.repeat(10_000)]) {
-    assert.match(complaint(`workers: 1\nlog:\n ${text}`), /^: is nested too deeply; write it flatter$/);
+    assert.match(complaint(`workers: 1\nlog:\n ${text}`), /^: is nested too deeply; use fewer levels$/);
   }
   const steps = Array.from({ length: 300 }, (_, i) => `${' '.repeat(i)}a:`).join('\n');
   assert.match(complaints(steps)[0], /^202:1 : is nested too deeply/);

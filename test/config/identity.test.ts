@@ -86,10 +86,10 @@ test('what contradicts, or is none of what it should be, is said', () => {
     ['{}', /identity: has no source; add one of files, spiffe, linkerd/],
     [`{ ${files}, spiffe: { socket: /s } }`, /identity.spiffe: conflicts with files; keep one/],
     [`{ ${linkerd} }`, /identity.name: is missing; an identity service issues certificates for a name/],
-    [`{ name: "spiffe://a/b", ${linkerd} }`, /identity.name: is a SPIFFE ID, but an identity service gives DNS names/],
+    [`{ name: "spiffe://a/b", ${linkerd} }`, /identity.name: is a SPIFFE ID, but an identity service issues DNS names/],
     [
       `{ name: web.example, ${linkerd} }`,
-      /identity.linkerd.serverName: is missing, and does not follow from identity.name/,
+      /identity.linkerd.serverName: is missing, and cannot be derived from identity.name/,
     ],
     [
       `{ name: ${NAME}, trustDomain: other.local, ${files} }`,

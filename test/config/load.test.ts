@@ -212,11 +212,11 @@ test('a file that cannot be read says why', () => {
   );
   mkdirSync(join(scratch(), 'directory'), { recursive: true });
   assert.equal(text(join(scratch(), 'directory')), 'DIR/directory: is a directory; name the file in it');
-  assert.match(text(join(write('x', 'plain'), 'below')), /lies below something that is not a directory/);
+  assert.match(text(join(write('x', 'plain'), 'below')), /is inside something that is not a directory/);
   assert.match(text(write(new Uint8Array([0x61, 0xff, 0xfe]), 'latin')), /is not UTF-8 text; save it as UTF-8/);
   assert.equal(
     text('/dev/zero'),
-    '/dev/zero: has more than 64MiB, which no configuration has; check the path given with -c',
+    '/dev/zero: has more than 64MiB, too much for a configuration; check the path given with -c',
   );
   const zeros = text(write(new Uint8Array(1000), 'zeros'));
   assert.match(zeros, /zeros: has NUL octets, as UTF-16 has; save it as UTF-8$/);
@@ -228,7 +228,7 @@ test('what may be no file is not read a second time', () => {
   for (const file of [fifo, '/dev/null']) {
     assert.match(
       formatProblem(problemsOf(() => refuseToReadAgain(file))[0]),
-      /: is a device, a pipe or a socket, which may/,
+      /: is a device, a pipe or a socket, which cannot/,
     );
   }
   refuseToReadAgain(write('x', 'regular'));

@@ -89,8 +89,8 @@ test('what cannot be meant is refused with what to write instead', () => {
     ['010.0.0.1:80', /"010\.0\.0\.1" is not a numeric address/],
     ['10.0.0:80', /is not a numeric address/],
     [':80', /"" is not a numeric address/],
-    ['::1:80', /leaves open where the port begins; put IPv6 in brackets/],
-    ['fd00::/64:80', /put IPv6 in brackets/],
+    ['::1:80', /is ambiguous; put the IPv6 address in brackets/],
+    ['fd00::/64:80', /put the IPv6 address in brackets/],
     ['[10.0.0.1]:80', /has no IPv6 address in its brackets; remove them$/],
     ['[]:80', /is not a numeric address/],
     ['[fe80::1%eth0]:80', /names an interface, which is not supported; remove the % part$/],
@@ -135,8 +135,8 @@ test('entries that overlap are refused, with both keys and lines', () => {
 `),
     ),
     [
-      '5:55 services.big.match[1]: "10.0.0.0/8:80" overlaps services.db.match[0] ("10.1.0.0/16:80", line 4); let each address and port be matched once',
-      '6:38 services.six.match[0]: "[fd00::5]:80" overlaps services.db.match[1] ("[fd00::/64]:80", line 4); let each address and port be matched once',
+      '5:55 services.big.match[1]: "10.0.0.0/8:80" overlaps services.db.match[0] ("10.1.0.0/16:80", line 4); each address and port may be matched only once',
+      '6:38 services.six.match[0]: "[fd00::5]:80" overlaps services.db.match[1] ("[fd00::/64]:80", line 4); each address and port may be matched only once',
     ],
   );
   assert.match(

@@ -35,7 +35,7 @@ test('the admin port can be turned off in every way people try', () => {
 test('race takes auto, off, 0 or a duration', () => {
   const race = (text: string) => load(withBasics(`detect: { race: ${text} }`)).listeners[0].detect.raceMs;
   assert.deepEqual(['auto', 'off', '0', '5ms'].map(race), [-1, -2, 0, 5]);
-  assert.match(complaint(withBasics('detect: { race: soon }')), /auto and off are possible too$/);
+  assert.match(complaint(withBasics('detect: { race: soon }')), /auto and off are allowed too$/);
 });
 
 test('several unknown keys of one map are all reported', () => {
@@ -73,7 +73,7 @@ test('wrong types are refused at every level', () => {
     [`${LISTENERS}services: { web: { endpoints: [1] } }`, /^services.web.endpoints\[0\]: 1 has no host/],
     [
       `${LISTENERS}services: { web: { endpoints: ["a:1"], keepAlive: 1500ms } }`,
-      /^services.web.keepAlive: 1500ms is too fine; write whole seconds$/,
+      /^services.web.keepAlive: 1500ms is too precise; write whole seconds$/,
     ],
     ['[]', /^: found a list; write a map with the keys workers, io/],
     ['hello', /^: found "hello"; write a map/],

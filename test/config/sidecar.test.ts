@@ -157,7 +157,10 @@ authorization: { default: deny, rules: [{ name: web, identities: ["*"] }] }
       return error.problems.length === 1 && /sidecar\.inboundPolicy: "all" is unknown/.test(error.message);
     });
     assert.throws(wrong('inboundPolicy: deny, probes: "80"'), /sidecar\.probes: "80" has no path/);
-    assert.throws(wrong('inboundPolicy: deny, probes: "80/a//b"'), /sidecar\.probes: "\/a\/\/b" has slashes/);
+    assert.throws(
+      wrong('inboundPolicy: deny, probes: "80/a//b"'),
+      /sidecar\.probes: "\/a\/\/b" has consecutive slashes/,
+    );
     assert.throws(wrong('pod: "../x"'), /sidecar\.pod: found/);
     assert.throws(() => load('sidecar: { enabled: true }\ndestination: {}'), /destination\.address: is missing/);
     assert.throws(

@@ -68,14 +68,14 @@ test('values of tls that are none are refused, in words', () => {
   says('certificates: [a.pem]', /certificates\[0\]: found "a\.pem"; write a map with the keys certificate, key, names/);
   says(
     'certificates: [{ certificate: a, key: b, names: [] }]',
-    /names: is empty; remove it, and the certificate's own/,
+    /names: is empty; remove it to use the certificate's own/,
   );
   const named = (name: string) => `certificates: [{ certificate: a, key: b, names: [${name}] }]`;
   says(named('"10.0.0.1"'), /names\[0\]: "10\.0\.0\.1" is an address, which clients do not send as a server name/);
   says(named('"a.*.example"'), /names\[0\]: "a\.\*\.example" has a \* inside; only the whole first label/);
   says(named('"-"'), /names\[0\]: "-" is not a host name/);
   says(`${CERTIFICATES}, minVersion: 1.1`, /minVersion: found 1\.1; write 1\.2 or 1\.3/);
-  says(`${CERTIFICATES}, alpn: [http2]`, /alpn\[0\]: "http2" is not what ALPN calls it; write h2/);
+  says(`${CERTIFICATES}, alpn: [http2]`, /alpn\[0\]: "http2" is not its ALPN name; write h2/);
   says(`${CERTIFICATES}, alpn: h2`, /alpn: found "h2"; write a list such as \[h2, http\/1\.1\]/);
   says(`${CERTIFICATES}, clientCertificate: yes`, /clientCertificate: "yes" is unknown/);
   says(`${CERTIFICATES}, cert: a`, /tls\.cert: unknown key; /);

@@ -89,7 +89,7 @@ test('durations keep to their range and step', () => {
   );
   assert.match(
     refusal(() => parseDuration('1500us', range)),
-    /^1500us is too fine; write whole milliseconds$/,
+    /^1500us is too precise; write whole milliseconds$/,
   );
   assert.equal(parseDuration('0s', { ...range, orZero: true }), 0);
   assert.match(
@@ -233,8 +233,8 @@ test('addresses that are incomplete, ambiguous or out of range are refused with 
     ['127.0.0.1:65536', /"65536" is not a port; write a number from 0 to 65535/],
     ['127.0.0.1:-1', /is not a port/],
     ['127.0.0.1:8o', /is not a port/],
-    ['::1', /put IPv6 in brackets/],
-    ['::1:8080', /put IPv6 in brackets/],
+    ['::1', /put the IPv6 address in brackets/],
+    ['::1:8080', /put the IPv6 address in brackets/],
     ['[::1]', /has no port; write "\[::1\]:8080"/],
     ['[127.0.0.1]:80', /no IPv6 address in its brackets/],
     ['[fe80::1%eth0]:80', /names an interface/],
@@ -285,7 +285,7 @@ test('ports stand alone or in ranges', () => {
   assert.deepEqual(parsePorts('4000 - 4010'), { first: 4000, last: 4010 });
   assert.match(
     refusal(() => parsePorts('10-5')),
-    /runs backwards; write "5-10"/,
+    /is in the wrong order; write "5-10"/,
   );
   for (const bad of [0, 65_536, 1.5, -1, 'x', '1-65536', '0-1'])
     assert.match(

@@ -82,7 +82,7 @@ describe('a file of endpoints', () => {
       ['a:\n- 10.0.0.1\n', 'f:2:3: a[0]: "10.0.0.1" has no port; write "10.0.0.1:8080"'],
       ['- web.example:80\n', 'f:1:3: [0]: "web.example" is not a numeric address; write one such as "10.0.0.1:80"'],
       ['- "10.0.0.300:80"\n', /^f:1:3: \[0\]: "10\.0\.0\.300" is not a numeric address/],
-      ['- "::1:80"\n', /put IPv6 in brackets/],
+      ['- "::1:80"\n', /put the IPv6 address in brackets/],
       ['- ":80"\n', /has no host/],
       ['- 80\n', /^f:1:3: \[0\]: 80 has no host; write an address and a port/],
       ['- [10.0.0.1:80]\n', /^f:1:3: \[0\]: found a list; write "10\.0\.0\.1:80"/],
@@ -173,7 +173,7 @@ describe('the reading of a file', () => {
     assert.match(problem(scratch.path('missing')), /^does not exist; create it, or correct the path$/);
     mkdirSync(scratch.path('directory'));
     assert.match(problem(scratch.path('directory')), /^is a directory; name the file in it$/);
-    assert.match(problem(`${scratch.file('plain', '')}/below`), /^lies below something that is not a directory/);
+    assert.match(problem(`${scratch.file('plain', '')}/below`), /^is inside something that is not a directory/);
     assert.equal(spawnSync('mkfifo', [scratch.path('pipe')]).status, 0);
     assert.match(problem(scratch.path('pipe')), /^is a device, a pipe or a socket; name a regular file$/);
     assert.match(problem('/dev/zero'), /^is a device/);

@@ -85,7 +85,7 @@ for (const io of await availableExecutors()) {
       },
       'an address of another machine': {
         yaml: two(free, free + 1).replace(`127.0.0.1:${free + 1}`, `192.0.2.1:${free + 1}`),
-        says: /^sluice run: listener second: 192\.0\.2\.1:\d+: this address is not one of this machine's\n$/,
+        says: /^sluice run: listener second: 192\.0\.2\.1:\d+: this machine does not have that address\n$/,
       },
     };
     for (const [name, { yaml, says }] of Object.entries(cases)) {

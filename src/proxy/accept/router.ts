@@ -200,7 +200,7 @@ export class Router {
     }
     if (length === 0) {
       values[W.DESTINATIONS_MISSING]++;
-      this.refuse(client, '', 'it was not redirected here, so that it has no original destination');
+      this.refuse(client, '', 'it was not redirected here, so it has no original destination');
       return;
     }
     const port = (this.sockaddr[2] << 8) | this.sockaddr[3];
@@ -212,7 +212,7 @@ export class Router {
           return;
         }
         values[W.DESTINATION_LOOPS]++;
-        this.refuse(client, address, 'its original destination is a listener of this proxy: a loop');
+        this.refuse(client, address, 'its original destination is a listener of this proxy, which would be a loop');
         return;
       }
     }

@@ -16,7 +16,7 @@ import { connectFailureReason, REPLY_REASON } from './reply-reasons.js';
 
 const NONE = -1;
 const LIMIT_PEER_HEADER_BYTES = LIMITS.indexOf('h2-peer-header-bytes');
-const TOO_LARGE = ascii('fields larger than the endpoint takes');
+const TOO_LARGE = ascii('fields larger than the endpoint accepts');
 
 export class Dispatcher {
   // If `send` did not send: the answer for the client.
