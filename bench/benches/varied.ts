@@ -3,47 +3,29 @@
 
 import { haproxy } from '../../src/harness/subjects/haproxy.js';
 import { nginx } from '../../src/harness/subjects/nginx.js';
-import { sluice } from '../../src/harness/subjects/sluice.js';
-import type { Running, Subject, Work } from '../../src/harness/subjects/subject.js';
-import { type Bar, type Bench, cpuSample } from '../bench.js';
+import type { Running } from '../../src/harness/subjects/subject.js';
+import type { Bench } from '../bench.js';
 import { type Load, varied, variedHttp2 } from '../load.js';
-import { meshProxies } from '../rivals/mesh.js';
 import { relay } from '../rivals/relay.js';
 import type { Session } from '../session.js';
 import { startVariedUpstream } from '../upstreams.js';
-import { PROXY_CORE } from './http.js';
+import { type CpuBench, cpuBench } from './cpu-bench.js';
 
 const H1_CONNECTIONS = 64;
 const H2_CONNECTIONS = 10;
 const H2_STREAMS = 32;
 
-interface Varied {
-  readonly name: string;
-  readonly title: string;
-  readonly bar: Bar | null;
-  readonly rivals: readonly Subject[];
-  readonly http2?: Work['http2'];
-}
-
-function variedBench({ name, title, bar, rivals, http2 }: Varied): Bench {
+function variedBench(options: Omit<CpuBench, 'connections' | 'upstream' | 'load'>): Bench {
+  const { http2 } = options;
   const clients = http2 === 'clients' || http2 === 'both';
   const connections = clients ? H2_CONNECTIONS : H1_CONNECTIONS;
-  const work = { kind: 'http', workers: 1, cores: PROXY_CORE, connections, ...(http2 ? { http2 } : {}) } as const;
   const load = (session: Session, { port }: Running, seconds: number): Promise<Load> =>
     clients
       ? variedHttp2(session, port, H2_CONNECTIONS, H2_STREAMS, seconds)
       : varied(session, port, H1_CONNECTIONS, seconds);
-  return {
-    name,
-    title,
-    unit: 'µs CPU/request',
-    measures: 'cpu',
-    bar,
-    contenders: [sluice('sluice', 'auto'), ...rivals, ...meshProxies],
-    work,
-    upstream: (session) => startVariedUpstream(session, http2 === 'endpoint' || http2 === 'both'),
-    sample: (session, running, seconds) => cpuSample(running, work.cores, () => load(session, running, seconds)),
-  };
+  const upstream = (session: Session): Promise<number> =>
+    startVariedUpstream(session, http2 === 'endpoint' || http2 === 'both');
+  return cpuBench({ ...options, connections, upstream, load });
 }
 
 export const h1Varied = variedBench({
