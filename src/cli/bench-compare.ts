@@ -38,7 +38,10 @@ export function comparisonText({ changes, notes }: Comparison, all: boolean): st
   );
   const count = (verdict: Change['verdict']): number => changes.filter((change) => change.verdict === verdict).length;
   const total = order.map((verdict) => `${count(verdict)} ${verdict}`).join(', ');
-  const few = count('unclear') > 0 ? ['unclear: fewer than five rounds, or one figure without a spread'] : [];
+  const few =
+    count('unclear') > 0
+      ? ['unclear: fewer than five rounds, or a figure of one search or one start (memory up to 20 %)']
+      : [];
   return [...shown.map(changeLine), total, ...few, ...notes.map((note) => `note: ${note}`)].join('\n');
 }
 
@@ -53,11 +56,12 @@ function read(path: string): ReturnType<typeof readResult> {
 }
 
 export const benchCompareCommand: Command = {
-  help: `Usage: sluice bench compare BEFORE.json AFTER.json [OPTIONS]
+  help: `Usage: sluice bench compare BEFORE AFTER [OPTIONS]
 
 Says what has changed between two runs of \`sluice bench matrix\`, and whether it is more than noise: the ratio of the
 medians with its 95 % interval, by bootstrap over the rounds. A change counts if the interval is on one side of 1, the
-change is above the threshold, and both runs have at least five rounds.
+change is above the threshold, and both runs have at least five rounds. Memory counts from 20 % on: all rounds of a run
+are of one start. A run is named by its result.json, or by its directory.
 
 Options:
       --threshold PERCENT   smaller changes are noise (default ${THRESHOLD})
@@ -68,7 +72,7 @@ Options:
   -h, --help                this text
 
 Examples:
-  sluice bench compare before/result.json after/result.json
+  sluice bench compare before after
   sluice bench compare monday.json friday.json --relative-to nginx --threshold 3
 
 Exit codes: 0 nothing got worse, 1 something did, 2 the files can't be compared.`,
@@ -76,7 +80,8 @@ Exit codes: 0 nothing got worse, 1 something did, 2 the files can't be compared.
     const { values, positionals } = parseArguments(args, OPTIONS, 2);
     const given = new OptionReader<keyof typeof OPTIONS>(values);
     const [before, after] = positionals;
-    if (before === undefined || after === undefined) throw new UsageError('which runs? name two result.json files');
+    if (before === undefined || after === undefined)
+      throw new UsageError('which runs? name two result.json files, or the directories with them');
     const output = given.text('output', 'text');
     if (output !== 'text' && output !== 'json')
       throw new UsageError(`--output: ${output} is not known; write text or json`);

@@ -1,16 +1,17 @@
 // `sluice bench report`: writes the report for people from a run's raw figures.
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { readResult } from '../harness/result-file.js';
+import { readResult, resultPath } from '../harness/result-file.js';
 import { writeReport } from '../report/write.js';
 import type { Command } from './usage.js';
 import { parseArguments, print, UsageError } from './usage.js';
 
 export const benchReportCommand: Command = {
-  help: `Usage: sluice bench report RESULT.json [--out DIRECTORY] [--force]
+  help: `Usage: sluice bench report RESULT [--out DIRECTORY] [--force]
 
 Writes reports of what \`sluice bench matrix\` has measured: a self-contained page (report.html), a table (report.md),
-percentiles of each subject (.hgrm) and the latencies of all intervals (latency.hlog, for HdrHistogram's tools).
+percentiles of each subject (.hgrm) and the latencies of all intervals (latency.hlog, for HdrHistogram's tools). RESULT
+is the result.json, or the directory with it.
 
 Options:
       --out DIRECTORY  where the reports go (default: beside the result)
@@ -18,13 +19,14 @@ Options:
   -h, --help           this text
 
 Examples:
-  sluice bench report results/result.json
+  sluice bench report results
   sluice bench report result.json --out public`,
   async run(args) {
     const options = { out: { type: 'string' }, force: { type: 'boolean' } } as const;
     const { values, positionals } = parseArguments(args, options, 1);
-    const [path] = positionals;
-    if (path === undefined) throw new UsageError('which result? name the JSON file that was written');
+    const [named] = positionals;
+    if (named === undefined) throw new UsageError('which result? name the result.json, or the directory with it');
+    const path = resultPath(named);
     const directory = typeof values.out === 'string' ? values.out : dirname(path);
     const report = join(directory, 'report.html');
     if (values.force !== true && existsSync(report))

@@ -72,7 +72,7 @@ function latencyRows(encoded: EncodedHistogram): string[] {
     if (encoded.count * (1 - percentile / 100) < 1 && percentile > 50) continue;
     rows.push(row(`p${percentile}`, formatTime(histogram.getValueAtPercentile(percentile))));
   }
-  return [...rows, row('max', formatTime(histogram.maxValue))];
+  return [...rows, row('max', formatTime(histogram.getValueAtPercentile(100)))];
 }
 
 export function summaryOf(plan: LoadPlan, result: LoadResult): string {

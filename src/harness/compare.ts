@@ -18,7 +18,7 @@ export interface Change {
   /** Its 95 % bootstrap interval. */
   readonly low: number;
   readonly high: number;
-  /** `noise`: the interval allows no conclusion, or the change is below the threshold; `unclear`: too few rounds to tell. */
+  /** `noise`: the interval allows no conclusion, or the change is below the threshold; `unclear`: too few rounds or starts to tell. */
   readonly verdict: 'better' | 'worse' | 'noise' | 'unclear';
 }
 
@@ -40,6 +40,8 @@ interface Measure {
   readonly figure: Figure;
   readonly unit: string;
   readonly more: 'better' | 'worse';
+  /** Up to this ratio (0.2: by 20 %) it differs between starts of the same build. All rounds are of one start, so that is not in their spread. */
+  readonly byStart: number;
   /** Value of each round; empty if it has no meaning. */
   values(subject: SubjectResult): readonly number[];
 }
@@ -48,6 +50,8 @@ const each = (value: (sample: HarnessSample) => number) => (subject: SubjectResu
   subject.samples.map(value).filter((one) => Number.isFinite(one) && one > 0);
 
 const MIB = 2 ** 20;
+/** Two runs of one build have differed by 16 %: in what was compiled, and in what of the heap was free when it was looked at. */
+const MEMORY_BY_START = 0.2;
 
 /** With a given rate, latency is meaningful; without, throughput is. */
 function measures({ plan, unit }: ScenarioResult): Measure[] {
@@ -55,16 +59,31 @@ function measures({ plan, unit }: ScenarioResult): Measure[] {
     figure,
     unit: 'µs',
     more: 'worse',
+    byStart: 0,
     values: each(({ load }) => percentilesOf(load.latency)[key]),
   });
   const paced: Measure[] =
     plan.pace.kind === 'closed'
-      ? [{ figure: 'rate', unit: `${unit}/s`, more: 'better', values: each(({ load }) => load.done / load.seconds) }]
+      ? [
+          {
+            figure: 'rate',
+            unit: `${unit}/s`,
+            more: 'better',
+            byStart: 0,
+            values: each(({ load }) => load.done / load.seconds),
+          },
+        ]
       : [latency('p50', 'p50'), latency('p99', 'p99'), latency('p99.9', 'p999')];
   return [
-    { figure: 'cpu', unit: `µs CPU/${unit}`, more: 'worse', values: each(({ cpuUs }) => cpuUs) },
+    { figure: 'cpu', unit: `µs CPU/${unit}`, more: 'worse', byStart: 0, values: each(({ cpuUs }) => cpuUs) },
     ...paced,
-    { figure: 'memory', unit: 'MiB', more: 'worse', values: each(({ memoryBytes }) => memoryBytes / MIB) },
+    {
+      figure: 'memory',
+      unit: 'MiB',
+      more: 'worse',
+      byStart: MEMORY_BY_START,
+      values: each(({ memoryBytes }) => memoryBytes / MIB),
+    },
   ];
 }
 
@@ -78,6 +97,7 @@ function verdict(
   if (rounds < ENOUGH_ROUNDS) return Math.abs(ratio - 1) < threshold ? 'noise' : 'unclear';
   const sure = low > 1 || high < 1;
   if (!sure || Math.abs(ratio - 1) < threshold) return 'noise';
+  if (Math.abs(ratio - 1) < measure.byStart) return 'unclear';
   const more = ratio > 1;
   return more === (measure.more === 'worse') ? 'worse' : 'better';
 }

@@ -12,7 +12,7 @@ export interface Percentiles {
 
 function percentiles(histogram: Histogram): Percentiles {
   const at = (percent: number): number => histogram.getValueAtPercentile(percent);
-  return { p50: at(50), p99: at(99), p999: at(99.9), max: histogram.maxValue };
+  return { p50: at(50), p99: at(99), p999: at(99.9), max: at(100) };
 }
 
 export function percentilesOf({ v2, count }: EncodedHistogram): Percentiles {

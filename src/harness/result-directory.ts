@@ -1,9 +1,7 @@
 // Directory of results: checked before anything is measured, written after every round, and never a reason to lose measurements.
 import { accessSync, constants, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { HarnessResult } from './results.js';
-
-const RESULT = 'result.json';
+import { type HarnessResult, RESULT_FILE } from './results.js';
 
 /** It can't be used; the message says why and what to do. */
 export class DirectoryError extends Error {
@@ -35,7 +33,7 @@ export class ResultDirectory {
   }
 
   get file(): string {
-    return join(this.path, RESULT);
+    return join(this.path, RESULT_FILE);
   }
 
   /** Writes it, completely or not at all. Returns false on failure; `problem` says why. */

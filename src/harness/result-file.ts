@@ -1,7 +1,8 @@
 // Reads the raw JSON of a run. It may come from another machine, another version or a full disk: nothing in it is trusted.
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import * as v from 'valibot';
-import type { HarnessResult } from './results.js';
+import { type HarnessResult, RESULT_FILE } from './results.js';
 
 /** An invalid or unreadable result file; the message names the file, the place and what to do. */
 export class ResultFileError extends Error {
@@ -176,7 +177,15 @@ export function parseResult(json: string, name: string): HarnessResult {
 }
 
 /** Reads a result from a file. */
-export function readResult(path: string): HarnessResult {
+/** Of a directory, the result that `matrix` and `saturate` have written there. */
+export function resultPath(named: string): string {
+  const isDirectory = statSync(named, { throwIfNoEntry: false })?.isDirectory() === true;
+  return isDirectory ? join(named, RESULT_FILE) : named;
+}
+
+/** `named`: the file, or its directory. */
+export function readResult(named: string): HarnessResult {
+  const path = resultPath(named);
   let json: string;
   try {
     json = readFileSync(path, 'utf8');

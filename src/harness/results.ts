@@ -2,6 +2,9 @@
 import type { LoadPlan } from '../load/plan.js';
 import type { LoadResult } from '../load/result.js';
 
+/** In the directory of a run. */
+export const RESULT_FILE = 'result.json';
+
 export interface Environment {
   readonly sluice: string;
   readonly node: string;

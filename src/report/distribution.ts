@@ -23,6 +23,6 @@ export function seriesOf(name: string, histogram: Histogram): PercentileSeries {
     const quantile = 1 - 10 ** -(step / STEPS);
     points.push([quantile, histogram.getValueAtPercentile(quantile * 100)]);
   }
-  points.push([1, histogram.maxValue]);
+  points.push([1, histogram.getValueAtPercentile(100)]);
   return { name, count, points };
 }

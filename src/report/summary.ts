@@ -128,7 +128,7 @@ export function cellsOf(row: Row): string[] {
     at(50),
     at(99),
     at(99.9),
-    latency.totalCount === 0 ? '–' : time(latency.maxValue),
+    latency.totalCount === 0 ? '–' : time(latency.getValueAtPercentile(100)),
     memory(row.memoryBytes),
     String(row.errors),
   ];

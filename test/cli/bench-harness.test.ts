@@ -1,7 +1,7 @@
 // The commands of `sluice bench` that measure proxies, as they are called.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -229,6 +229,23 @@ describe('sluice bench compare', () => {
     assert.equal((JSON.parse(same.stdout) as Comparison).changes[0].verdict, 'noise');
   });
 
+  it('takes the directories of two runs', async () => {
+    for (const [name, cpu] of [
+      ['monday', 1],
+      ['friday', 0.8],
+    ] as const) {
+      mkdirSync(join(root, name));
+      file(`${name}/result.json`, run(cpu));
+    }
+    const { code, stdout, stderr } = await bench(['compare', join(root, 'monday'), join(root, 'friday'), '-o', 'json']);
+    assert.equal(code, 0, stderr);
+    assert.equal((JSON.parse(stdout) as Comparison).changes[0].verdict, 'better');
+    await refused(benchCompareCommand, [join(root, 'monday'), root], /result\.json: cannot be read: ENOENT/);
+    const report = await bench(['report', join(root, 'monday')]);
+    assert.equal(report.code, 0, report.stderr);
+    assert.ok(existsSync(join(root, 'monday', 'report.html')));
+  });
+
   it('refuses what it cannot compare', async () => {
     const good = file('good.json', run(1));
     const other = JSON.parse(run(1)) as { scenarios: { name: string }[] };
@@ -243,7 +260,7 @@ describe('sluice bench compare', () => {
     assert.equal(code, 2, stderr);
     assert.match(stderr, /the runs have no scenario and subject in common/);
     for (const [args, message] of [
-      [[good], /which runs\? name two result\.json files/],
+      [[good], /which runs\? name two result\.json files, or the directories with them/],
       [[good, join(root, 'nothing')], /cannot be read/],
       [[good, good, '--relative-to', 'b'], /neither run has b; there are a/],
       [[good, good, '--threshold', 'x'], /"x" is not a percentage/],

@@ -82,6 +82,21 @@ describe('the comparison of two runs', () => {
     assert.equal(rate?.verdict, 'better');
   });
 
+  it('takes memory for changed where it is more than starts of one build differ by', () => {
+    const of = (memoryBytes: number): HarnessResult =>
+      run(
+        subjectOf(
+          'a',
+          BASE.map((_, round) => sampleOf({ round, memoryBytes: memoryBytes + round })),
+        ),
+      );
+    const verdicts = [1.01, 1.15, 0.85, 1.25, 0.7].map(
+      (factor) =>
+        compare(of(1e8), of(1e8 * factor), OPTIONS).changes.find(({ figure }) => figure === 'memory')?.verdict,
+    );
+    assert.deepEqual(verdicts, ['noise', 'unclear', 'unclear', 'worse', 'better']);
+  });
+
   it('names what it cannot compare', () => {
     const one = scenarioOf([
       subject('a', BASE),
