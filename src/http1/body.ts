@@ -7,7 +7,7 @@ import { headEnd } from './head-parser.js';
 import { compactTrailers, writeTrailers } from './trailer.js';
 
 /** Result of `read`: more is to come, the message is over, or bytes from `consumed` on must be presented again with more. */
-export const BODY = { MORE: 0, DONE: 1, HELD: 2 } as const;
+export const BODY = { MORE: 0, DONE: 1, INCOMPLETE: 2 } as const;
 
 /** A chunk-size line with its extensions and CR. Extensions are ignored; no legitimate peer needs more. */
 export const MAX_CHUNK_LINE = 256;
@@ -46,7 +46,7 @@ export class BodyReader {
   /** Decoded data of the last read; empty if equal. Chunks of one read are moved together in place. */
   dataStart = 0;
   dataEnd = 0;
-  /** Input was used up to here. What follows belongs to the next message (DONE) or must be presented again (HELD). */
+  /** Input was used up to here. What follows belongs to the next message (DONE) or must be presented again (INCOMPLETE). */
   consumed = 0;
   /** With DONE: field lines of the trailer section, validated, without those that are not allowed there. */
   trailerStart = 0;
@@ -233,7 +233,7 @@ export class BodyReader {
     if (start === end) return BODY.MORE;
     if (bytes[start] === LF) return this.fail(slot, MESSAGE_ERROR.LINE_END);
     if (bytes[start] === CR) {
-      if (start + 1 === end) return BODY.HELD;
+      if (start + 1 === end) return BODY.INCOMPLETE;
       if (bytes[start + 1] !== LF) return this.fail(slot, MESSAGE_ERROR.LINE_END);
       this.states[slot] = DONE;
       this.consumed = start + 2;
@@ -245,7 +245,7 @@ export class BodyReader {
       return this.fail(slot, MESSAGE_ERROR.TRAILER_TOO_LARGE);
     if (after === 0) {
       this.line[slot] = end - start;
-      return BODY.HELD;
+      return BODY.INCOMPLETE;
     }
     // A valid section ends in CRLF CRLF; otherwise it shows as a line that does not end in CRLF.
     const bare = bytes[after - 2] !== CR;

@@ -127,7 +127,7 @@ function recognise(
     case 14:
       if (same(bytes, name, CONTENT) && same(bytes, name + 8, LENGTH)) {
         if (bytes[name + 7] === HYPHEN) return contentLength(bytes, start, end, head);
-        if (bytes[name + 7] === UNDERSCORE) return -MESSAGE_ERROR.LOOKALIKE;
+        if (bytes[name + 7] === UNDERSCORE) return -MESSAGE_ERROR.UNDERSCORE_FRAMING;
       }
       return same(bytes, name, HTTP2_SETTINGS) ? FIELD_KIND.HOP : FIELD_KIND.FORWARD;
     case 16:
@@ -135,7 +135,7 @@ function recognise(
     case 17:
       if (same(bytes, name, TRANSFER) && same(bytes, name + 9, ENCODING)) {
         if (bytes[name + 8] === HYPHEN) return transferEncoding(bytes, start, end, head);
-        if (bytes[name + 8] === UNDERSCORE) return -MESSAGE_ERROR.LOOKALIKE;
+        if (bytes[name + 8] === UNDERSCORE) return -MESSAGE_ERROR.UNDERSCORE_FRAMING;
       }
       return FIELD_KIND.FORWARD;
     default:

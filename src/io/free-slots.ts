@@ -1,10 +1,10 @@
 // Which slots of a table are free: in whole runs of them, whose cells nobody needs, and in an order that leaves such runs alone.
 
 /** Puts the free slots among the first `used` into the stack `free`, the lowest on top, and returns how many they are. */
-export type Order = (free: Int32Array, used: number, isFree: (slot: number) => boolean) => number;
+export type SlotOrder = (free: Int32Array, used: number, isFree: (slot: number) => boolean) => number;
 
-/** An order that tells of all runs of at least `least` free slots. */
-export function runsOf(least: number, told: (from: number, count: number) => void): Order {
+/** An order that tells of all runs of at least `minLength` free slots. */
+export function freeRuns(minLength: number, report: (from: number, count: number) => void): SlotOrder {
   return (free, used, isFree) => {
     let count = 0;
     let run = 0;
@@ -13,7 +13,7 @@ export function runsOf(least: number, told: (from: number, count: number) => voi
         free[count++] = slot;
         run++;
       } else {
-        if (run >= least) told(slot + 1, run);
+        if (run >= minLength) report(slot + 1, run);
         run = 0;
       }
     }

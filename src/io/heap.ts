@@ -4,11 +4,11 @@ import { Session } from 'node:inspector';
 import type { Native } from './native.js';
 
 /** Number of services and endpoints from which a reload is worth the pause: 0.2 s with 50,000 endpoints. */
-const MANY = 4096;
+const LARGE_RELOAD = 4096;
 
 /** Whether these services, given by the endpoints of each, are worth it. */
 export function isLarge(endpointsOfServices: readonly (readonly unknown[])[]): boolean {
-  return endpointsOfServices.reduce((count, endpoints) => count + 1 + endpoints.length, 0) >= MANY;
+  return endpointsOfServices.reduce((count, endpoints) => count + 1 + endpoints.length, 0) >= LARGE_RELOAD;
 }
 
 /** Collects this thread's garbage and returns its pages. Never while it carries traffic, because the thread stops. */

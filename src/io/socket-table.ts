@@ -1,5 +1,5 @@
 // The columns of the socket table (one slot per socket, struct of arrays), and the free slots.
-import type { Order } from './free-slots.js';
+import type { SlotOrder } from './free-slots.js';
 
 /** Flags of a slot. */
 export const SOCKET = {
@@ -132,7 +132,7 @@ export class SocketTable {
   }
 
   /** Has `order` put the free slots among those that were ever used into another order. */
-  reorder(order: Order): void {
+  reorder(order: SlotOrder): void {
     this.freeCount = order(this.freeSlots, this.nextFresh, (slot) => this.kind[slot] === FREE);
   }
 

@@ -140,7 +140,7 @@ export class Http1Driver implements ProtocolDriver {
             this.unreadable(connection, at, end);
             return false;
           }
-          if (result === BODY.HELD) {
+          if (result === BODY.INCOMPLETE) {
             this.heldFrom[connection] = at;
             return true;
           }

@@ -1,7 +1,7 @@
 // Memory that a burst has taken, given back when it is over: buffers of the slab, cells of slots that nobody uses, what the executor has
 // grown by, and what is left in V8's heap.
 import type { Streams } from '../http2/streams.js';
-import { runsOf } from '../io/free-slots.js';
+import { freeRuns } from '../io/free-slots.js';
 import { returnMemory } from '../io/heap.js';
 import type { Native } from '../io/native.js';
 import type { Reactor } from '../io/reactor.js';
@@ -125,7 +125,7 @@ export function trimmableOf(
   return {
     slots() {
       sockets.reorder(
-        runsOf(MIN_BURST, (from, count) => {
+        freeRuns(MIN_BURST, (from, count) => {
           // A timer that somebody has set for a socket that was closed is linked with others.
           for (let slot = from; slot < from + count; slot++) wheel.cancel(slot);
           discard(ofSockets, from, count);
@@ -133,7 +133,7 @@ export function trimmableOf(
         }),
       );
       core.streams.reorder(
-        runsOf(MIN_BURST, (from, count) => {
+        freeRuns(MIN_BURST, (from, count) => {
           discard(ofStreams, from, count);
           discard(ofExchanges, exchanges.sockets + from, count);
         }),

@@ -54,9 +54,9 @@ export function fieldNameError(bytes: Uint8Array, start: number, end: number): n
   if (start === end || skipToken(bytes, start, end) !== end) return MESSAGE_ERROR.FIELD_NAME;
   const length = end - start;
   if (length === CONTENT.length + 1 + LENGTH.length && isUnderscored(bytes, start, CONTENT, LENGTH))
-    return MESSAGE_ERROR.LOOKALIKE;
+    return MESSAGE_ERROR.UNDERSCORE_FRAMING;
   if (length === TRANSFER.length + 1 + ENCODING.length && isUnderscored(bytes, start, TRANSFER, ENCODING))
-    return MESSAGE_ERROR.LOOKALIKE;
+    return MESSAGE_ERROR.UNDERSCORE_FRAMING;
   return 0;
 }
 

@@ -32,7 +32,7 @@ function feed(body: BodyReader, input: string): Read {
 }
 
 const chunked = (input: string): Read => feed(reader(FRAMING.CHUNKED), input);
-const ends = (result: number): string => (result < 0 ? outcome(result) : ['MORE', 'DONE', 'HELD'][result]);
+const ends = (result: number): string => (result < 0 ? outcome(result) : ['MORE', 'DONE', 'INCOMPLETE'][result]);
 
 describe('a body of known length', () => {
   it('ends where it says and leaves the next message alone', () => {
@@ -176,7 +176,7 @@ describe('a chunked body', () => {
   it('is truncated when the stream ends before its last line', () => {
     for (const input of ['', '5', '5\r\n', '5\r\nhello', '5\r\nhello\r\n', '0\r\n', '0\r\nX: y\r\n', '0\r\n\r']) {
       const body = reader(FRAMING.CHUNKED);
-      assert.ok([BODY.MORE, BODY.HELD].includes(feed(body, input).result as 0));
+      assert.ok([BODY.MORE, BODY.INCOMPLETE].includes(feed(body, input).result as 0));
       assert.equal(body.eof(SLOT), false, JSON.stringify(input));
     }
   });
@@ -220,9 +220,14 @@ describe('trailers', () => {
 
   it('are held until they are all there', () => {
     const body = reader(FRAMING.CHUNKED);
-    assert.deepEqual(feed(body, '1\r\nx\r\n0\r\nA: b\r'), { result: BODY.HELD, data: 'x', consumed: 9, trailers: '' });
-    assert.deepEqual(feed(body, 'A: b\r\n'), { result: BODY.HELD, data: '', consumed: 0, trailers: '' });
-    assert.deepEqual(feed(body, 'A: b\r\n\r'), { result: BODY.HELD, data: '', consumed: 0, trailers: '' });
+    assert.deepEqual(feed(body, '1\r\nx\r\n0\r\nA: b\r'), {
+      result: BODY.INCOMPLETE,
+      data: 'x',
+      consumed: 9,
+      trailers: '',
+    });
+    assert.deepEqual(feed(body, 'A: b\r\n'), { result: BODY.INCOMPLETE, data: '', consumed: 0, trailers: '' });
+    assert.deepEqual(feed(body, 'A: b\r\n\r'), { result: BODY.INCOMPLETE, data: '', consumed: 0, trailers: '' });
     assert.deepEqual(feed(body, 'A: b\r\n\r\nGET'), { result: BODY.DONE, data: '', consumed: 8, trailers: 'A: b\r\n' });
   });
 
@@ -231,7 +236,7 @@ describe('trailers', () => {
     const read = (max: number, input: string) => ends(feed(reader(FRAMING.CHUNKED, -1, max), `0\r\n${input}`).result);
     assert.equal(read(section.length, section), 'DONE');
     assert.equal(read(section.length - 1, section), 'TRAILER_TOO_LARGE');
-    assert.equal(read(section.length - 2, section.slice(0, -2)), 'HELD');
+    assert.equal(read(section.length - 2, section.slice(0, -2)), 'INCOMPLETE');
     assert.equal(read(section.length - 3, section.slice(0, -2)), 'TRAILER_TOO_LARGE');
   });
 });

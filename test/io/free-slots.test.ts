@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { runsOf } from '../../src/io/free-slots.js';
+import { freeRuns } from '../../src/io/free-slots.js';
 import { SocketTable } from '../../src/io/socket-table.js';
 
 test('free slots are told in runs of enough of them, and the lowest are taken first', () => {
   const free = new Int32Array(16);
   const isFree = (slot: number): boolean => ![2, 3, 8].includes(slot);
   const told: number[][] = [];
-  const count = runsOf(3, (from, length) => told.push([from, length]))(free, 16, isFree);
+  const count = freeRuns(3, (from, length) => told.push([from, length]))(free, 16, isFree);
   assert.deepEqual(told, [
     [9, 7],
     [4, 4],
@@ -27,7 +27,7 @@ test('a table of sockets gives out each free slot once after it was reordered, a
   for (const slot of slots) if (slot % 8 !== 5) table.release(slot);
   assert.equal(table.peak, 40);
   assert.equal(table.open, 5);
-  table.reorder(runsOf(64, () => assert.fail('no run is that long')));
+  table.reorder(freeRuns(64, () => assert.fail('no run is that long')));
   const again = Array.from({ length: 59 }, (_, fd) => table.adopt(fd, 1));
   assert.equal(table.adopt(0, 1), -1);
   assert.deepEqual(

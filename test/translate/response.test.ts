@@ -155,7 +155,7 @@ describe('an HTTP/2 response for an HTTP/1 client', () => {
     refused([['a', 'b']], MESSAGE_ERROR.MALFORMED);
     refused([ok, ['a', 'b\r\nc: d']], MESSAGE_ERROR.MALFORMED);
     refused([ok, ['content-length', '1'], ['content-length', '2']], MESSAGE_ERROR.MALFORMED);
-    refused([ok, ['content_length', '1']], MESSAGE_ERROR.LOOKALIKE);
+    refused([ok, ['content_length', '1']], MESSAGE_ERROR.UNDERSCORE_FRAMING);
     for (const name of ['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade'])
       refused([ok, [name, 'x']], MESSAGE_ERROR.MALFORMED);
     refused([ok, [':path', '/']], MESSAGE_ERROR.MALFORMED);

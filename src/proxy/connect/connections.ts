@@ -272,8 +272,8 @@ export class Connections {
     this.opened[slot] = reactor.now;
     this.active[slot] = reactor.now;
     this.ended[slot] = 0;
-    const era = this.endpointEpochs[endpoint];
-    if (this.epoch[slot] !== era) this.epoch[slot] = era;
+    const epoch = this.endpointEpochs[endpoint];
+    if (this.epoch[slot] !== epoch) this.epoch[slot] = epoch;
     values[meter + E.OPEN_TOTAL]++;
     values[meter + E.OPEN]++;
     const layer = bare ? 0 : (reactor.transport?.dials(endpoint, slot) ?? 0);

@@ -186,13 +186,13 @@ export class Http2Pool {
   /** Connections that take streams, or will; of those blocked by slow readers, every second one counts. */
   private taking(endpoint: number): number {
     let count = 0;
-    let crowded = 0;
+    let overBuffered = 0;
     const list = this.connections.get(endpoint);
     for (let i = 0; i < list.length; i++) {
       if (list[i].state !== CONNECTION_STATE.OPEN) continue;
-      if (list[i].overBuffered) crowded++;
+      if (list[i].overBuffered) overBuffered++;
       else count++;
     }
-    return count + (crowded >> 1);
+    return count + (overBuffered >> 1);
   }
 }

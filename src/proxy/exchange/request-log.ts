@@ -49,15 +49,15 @@ export class RequestLog {
 
   private keep(x: ExchangeSlot): void {
     const { context, exchanges, taps, traces } = this;
-    let told = 0;
+    let telemetry = 0;
     if (context.traceFields.sampled) {
       traces.begun(x);
-      told = TELEMETRY.SPAN;
+      telemetry = TELEMETRY.SPAN;
     }
-    if (taps.active && taps.begun(x)) told |= TELEMETRY.TAP | TELEMETRY.TARGET;
-    if (context.accessLogged) told |= TELEMETRY.TARGET;
-    if ((told & TELEMETRY.TARGET) !== 0) exchanges.target[x] = this.asked(x);
-    exchanges.telemetry[x] = told;
+    if (taps.active && taps.begun(x)) telemetry |= TELEMETRY.TAP | TELEMETRY.TARGET;
+    if (context.accessLogged) telemetry |= TELEMETRY.TARGET;
+    if ((telemetry & TELEMETRY.TARGET) !== 0) exchanges.target[x] = this.asked(x);
+    exchanges.telemetry[x] = telemetry;
   }
 
   private tell(x: ExchangeSlot, outcome: number, status: number, why: number): void {
@@ -106,12 +106,12 @@ export class RequestLog {
   tunnelEnded(client: SocketSlot, reason: number): boolean {
     const { exchanges, context } = this;
     const x = exchanges.ofSocket(client);
-    const told = exchanges.telemetry[x];
-    if (told === 0) return false;
+    const telemetry = exchanges.telemetry[x];
+    if (telemetry === 0) return false;
     exchanges.received[x] += context.connections.read[client];
     exchanges.sent[x] += context.connections.written[client];
     this.ended(x, OUTCOME.TUNNEL, exchanges.status[x], reason);
-    return (told & TELEMETRY.TARGET) !== 0;
+    return (telemetry & TELEMETRY.TARGET) !== 0;
   }
 
   private failed(x: ExchangeSlot, outcome: number, status: number, why: number): boolean {
