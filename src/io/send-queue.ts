@@ -84,12 +84,7 @@ export class SendQueue {
       return;
     }
     if (last !== NONE && this.gathers && this.gather(slot, last, at, length, bid)) return;
-    if (this.free === NONE) this.grow();
-    const slice = this.free;
-    this.free = this.next[slice];
-    this.at[slice] = at;
-    this.length[slice] = length;
-    this.buffer[slice] = bid;
+    const slice = this.allocate(at, length, bid);
     this.next[slice] = NONE;
     if (this.head[slot] === NONE) this.head[slot] = slice;
     else this.next[this.tail[slot]] = slice;
@@ -103,12 +98,7 @@ export class SendQueue {
    * own.
    */
   unshift(slot: number, at: number, length: number, bid: number): void {
-    if (this.free === NONE) this.grow();
-    const slice = this.free;
-    this.free = this.next[slice];
-    this.at[slice] = at;
-    this.length[slice] = length;
-    this.buffer[slice] = bid;
+    const slice = this.allocate(at, length, bid);
     this.next[slice] = this.head[slot];
     if (this.head[slot] === NONE) this.tail[slot] = slice;
     this.head[slot] = slice;
@@ -253,6 +243,17 @@ export class SendQueue {
     this.next[slice] = this.free;
     this.free = slice;
     return next;
+  }
+
+  /** A slice that is in no queue yet. */
+  private allocate(at: number, length: number, bid: number): number {
+    if (this.free === NONE) this.grow();
+    const slice = this.free;
+    this.free = this.next[slice];
+    this.at[slice] = at;
+    this.length[slice] = length;
+    this.buffer[slice] = bid;
+    return slice;
   }
 
   private link(from: number): void {

@@ -40,13 +40,13 @@ export class RequestForwarder implements RequestSink {
     private readonly core: Core,
     private readonly exchanges: Exchanges,
     private readonly replay: ReplayBuffers,
-    private readonly ways: ForwardingParts,
+    private readonly parts: ForwardingParts,
     private readonly reports: Reports,
   ) {}
 
   piece(x: ExchangeSlot, bid: number, result: number): boolean {
     const { exchanges, replay } = this;
-    const { http1, bodies } = this.ways;
+    const { http1, bodies } = this.parts;
     const done = result === BODY.DONE;
     const { dataStart, dataEnd, trailerStart, trailerEnd } = http1.bodies;
     const trailers = done && trailerEnd > trailerStart;
@@ -71,7 +71,7 @@ export class RequestForwarder implements RequestSink {
   data(x: ExchangeSlot, at: number, length: number, end: boolean): void {
     const { exchanges, replay } = this;
     if (exchanges.state[x] === STATE.TUNNEL) {
-      this.ways.tunnels.fromClient(x, at, length, end);
+      this.parts.tunnels.fromClient(x, at, length, end);
       return;
     }
     if (exchanges.telemetry[x] !== 0 && exchanges.isStream(x)) exchanges.received[x] += length;
@@ -86,14 +86,14 @@ export class RequestForwarder implements RequestSink {
       case LEG.HTTP2: {
         const slot = exchanges.endpointStream(x);
         this.core.streams.active[slot] = this.context.reactor.now;
-        const moved = this.ways.streams.sendData(x, at, length, end);
+        const moved = this.parts.streams.sendData(x, at, length, end);
         sent = moved >= 0;
         if (sent) this.took(x, moved);
         break;
       }
       case LEG.PENDING:
         sent = isKept;
-        if (sent && !exchanges.isStream(x)) this.ways.backpressure.holdClient(x, replay.body, x);
+        if (sent && !exchanges.isStream(x)) this.parts.backpressure.holdClient(x, replay.body, x);
         break;
       // The endpoint has released it: the rest is not needed.
       case LEG.NONE:
@@ -108,7 +108,7 @@ export class RequestForwarder implements RequestSink {
     const { exchanges, replay, core } = this;
     const { list, streams } = core;
     if (exchanges.state[x] === STATE.TUNNEL) {
-      this.ways.tunnels.fromClient(x, 0, 0, true);
+      this.parts.tunnels.fromClient(x, 0, 0, true);
       return;
     }
     let sent = true;
@@ -116,17 +116,17 @@ export class RequestForwarder implements RequestSink {
     switch (kind) {
       case LEG.HTTP1: {
         const socket = exchanges.endpointSocket(x);
-        if (this.ways.http1.sending[socket] === SENDING.AWAITING_TUNNEL) {
+        if (this.parts.http1.sending[socket] === SENDING.AWAITING_TUNNEL) {
           replay.keepData(x, 0, 0, true);
           break;
         }
         replay.release(x);
-        sent = this.ways.requests.trailers(socket, list) === 0;
+        sent = this.parts.requests.trailers(socket, list) === 0;
         break;
       }
       case LEG.HTTP2: {
         const slot = exchanges.endpointStream(x);
-        if (!this.ways.streams.machine.sender.fits(slot, list)) {
+        if (!this.parts.streams.machine.sender.fits(slot, list)) {
           this.context.limited(LIMIT_PEER_HEADER_BYTES);
           this.reports.events.reject(x, MESSAGE_ERROR.TRAILER_TOO_LARGE);
           return;
@@ -137,7 +137,7 @@ export class RequestForwarder implements RequestSink {
           break;
         }
         replay.release(x);
-        sent = this.ways.streams.machine.sender.trailers(slot, list) || (streams.state[slot] & STREAM.OPEN) === 0;
+        sent = this.parts.streams.machine.sender.trailers(slot, list) || (streams.state[slot] & STREAM.OPEN) === 0;
         break;
       }
       case LEG.PENDING:
@@ -155,23 +155,23 @@ export class RequestForwarder implements RequestSink {
   moved(x: ExchangeSlot, count: number): void {
     const { exchanges, core } = this;
     if (exchanges.isStream(x)) {
-      this.ways.streams.machine.frames.credit(exchanges.clientStream(x), count);
+      this.parts.streams.machine.frames.credit(exchanges.clientStream(x), count);
       return;
     }
     const slot = exchanges.endpointStream(x);
     core.streams.active[slot] = this.context.reactor.now;
-    this.ways.backpressure.resumeClient(x, core.pending, slot);
+    this.parts.backpressure.resumeClient(x, core.pending, slot);
   }
 
   refused(x: ExchangeSlot): void {
     const { exchanges, core } = this;
     if (!exchanges.isStream(x)) return;
     const slot = exchanges.clientStream(x);
-    this.ways.streams.machine.frames.credit(slot, core.streams.held[slot]);
+    this.parts.streams.machine.frames.credit(slot, core.streams.held[slot]);
   }
 
   endEarly(x: ExchangeSlot): boolean {
-    return this.ways.endpoints.endEarly(x);
+    return this.parts.endpoints.endEarly(x);
   }
 
   drained(x: ExchangeSlot): void {
@@ -183,9 +183,9 @@ export class RequestForwarder implements RequestSink {
     }
     const client = exchanges.clientSocket(x);
     const socket = exchanges.endpointSocket(x);
-    this.ways.bodies.drained(client, socket);
+    this.parts.bodies.drained(client, socket);
     // What arrived as a list of fields is paused here; http1/bodies.ts pauses relayed bodies.
-    if (this.ways.http1.sending[socket] !== SENDING.DONE) this.ways.backpressure.startClient(x);
+    if (this.parts.http1.sending[socket] !== SENDING.DONE) this.parts.backpressure.startClient(x);
   }
 
   oppositeSocket(socket: SocketSlot): SocketSlot | -1 {
@@ -194,31 +194,31 @@ export class RequestForwarder implements RequestSink {
       const x = exchanges.ofSocket(socket);
       return exchanges.kind[x] === LEG.HTTP1 ? exchanges.endpointSocket(x) : NONE;
     }
-    const x = this.ways.http1.exchange(socket);
+    const x = this.parts.http1.exchange(socket);
     return x >= 0 && !exchanges.isStream(x as ExchangeSlot) ? exchanges.clientSocket(x as ExchangeSlot) : NONE;
   }
 
   endpointSendFailed(endpoint: SocketSlot): void {
-    this.ways.endpoints.sendFailed(endpoint);
+    this.parts.endpoints.sendFailed(endpoint);
   }
 
   /** Bytes of a request have been passed to a stream: its client may send as many more. */
   private took(x: ExchangeSlot, moved: number): void {
     const { exchanges, core } = this;
-    if (!exchanges.isStream(x)) this.ways.backpressure.holdClient(x, core.pending, exchanges.endpointStream(x));
-    else if (moved > 0) this.ways.streams.machine.frames.credit(exchanges.clientStream(x), moved);
+    if (!exchanges.isStream(x)) this.parts.backpressure.holdClient(x, core.pending, exchanges.endpointStream(x));
+    else if (moved > 0) this.parts.streams.machine.frames.credit(exchanges.clientStream(x), moved);
   }
 
   /** A piece that arrived as DATA, or whose request arrived as a list of fields, to an endpoint that speaks HTTP/1. */
   private toHttp1(x: ExchangeSlot, at: number, length: number, end: boolean, isKept: boolean): boolean {
-    const { exchanges, ways } = this;
+    const { exchanges, parts } = this;
     const socket = exchanges.endpointSocket(x);
-    if (ways.http1.sending[socket] === SENDING.AWAITING_TUNNEL) return isKept;
-    if (!ways.requests.data(socket, at, length, end)) return false;
-    const fast = ways.bodyWriter.belowLimit(socket);
+    if (parts.http1.sending[socket] === SENDING.AWAITING_TUNNEL) return isKept;
+    if (!parts.requests.data(socket, at, length, end)) return false;
+    const fast = parts.bodyWriter.belowLimit(socket);
     if (!exchanges.isStream(x)) {
-      if (!fast) this.ways.backpressure.stopClient(x);
-    } else if (fast) ways.streams.machine.frames.credit(exchanges.clientStream(x), length);
+      if (!fast) this.parts.backpressure.stopClient(x);
+    } else if (fast) parts.streams.machine.frames.credit(exchanges.clientStream(x), length);
     return true;
   }
 

@@ -27,7 +27,7 @@ export class ResponseForwarder implements ResponseSink {
     private readonly core: Core,
     private readonly exchanges: Exchanges,
     private readonly replay: ReplayBuffers,
-    private readonly ways: ForwardingParts,
+    private readonly parts: ForwardingParts,
     private readonly reports: Reports,
   ) {}
 
@@ -36,18 +36,18 @@ export class ResponseForwarder implements ResponseSink {
   interimHead(x: ExchangeSlot): void {
     const { exchanges } = this;
     if (!exchanges.isStream(x)) {
-      if (!this.ways.responses.interimHead(exchanges.clientSocket(x))) this.reports.events.outOfMemory(x);
+      if (!this.parts.responses.interimHead(exchanges.clientSocket(x))) this.reports.events.outOfMemory(x);
       return;
     }
-    const error = this.ways.responseFields.fromHead(x);
-    if (error === 0) this.ways.responseFields.interim(x);
+    const error = this.parts.responseFields.fromHead(x);
+    if (error === 0) this.parts.responseFields.interim(x);
     else this.reports.events.malformed(x, -error);
   }
 
   finalHead(x: ExchangeSlot, bid: number, at: number, end: number): number {
     const { exchanges, context, core } = this;
     const { events } = this.reports;
-    const { responses, responseFields, http1 } = this.ways;
+    const { responses, responseFields, http1 } = this.parts;
     const socket = exchanges.endpointSocket(x);
     const { status, hasBody } = http1.head;
     const tunnel = http1.response[socket] === RESPONSE.TUNNEL;
@@ -89,7 +89,7 @@ export class ResponseForwarder implements ResponseSink {
 
   piece(x: ExchangeSlot, bid: number, result: number): boolean {
     const { exchanges } = this;
-    const { http1, bodies } = this.ways;
+    const { http1, bodies } = this.parts;
     const done = result === BODY.DONE;
     const socket = exchanges.endpointSocket(x);
     if (exchanges.awaitsMessage[x] === 1 && http1.bodies.dataEnd > http1.bodies.dataStart)
@@ -110,15 +110,15 @@ export class ResponseForwarder implements ResponseSink {
   // Responses of endpoints that speak HTTP/2.
 
   head(x: ExchangeSlot, end: boolean): void {
-    const { exchanges, ways } = this;
+    const { exchanges, parts } = this;
     const { events } = this.reports;
     const { facts } = this.core.list;
     const { status } = facts;
     if (status < 200) {
       // The endpoint has begun to process the request.
       this.replay.release(x);
-      if (exchanges.isStream(x)) ways.responseFields.interim(x);
-      else this.check(x, ways.responses.interimList(x));
+      if (exchanges.isStream(x)) parts.responseFields.interim(x);
+      else this.check(x, parts.responses.interimList(x));
       return;
     }
     const { added } = this.context;
@@ -131,8 +131,8 @@ export class ResponseForwarder implements ResponseSink {
     // RFC 9110 section 9.3.6: a length in a 2xx to CONNECT has no meaning.
     if (tunnel) this.core.streams.expected[exchanges.endpointStream(x)] = NONE;
     if (exchanges.isStream(x)) {
-      if (!ways.responseFields.final(x, end, tunnel)) return;
-    } else if (!this.check(x, ways.responses.finalList(x, end, tunnel))) return;
+      if (!parts.responseFields.final(x, end, tunnel)) return;
+    } else if (!this.check(x, parts.responses.finalList(x, end, tunnel))) return;
     events.responding(x);
     if (tunnel) events.upgraded(x, end);
     else if (end) this.ended(x);
@@ -140,16 +140,16 @@ export class ResponseForwarder implements ResponseSink {
   }
 
   data(x: ExchangeSlot, at: number, length: number, end: boolean): void {
-    const { exchanges, ways } = this;
+    const { exchanges, parts } = this;
     const { events } = this.reports;
     if (exchanges.state[x] === STATE.TUNNEL) {
-      ways.tunnels.fromEndpoint(x, at, length, end);
+      parts.tunnels.fromEndpoint(x, at, length, end);
       return;
     }
     if (exchanges.awaitsMessage[x] === 1 && length > 0) events.firstMessage(x);
     if (exchanges.telemetry[x] !== 0) exchanges.sent[x] += length;
     const slot = exchanges.endpointStream(x);
-    const { frames, sender } = ways.streams.machine;
+    const { frames, sender } = parts.streams.machine;
     if (exchanges.isStream(x)) {
       const moved = sender.data(exchanges.clientStream(x), at, length, end);
       if (moved < 0) {
@@ -159,30 +159,30 @@ export class ResponseForwarder implements ResponseSink {
       if (moved > 0) frames.credit(slot, moved);
     } else {
       const client = exchanges.clientSocket(x);
-      if (!ways.responses.data(client, at, length, end)) {
+      if (!parts.responses.data(client, at, length, end)) {
         events.outOfMemory(x);
         return;
       }
-      if (!end && ways.bodyWriter.belowLimit(client)) frames.credit(slot, length);
+      if (!end && parts.bodyWriter.belowLimit(client)) frames.credit(slot, length);
     }
     if (end) this.ended(x);
   }
 
   trailers(x: ExchangeSlot): void {
-    const { exchanges, ways, core } = this;
+    const { exchanges, parts, core } = this;
     const { events } = this.reports;
     if (exchanges.state[x] === STATE.TUNNEL) {
-      ways.tunnels.fromEndpoint(x, 0, 0, true);
+      parts.tunnels.fromEndpoint(x, 0, 0, true);
       return;
     }
     exchanges.grpcStatus[x] = core.list.facts.grpcStatus;
     if (!this.check(x, this.unfit(x))) return;
     if (exchanges.isStream(x)) {
-      if (!ways.streams.machine.sender.trailers(exchanges.clientStream(x), core.list)) {
+      if (!parts.streams.machine.sender.trailers(exchanges.clientStream(x), core.list)) {
         events.outOfMemory(x);
         return;
       }
-    } else if (!this.check(x, ways.responses.trailers(exchanges.clientSocket(x)))) return;
+    } else if (!this.check(x, parts.responses.trailers(exchanges.clientSocket(x)))) return;
     this.ended(x);
   }
 
@@ -202,10 +202,10 @@ export class ResponseForwarder implements ResponseSink {
     const kind = exchanges.kind[x] as LegKind;
     switch (kind) {
       case LEG.HTTP2:
-        this.ways.streams.machine.frames.credit(exchanges.endpointStream(x), count);
+        this.parts.streams.machine.frames.credit(exchanges.endpointStream(x), count);
         break;
       case LEG.HTTP1:
-        this.ways.backpressure.resumeEndpoint(x, exchanges.endpointSocket(x));
+        this.parts.backpressure.resumeEndpoint(x, exchanges.endpointSocket(x));
         break;
       // The endpoint has finished.
       case LEG.PENDING:
@@ -221,12 +221,12 @@ export class ResponseForwarder implements ResponseSink {
     const kind = exchanges.kind[x] as LegKind;
     switch (kind) {
       case LEG.HTTP1:
-        this.ways.bodies.drained(exchanges.endpointSocket(x), exchanges.clientSocket(x));
+        this.parts.bodies.drained(exchanges.endpointSocket(x), exchanges.clientSocket(x));
         break;
       case LEG.HTTP2: {
         const slot = exchanges.endpointStream(x);
         core.clock[0] = this.context.reactor.now;
-        this.ways.streams.machine.frames.credit(slot, core.streams.held[slot]);
+        this.parts.streams.machine.frames.credit(slot, core.streams.held[slot]);
         break;
       }
       // The endpoint has finished.
@@ -241,8 +241,8 @@ export class ResponseForwarder implements ResponseSink {
   /** A piece of a response that was read as HTTP/1, to a client's stream. False if the exchange is over. */
   private responseToStream(x: ExchangeSlot, socket: SocketSlot, done: boolean): boolean {
     const { exchanges, core, context } = this;
-    const { dataStart, dataEnd, trailerStart, trailerEnd } = this.ways.http1.bodies;
-    const { sender } = this.ways.streams.machine;
+    const { dataStart, dataEnd, trailerStart, trailerEnd } = this.parts.http1.bodies;
+    const { sender } = this.parts.streams.machine;
     const slot = exchanges.clientStream(x);
     const trailers = done && trailerEnd > trailerStart;
     const length = dataEnd - dataStart;
@@ -253,7 +253,7 @@ export class ResponseForwarder implements ResponseSink {
       return false;
     }
     if (!trailers) {
-      if (!done) this.ways.backpressure.holdEndpoint(x, socket);
+      if (!done) this.parts.backpressure.holdEndpoint(x, socket);
       return true;
     }
     const count = listTrailers(context.bytes, trailerStart, trailerEnd, core.list);
