@@ -23,6 +23,7 @@ import { Destinations } from './accept/destinations.js';
 import { ADDED_FIELDS_BYTES, AddedFields } from './added-fields.js';
 import { Authorization } from './authorization.js';
 import { ENDPOINT_SLOTS, MAX_ENDPOINTS, MAX_SERVICES, SERVICE_SLOTS } from './capacity.js';
+import { ClientRoom } from './client-room.js';
 import { type ClientLog, Connections } from './connect/connections.js';
 import { Protocols } from './connect/protocols.js';
 import { EndpointTable } from './endpoint-table.js';
@@ -113,9 +114,8 @@ export class Context {
   draining = false;
   /** Per listener: 1 if it drains before the others. */
   readonly drainingListeners = new Uint8Array(MAX_LISTENERS);
-  /** Limit on the clients of all workers together; and whether it is reached, so that idle clients have to make room. */
-  maxClients = Number.POSITIVE_INFINITY;
-  atCapacity = false;
+  /** How many clients all workers together may have. */
+  readonly clientRoom: ClientRoom;
   /** Per listener: 1 if clients may half-close while they wait. */
   private readonly halfClose = new Uint8Array(MAX_LISTENERS);
   /** Per listener: 1 if it is inbound. */
@@ -167,6 +167,7 @@ export class Context {
     this.loadBoard = new Int32Array(task.loadBoard);
     this.workerId = task.id;
     this.workers = task.workers;
+    this.clientRoom = new ClientRoom(this.loadBoard, this.workers);
     this.limits = task.snapshot.limits;
     this.inbox = new Inbox(this.slab, this.sockets.capacity);
     this.destinations = new Destinations(this.sockets.capacity);
@@ -250,7 +251,7 @@ export class Context {
   /** Applies new settings. The acceptor handles listening sockets, the router destinations. */
   configure(snapshot: Snapshot): void {
     this.limits = snapshot.limits;
-    this.maxClients = snapshot.maxClients;
+    this.clientRoom.limit = snapshot.maxClients;
     this.meshClient = snapshot.meshClient;
     this.protocols.expiryMs = snapshot.limits.protocolExpiryMs;
     this.accessLogged = snapshot.access !== false;

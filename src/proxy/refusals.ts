@@ -18,6 +18,7 @@ export function tlsDialRefusal(cause: (typeof TLS_FAILURES)[number]): string {
 export const REFUSALS = [
   ...RESPONSE_REASONS,
   'max-connections',
+  'idle-closed',
   'no-service',
   'destinations',
   'proxy-header-missing',
@@ -46,6 +47,8 @@ export const tlsRefused = (dialled: boolean, cause: number): number =>
 export const REFUSED = {
   /** The worker has reached its limit of clients. */
   MAX_CONNECTIONS: REFUSALS.indexOf('max-connections'),
+  /** An idle client had to leave, because others wait for its file descriptors. */
+  IDLE_CLOSED: REFUSALS.indexOf('idle-closed'),
   /** The listener has no service for the client's protocol. */
   NO_SERVICE: REFUSALS.indexOf('no-service'),
   /** The table of original destinations is full, and all are in use. */

@@ -59,4 +59,42 @@ for (const io of await availableExecutors()) {
     origin.closeAllConnections();
     origin.close();
   });
+
+  test(`${io}: for one client too many, a few idle ones have to leave`, async () => {
+    const origin = createServer((_, response) => response.end('ok'));
+    const port = await listening(origin);
+    const config = yaml(port).replace('workers: 2', 'workers: 1');
+    const sluice = await startSluice(config, io, {}, ['prlimit', `--nofile=${LIMIT}:${LIMIT}`, '--']);
+    started.push(sluice);
+    const warning = sluice.log.find(({ message }) => /limits\.maxConnections is more than/.test(message));
+    const most = Number(warning?.clients);
+    const idle = await Promise.all(
+      Array.from({ length: most - 1 }, async () => {
+        const wire = await client(sluice.port('edge'));
+        wire.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+        assert.equal((await wire.message()).status, 200);
+        return wire;
+      }),
+    );
+    // Long enough that each of them may be asked to leave.
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const wires: Wire[] = [];
+    for (let i = 0; i < 2; i++) {
+      const wire = await client(sluice.port('edge'));
+      wires.push(wire);
+      wire.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+      assert.equal((await wire.message()).status, 200);
+    }
+    const closed = await sluice.metric('tcp_close_total', { peer: 'src', errno: 'limit' });
+    assert.ok(closed >= 1 && closed <= most / 4, `${closed} of ${most} were closed`);
+    const counted = await sluice.metric('sluice_limit_total', { limit: 'file-descriptors' });
+    assert.ok(counted > closed, `${counted} times the limit took effect, ${closed} times for an idle client`);
+    const named = await sluice.logged(({ reason }) => reason === 'idle-closed');
+    assert.equal(named.listener, 'edge');
+    assert.match(String(named.client), /^127\.0\.0\.1:\d+$/);
+    for (const wire of [...idle, ...wires]) wire.destroy();
+    assert.equal(await sluice.stop(), 0);
+    origin.closeAllConnections();
+    origin.close();
+  });
 }

@@ -113,7 +113,7 @@ export class Acceptor {
     if (result >= 0) {
       socket.found++;
       this.context.values[W.ACCEPTED]++;
-      const room = this.remainingClients();
+      const room = this.context.clientRoom.left();
       // Each of the workers may have accepted one too many at the same moment.
       if (room <= -this.context.workers) this.reject(result);
       else this.place(socket.listener, result);
@@ -146,17 +146,6 @@ export class Acceptor {
     this.open(listener, fd);
   }
 
-  /**
-   * How many more clients all workers together may have: the limit is the number of file descriptors, counting one for each client's
-   * endpoint.
-   */
-  private remainingClients(): number {
-    const { loadBoard, workers, maxClients } = this.context;
-    let clients = 0;
-    for (let worker = 0; worker < workers; worker++) clients += loadBoard[LOAD_BOARD.LOAD + worker];
-    return maxClients - clients;
-  }
-
   private outOfFiles(): void {
     this.context.limited(LIMIT_FILES);
     this.context.refusals.note(REPLY_REASON.FILE_DESCRIPTORS, -1, -1, -1);
@@ -175,8 +164,7 @@ export class Acceptor {
     const { context } = this;
     this.paused = true;
     context.values[W.ACCEPT_PAUSES]++;
-    context.limited(LIMIT_FILES);
-    context.refusals.note(REPLY_REASON.FILE_DESCRIPTORS, -1, -1, -1);
+    this.outOfFiles();
     this.listeningSockets.forEach((socket, index) => {
       if (socket?.armed === true && socket.state === STATE.ACCEPTING) this.cancel(index, socket);
     });
@@ -192,7 +180,7 @@ export class Acceptor {
   private retry(): void {
     this.context.reactor.later(PAUSE_CHECK_MS, () => {
       if (this.stopped) return;
-      if (this.remainingClients() <= 0) {
+      if (this.context.clientRoom.left() <= 0) {
         this.retry();
         return;
       }
@@ -204,7 +192,7 @@ export class Acceptor {
   }
 
   private setAtCapacity(yes: boolean): void {
-    this.context.atCapacity = yes;
+    this.context.clientRoom.full = yes;
     if (yes) this.makeRoom();
   }
 
@@ -257,7 +245,7 @@ export class Acceptor {
     socket.cancelled = false;
     socket.found = 0;
     // Before it can be cancelled, a multishot accept may return as many as a queue holds.
-    this.context.reactor.ring.accept(socket.fd, index, this.remainingClients() >= MULTISHOT_ROOM);
+    this.context.reactor.ring.accept(socket.fd, index, this.context.clientRoom.left() >= MULTISHOT_ROOM);
   }
 
   private close(index: number): void {

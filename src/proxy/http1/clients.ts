@@ -8,6 +8,7 @@ import type { Context } from '../context.js';
 import { type Exchanges, STATE } from '../exchange/exchange.js';
 import { REPLY_REASON } from '../exchange/reply-reasons.js';
 import type { Reports } from '../exchange/reports.js';
+import { REFUSED } from '../refusals.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import type { BodyRelay } from './bodies.js';
 import type { RequestReader } from './request-reader.js';
@@ -24,6 +25,7 @@ const LIMIT = {
   HEADER_TIME: LIMITS.indexOf('header-time'),
   IDLE_TIME: LIMITS.indexOf('idle-time'),
   LINGER: LIMITS.indexOf('linger'),
+  FILES: LIMITS.indexOf('file-descriptors'),
 } as const;
 
 export class Http1Clients {
@@ -233,18 +235,23 @@ export class Http1Clients {
 
   /** The timer of a client between requests. Rearmed unless its time is over. */
   timer(client: SocketSlot): void {
-    const { reactor, connections, inbox, limits, wheel, atCapacity } = this.context;
+    const { reactor, connections, inbox, limits, wheel, clientRoom } = this.context;
     const { http1 } = limits;
     const leaves = this.context.isDraining(client);
+    const roomWanted = clientRoom.wanted();
     let deadline: number;
     if (inbox.empty(client) || this.requests.waits(client)) {
       const idle =
-        leaves || atCapacity ? Math.min(DRAIN_IDLE_MS, http1.idleTimeoutMs || DRAIN_IDLE_MS) : http1.idleTimeoutMs;
+        leaves || roomWanted ? Math.min(DRAIN_IDLE_MS, http1.idleTimeoutMs || DRAIN_IDLE_MS) : http1.idleTimeoutMs;
       if (idle === 0) return;
       deadline = connections.active[client] + idle;
       if (reactor.now >= deadline) {
-        if (!leaves && !atCapacity) this.context.limited(LIMIT.IDLE_TIME);
-        connections.close(client, leaves ? CLOSE.DRAIN : atCapacity ? CLOSE.LIMIT : CLOSE.TIMEOUT);
+        if (leaves) connections.close(client, CLOSE.DRAIN);
+        else if (roomWanted) this.makeRoom(client);
+        else {
+          this.context.limited(LIMIT.IDLE_TIME);
+          connections.close(client, CLOSE.TIMEOUT);
+        }
         return;
       }
     } else {
@@ -281,11 +288,19 @@ export class Http1Clients {
     return (sockets.flags[client] & SOCKET.EOF) !== 0 && inbox.empty(client);
   }
 
+  /** Others wait for the file descriptor of an idle client. */
+  private makeRoom(client: SocketSlot): void {
+    const { connections, refusals } = this.context;
+    this.context.limited(LIMIT.FILES);
+    refusals.note(REFUSED.IDLE_CLOSED, client, -1, -1);
+    connections.close(client, CLOSE.LIMIT);
+  }
+
   /** Arms the idle deadline; a later one is discovered when the timer fires. */
   private armIdle(client: SocketSlot): void {
     const { wheel, reactor, limits } = this.context;
     const idle =
-      this.context.isDraining(client) || this.context.atCapacity ? DRAIN_IDLE_MS : limits.http1.idleTimeoutMs;
+      this.context.isDraining(client) || this.context.clientRoom.full ? DRAIN_IDLE_MS : limits.http1.idleTimeoutMs;
     if (idle > 0) wheel.pull(client, reactor.now + idle);
   }
 }
