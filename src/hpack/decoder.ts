@@ -240,8 +240,8 @@ export class Decoder {
         if (result === BROKEN) return DECODE.ERROR;
         p = cursor.at;
         ref = cursor.value;
-        nameAt = text.at;
-        nameLength = text.length;
+        nameAt = text.at | 0;
+        nameLength = text.length | 0;
         if (result === LONG) over = true;
       } else if (index <= LAST_STATIC) {
         ref = names.staticRef[index];
@@ -320,7 +320,8 @@ export class Decoder {
         if (list.size + size > maxBytes || list.count >= maxFields) over = true;
         else if (atom >= 0) list.pushAtom(atom, size);
         else {
-          const known = ref >= 0 ? names.known[ref] : unknownName(bytes, nameAt, nameLength);
+          // `| 0`, as for the name's position: V8 has hardly ever seen the other branch, and would convert the number to a fraction and back.
+          const known = ref >= 0 ? names.known[ref] : unknownName(bytes, nameAt, nameLength) | 0;
           list.pushText(ref, known, nameAt, nameLength, valueAt, valueLength, neverIndexed, coded ? p : -1, length);
           if (coded && text.visible) list.markValid();
         }

@@ -39,8 +39,11 @@ export class FieldList extends FieldColumns {
   private readonly sequence = new Int32Array(MAX_FIELDS);
   private regular = false;
   private misplaced = false;
-  /** Names of atoms, as a bit set by reference modulo 32. */
-  private stableNames = 0;
+  /** Names of fields with an atom, and of those without, as bit sets by reference modulo 64: all well-known names differ there. */
+  private stableLow = 0;
+  private stableHigh = 0;
+  private volatileLow = 0;
+  private volatileHigh = 0;
   private namesBefore = 0;
 
   /**
@@ -58,12 +61,13 @@ export class FieldList extends FieldColumns {
   /** Empties the list, to build another one. */
   clear(): void {
     this.empty();
+    this.own.reset();
     this.memory.learning.deposit();
   }
 
   /**
-   * For the decoder: like `clear`, but without an allowance, because a block found whole teaches nothing. Learned entries may be dropped
-   * here.
+   * For the decoder: like `clear`, but without an allowance, because a block found whole teaches nothing, and without facts until all
+   * fields are there. Learned entries may be dropped here.
    */
   empty(): void {
     const memory = this.memory;
@@ -75,7 +79,6 @@ export class FieldList extends FieldColumns {
     this.encodedBound = 0;
     this.scratch = this.scratchStart;
     this.facts = this.own;
-    this.own.reset();
     this.begin();
   }
 
@@ -168,7 +171,10 @@ export class FieldList extends FieldColumns {
     this.size += size;
     const h = Math.imul(this.hash ^ atom, 0x9e3779b1);
     this.hash = h ^ (h >>> 15);
-    this.stableNames |= 1 << (this.atoms.ref[atom] & 31);
+    const ref = this.atoms.ref[atom];
+    const high = -((ref >>> 5) & 1);
+    this.stableLow |= (1 << ref) & ~high;
+    this.stableHigh |= (1 << ref) & high;
     if (known === NAME.OTHER || known >= FIRST_REGULAR) this.regular = true;
     else if (this.regular) this.misplaced = true;
   }
@@ -199,6 +205,9 @@ export class FieldList extends FieldColumns {
     this.codeAt[row] = codeAt;
     this.codeLength[row] = codeLength;
     this.size += OVERHEAD + nameLength + valueLength;
+    const high = -((ref >>> 5) & 1);
+    this.volatileLow |= (1 << ref) & ~high;
+    this.volatileHigh |= (1 << ref) & high;
     if (known === NAME.OTHER || known >= FIRST_REGULAR) this.regular = true;
     else if (this.regular) this.misplaced = true;
   }
@@ -278,7 +287,10 @@ export class FieldList extends FieldColumns {
     this.volatileCount = 0;
     this.regular = false;
     this.misplaced = false;
-    this.stableNames = 0;
+    this.stableLow = 0;
+    this.stableHigh = 0;
+    this.volatileLow = 0;
+    this.volatileHigh = 0;
     this.namesBefore = this.names.count;
   }
 
@@ -304,7 +316,9 @@ export class FieldList extends FieldColumns {
 
   /** Whether a name is, or may be, both among the fields with an atom and among those without. */
   private namesOverlap(): boolean {
-    const { names, atoms, sequence } = this;
+    const { names, atoms, sequence, stableLow, stableHigh, volatileLow, volatileHigh } = this;
+    const shared = (stableLow & volatileLow) | (stableHigh & volatileHigh);
+    if (shared === 0 && names.count === this.namesBefore) return false;
     for (let k = 0; k < this.volatileCount; k++) {
       const ref = this.ref[k];
       // A name learned in the middle of the block has no reference in earlier fields.
@@ -312,7 +326,7 @@ export class FieldList extends FieldColumns {
         if (names.count !== this.namesBefore) return true;
         continue;
       }
-      if ((this.stableNames & (1 << (ref & 31))) === 0) continue;
+      if ((((ref & 32) === 0 ? stableLow : stableHigh) & (1 << ref)) === 0) continue;
       for (let i = 0; i < this.count; i++) if (sequence[i] >= 0 && atoms.ref[sequence[i]] === ref) return true;
     }
     return false;
