@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { configureCompiler } from '../code/compiler.js';
+import { leaveRemovedDirectory } from '../code/removed-directory.js';
 import { native } from '../io/native.js';
 import { IntervalRecorder, Measurements, merge, percentileOf, type SparseCounts } from './measurements.js';
 import type { LoadPlan } from './plan.js';
@@ -84,6 +85,7 @@ class LoadThreads {
     this.count = plan.connections;
     const memories = parts.map(() => allocateTally());
     this.measured = new Measurements(memories);
+    leaveRemovedDirectory();
     this.threads = parts.map((shares, number) => {
       const { orders, start } = this;
       const task: LoadTask = {

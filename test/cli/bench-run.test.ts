@@ -66,6 +66,22 @@ describe('sluice bench run', () => {
   // Fewer requests than connections: all of them can be sent, however slow this machine is.
   const SHORT = ['--rate', '100', '-d', '300ms', '--warm-up', '0'];
 
+  it('runs without /proc, and in a directory that has been removed', {
+    skip: spawnSync('unshare', ['-m', 'true']).status !== 0 && 'may not mount',
+  }, () => {
+    const there = 'mount -t tmpfs none /proc && d=$(mktemp -d) && cd "$d" && rmdir "$d" && exec "$0" "$@"';
+    const args = ['-m', 'sh', '-c', there, process.execPath, MAIN, 'bench', 'run', url, '-c', '2', '-d', '300ms'];
+    // Not the synchronous one: the server is in this process.
+    return new Promise<void>((resolve, reject) => {
+      const child = spawn('unshare', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+      let text = '';
+      child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk;
+      });
+      child.once('close', (code) => (code === 0 ? resolve() : reject(new Error(`${code}: ${text}`))));
+    });
+  });
+
   it('prints what came of it, and writes it to files', async () => {
     const [json, hgrm, log] = ['out.json', 'out.hgrm', 'out.hlog'].map((name) => join(directory, name));
     const ran = await sluice([...SHORT, '--json', json, '--hgrm', hgrm, '--log', log, url]);
