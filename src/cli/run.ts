@@ -3,7 +3,7 @@ import { loadConfigInThread } from '../config/load-in-thread.js';
 import type { Config } from '../config/model.js';
 import type { Override } from '../config/overrides.js';
 import { ConfigError, formatProblem } from '../config/problem.js';
-import { NO_FILE, refuseToReadAgain } from '../config/text-file.js';
+import { NO_FILE, refuseToReadAgain, untilWritten } from '../config/text-file.js';
 import type { LogFields, Logger } from '../log/logger.js';
 import { createLogger } from '../log/logger.js';
 import { processState } from '../log/process-state.js';
@@ -213,7 +213,10 @@ export async function runProxy(args: readonly string[], start: StartEngine): Pro
   let again: string | undefined;
   let rules: readonly Override[] = [];
   const load = async (): Promise<Config> => {
-    if (again !== undefined) refuseToReadAgain(again);
+    if (again !== undefined) {
+      refuseToReadAgain(again);
+      await untilWritten(again);
+    }
     const config = await loadConfigInThread(again ?? file, process.env, [...overrides, ...rules]);
     // The process may leave its directory.
     again ??= file === NO_FILE ? file : config.file;

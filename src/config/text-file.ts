@@ -1,6 +1,7 @@
 // Reads the text of a configuration file, or says why it can't be read.
 import { closeSync, constants, openSync, readSync, statSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ConfigError } from './problem.js';
 
 const UNREADABLE: Readonly<Record<string, string>> = {
@@ -28,6 +29,31 @@ export function refuseToReadAgain(file: string): void {
   const stats = statSync(file, { throwIfNoEntry: false });
   if (stats === undefined || stats.isFile() || stats.isDirectory()) return;
   failAt(file, 'is a device, a pipe or a socket, which cannot be read a second time; restart, or use a regular file');
+}
+
+/** A file that was changed as short a time ago as this is looked at until it stays the same for a while, up to a second, ms. */
+const FRESH_MS = 150;
+const PAUSE_MS = 50;
+const MAX_PAUSES = 20;
+
+/**
+ * Waits while somebody writes into the file: half a configuration may be a valid one. One that is renamed into place is never seen half
+ * written, but seldom is it known how a file came.
+ */
+export async function untilWritten(
+  file: string,
+  pause: () => Promise<unknown> = () => sleep(PAUSE_MS),
+  now: () => number = Date.now,
+): Promise<void> {
+  const look = () => statSync(file, { throwIfNoEntry: false });
+  let before = look();
+  if (before === undefined || Math.abs(now() - before.mtimeMs) > FRESH_MS) return;
+  for (let pauses = 0; pauses < MAX_PAUSES; pauses++) {
+    await pause();
+    const after = look();
+    if (after?.mtimeMs === before?.mtimeMs && after?.size === before?.size && after?.ino === before?.ino) return;
+    before = after;
+  }
 }
 
 /** All of it, up to slightly more than the maximum. */
