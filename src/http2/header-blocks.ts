@@ -2,6 +2,8 @@
 
 import { DECODE } from '../hpack/decoder.js';
 import { DiscardingDecoder } from '../hpack/discarding-decoder.js';
+import type { FieldList } from '../hpack/field-list.js';
+import { NAME } from '../http/field-names.js';
 import { checkRequest, checkResponse, checkTrailers } from '../http/message.js';
 import { MAX_HEAD_BYTES } from '../http/scratch-buffers.js';
 import type { Abuse } from './abuse.js';
@@ -18,6 +20,11 @@ const NONE = -1;
 const SELF_DEPENDENT = 0x100;
 /** What may come in addition to the fields: updates of the table's size. */
 const BLOCK_SLACK = 64;
+
+/** Where a length has no meaning (RFC 9110 sections 6.5.1 and 8.6) other peers take it for an error. */
+function dropLengths(list: FieldList): void {
+  for (let i = list.find(NAME.CONTENT_LENGTH); i >= 0; i = list.find(NAME.CONTENT_LENGTH)) list.drop(i);
+}
 
 export class HeaderBlocks {
   constructor(
@@ -289,6 +296,7 @@ export class HeaderBlocks {
       }
       streams.state[slot] = state | STREAM.REMOTE_END;
       c.useful++;
+      if (facts.contentLength >= 0) dropLengths(list);
       this.events.trailers(c, slot);
       return;
     }
@@ -312,6 +320,7 @@ export class HeaderBlocks {
       }
       streams.state[slot] = next;
     }
+    if (facts.contentLength >= 0 && (status < 200 || status === 204)) dropLengths(list);
     this.events.response(c, slot, ended);
   }
 
