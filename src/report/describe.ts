@@ -1,6 +1,6 @@
 // Describes a load plan and a machine in words.
-import type { Environment, HarnessResult } from '../harness/results.js';
-import type { LoadPlan, Pace } from '../load/plan.js';
+import type { Environment, HarnessResult, ScenarioResult } from '../harness/results.js';
+import type { Pace } from '../load/plan.js';
 import { count, memory } from './scale.js';
 
 const paceText = (pace: Pace): string => {
@@ -16,14 +16,19 @@ const paceText = (pace: Pace): string => {
   }
 };
 
+/** Whether a rate was searched for: then there are curves in place of samples, and the pace of the plan says nothing. */
+export const isSearch = ({ subjects }: ScenarioResult): boolean =>
+  subjects.some(({ curve }) => curve.length > 0) && subjects.every(({ samples }) => samples.length === 0);
+
 /** For example `http1, 64 connections, closed loop, 10 s`. */
-export function planText(plan: LoadPlan): string {
+export function planText(scenario: ScenarioResult): string {
+  const { plan } = scenario;
   const streams = plan.streams > 1 ? ` × ${plan.streams} streams` : '';
   const parts = [
     plan.protocol,
     plan.tls === null ? '' : plan.tls.certificate === null ? 'TLS' : 'mutual TLS',
     `${plan.connections} connection${plan.connections === 1 ? '' : 's'}${streams}`,
-    paceText(plan.pace),
+    isSearch(scenario) ? 'each rate by itself' : paceText(plan.pace),
     plan.bodyBytes > 0 ? `${plan.bodyBytes} octets each` : '',
     plan.keepAlive ? '' : 'a connection for each request',
     `${plan.seconds} s, after ${plan.warmupSeconds} s of warm-up`,

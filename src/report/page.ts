@@ -1,7 +1,7 @@
 // Formats a result as one self-contained HTML page: no script, no font, no requests.
 import type { HarnessResult, ScenarioResult } from '../harness/results.js';
 import { costBars } from './cost-bars.js';
-import { environmentLines, planText, runText } from './describe.js';
+import { environmentLines, isSearch, planText, runText } from './describe.js';
 import { seriesOf } from './distribution.js';
 import { heatMap } from './heat-map.js';
 import { percentilePlot } from './percentile-plot.js';
@@ -61,23 +61,30 @@ function section(scenario: ScenarioResult): string {
   const rows = rowsOf(scenario);
   return `<section id="${text(scenario.name)}">
 <h2>${text(scenario.title)}</h2>
-<p class="quiet">${text(planText(scenario.plan))}</p>
+<p class="quiet">${text(planText(scenario))}</p>
 ${headline(rows)}
-<div class="scroll" role="region" aria-label="Figures of ${text(scenario.title)}" tabindex="0">
-<table>
-<caption>CPU per ${text(scenario.unit)}; latency of all rounds together</caption>
-<thead><tr>${COLUMNS.map((name) => `<th scope="col">${name}</th>`).join('')}</tr></thead>
-<tbody>
-${rows.map(tableRow).join('\n')}
-</tbody>
-</table>
-</div>
+${isSearch(scenario) ? notes(rows) : table(scenario, rows)}
 <div class="figures">
 ${figures(scenario, rows).join('\n')}
 </div>
 ${coldLines(rows)}
 </section>`;
 }
+
+const table = ({ title, unit }: ScenarioResult, rows: readonly Row[]): string =>
+  `<div class="scroll" role="region" aria-label="Figures of ${text(title)}" tabindex="0">
+<table>
+<caption>CPU per ${text(unit)}; latency of all rounds together</caption>
+<thead><tr>${COLUMNS.map((name) => `<th scope="col">${name}</th>`).join('')}</tr></thead>
+<tbody>
+${rows.map(tableRow).join('\n')}
+</tbody>
+</table>
+</div>`;
+
+/** Of a search, whose figures are in its curves: what has none, and why. */
+const notes = (rows: readonly Row[]): string =>
+  rows.flatMap(({ name, note }) => (note === null ? [] : [`<p>${text(name)}: ${text(note)}</p>`])).join('\n');
 
 /** A sentence about the cheapest subject. */
 function headline(rows: readonly Row[]): string {

@@ -87,6 +87,45 @@ describe('the table', () => {
   });
 });
 
+describe('the report of a search for a rate', () => {
+  const example = exampleResult();
+  const [scenario] = example.scenarios;
+  const [found, rival] = scenario.subjects;
+  const points = found.curve.map((point) => ({ ...point, wantedRate: point.wantedRate * 1000 }));
+  const search = {
+    ...example,
+    scenarios: [
+      {
+        ...scenario,
+        subjects: [
+          { ...found, samples: [], ratios: [], curve: points.toReversed(), saturation: 100_000 },
+          { ...rival, samples: [], skipped: 'not installed' },
+        ],
+      },
+    ],
+  };
+
+  it('has every rate that was tried, and no table of samples that there are none of', () => {
+    const text = markdown(search);
+    assert.match(text, /holds its limit up to 100,000\/s\.$/m);
+    assert.match(text, /each rate by itself/);
+    assert.match(text, /^rival: skipped: not installed\.$/m);
+    assert.doesNotMatch(text, /no samples/);
+    const rows = text.split('\n').filter((line) => line.startsWith('|'));
+    assert.deepEqual(
+      rows.slice(2).map((row) => [row.split(' | ')[0], row.split(' | ').at(-1)]),
+      [
+        ['| 100,000', 'yes |'],
+        ['| 200,000', 'no |'],
+      ],
+    );
+    for (const row of rows) assert.equal(row.split('|').length, rows[0].split('|').length, row);
+    const html = page(search);
+    assert.doesNotMatch(html, /no samples/);
+    assert.match(html, /rival: skipped: not installed/);
+  });
+});
+
 describe('histograms for other tools', () => {
   it('are percentiles of all rounds, in milliseconds', () => {
     const files = new Map(hgrmFiles(exampleResult()));
