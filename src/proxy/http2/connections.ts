@@ -1,41 +1,38 @@
-// HTTP/2 connections as sockets: how they begin and end, and what happens to the streams on a connection, or waiting for one, that has
-// ended.
+// HTTP/2 connections as sockets: how they begin, and their events. connection-ends.ts has how they end.
 
-import { HEALTH_SIGNAL } from '../../balance/health-signals.js';
-import { objectArray } from '../../http/object-array.js';
 import { CONNECTION_STATE, Connection, ROLE } from '../../http2/connection.js';
 import { H } from '../../http2/counters.js';
 import { H2_ERROR, isErrorCode } from '../../http2/frame.js';
 import type { Http2Machine } from '../../http2/machine.js';
 import type { Core } from '../../http2/shared-state.js';
-import { STREAM } from '../../http2/streams.js';
 import { ERRNO } from '../../io/abi.js';
 import { SOCKET } from '../../io/sockets.js';
-import { h2Base, WORKER_HISTOGRAMS, workerHistogram } from '../../metrics/layout.js';
+import { h2Base } from '../../metrics/layout.js';
 import { CLOSE, closeOf, SOCKET_KIND } from '../connect/connections.js';
 import { type Caller, type Dialer, PURPOSE } from '../connect/dialer.js';
 import { Http2Pool } from '../connect/http2-pool.js';
 import { PendingRequests } from '../connect/pending-requests.js';
 import { KNOWN, VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
-import { type Exchanges, STATE } from '../exchange/exchange.js';
+import type { Exchanges } from '../exchange/exchange.js';
 import { REPLY_REASON } from '../exchange/reply-reasons.js';
 import type { Reports } from '../exchange/reports.js';
-import type { ExchangeSlot, SocketSlot, StreamSlot } from '../slots.js';
+import type { ExchangeSlot, SocketSlot } from '../slots.js';
+import { ConnectionEnds } from './connection-ends.js';
 import { ReadPauses } from './read-pauses.js';
 import type { ConnectionEvents, Http2Streams } from './streams.js';
 import { ConnectionTimers } from './timers.js';
 
 const NONE = -1;
-const CONNECTION_STREAMS = workerHistogram(WORKER_HISTOGRAMS.indexOf('h2_connection_streams'));
 
 export class Http2Connections implements Caller, ConnectionEvents {
   readonly pool: Http2Pool;
   readonly timers: ConnectionTimers;
   private readonly pending: PendingRequests;
   private readonly readPauses: ReadPauses;
+  private readonly ends: ConnectionEnds;
   /** The connection that a socket carries. */
-  private readonly bySocket = objectArray<Connection | undefined>();
+  private readonly bySocket: (Connection | undefined)[];
   /** One always exists: V8 discards code compiled for connections once it has collected the last of them. */
   shapeAnchor: Connection;
 
@@ -43,7 +40,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     private readonly context: Context,
     private readonly core: Core,
     private readonly machine: Http2Machine,
-    private readonly exchanges: Exchanges,
+    exchanges: Exchanges,
     private readonly streams: Http2Streams,
     private readonly dialer: Dialer,
     private readonly reports: Reports,
@@ -53,8 +50,10 @@ export class Http2Connections implements Caller, ConnectionEvents {
     this.shapeAnchor = this.connection(0, ROLE.SERVER);
     this.pool = new Http2Pool(context, exchanges, (endpoint) => this.dial(endpoint));
     this.pending = new PendingRequests(context, this.pool, dialer, reports);
+    this.ends = new ConnectionEnds(context, core, machine, exchanges, streams, this.pool, this.pending, reports);
+    this.bySocket = this.ends.bySocket;
     this.readPauses = new ReadPauses(context, (socket) => this.bySocket[socket]);
-    this.timers = new ConnectionTimers(context, core, machine, exchanges, streams, this.pool, reports, this);
+    this.timers = new ConnectionTimers(context, core, machine, exchanges, streams, this.pool, reports, this, this.ends);
     dialer.serve(PURPOSE.HTTP2, this);
   }
 
@@ -98,18 +97,18 @@ export class Http2Connections implements Caller, ConnectionEvents {
   }
 
   eof(socket: SocketSlot): void {
-    this.reportReset(socket);
-    this.closed(socket, CLOSE.OK);
+    this.ends.reportReset(socket);
+    this.ends.closed(socket, CLOSE.OK);
   }
 
   broken(socket: SocketSlot, errno: number): void {
-    this.reportReset(socket);
-    this.closed(socket, closeOf(errno));
+    this.ends.reportReset(socket);
+    this.ends.closed(socket, closeOf(errno));
   }
 
   /** A client that was not read, because it accepts nothing, has closed. If it is being read, reading finds the close. */
   hungUp(socket: SocketSlot, broken: boolean): void {
-    if (!this.context.sockets.receiving(socket)) this.closed(socket, broken ? CLOSE.RESET : CLOSE.OK);
+    if (!this.context.sockets.receiving(socket)) this.ends.closed(socket, broken ? CLOSE.RESET : CLOSE.OK);
   }
 
   /**
@@ -153,11 +152,11 @@ export class Http2Connections implements Caller, ConnectionEvents {
     while (outOfMemory.length > 0) {
       const connection = outOfMemory.pop();
       if (connection !== undefined && this.bySocket[connection.socket] === connection)
-        this.closed(connection.socket as SocketSlot, CLOSE.LIMIT);
+        this.ends.closed(connection.socket as SocketSlot, CLOSE.LIMIT);
     }
     while (overAllowance.length > 0) {
       const connection = overAllowance.pop();
-      if (connection !== undefined && this.bySocket[connection.socket] === connection) this.drain(connection);
+      if (connection !== undefined && this.bySocket[connection.socket] === connection) this.ends.drain(connection);
     }
     while (stalled.length > 0) {
       const connection = stalled.pop();
@@ -197,7 +196,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     const { connections, sockets } = this.context;
     const endpoint = connections.endpoint[socket];
     const stood = (sockets.flags[socket] & SOCKET.CONNECTING) === 0;
-    if (connection !== undefined) this.release(connection, reason);
+    if (connection !== undefined) this.ends.release(connection, reason);
     let why: number = reason === CLOSE.TIMEOUT ? REPLY_REASON.CONNECT_TIMEOUT : REPLY_REASON.CONNECT_FAILED;
     if (stood && (reason === CLOSE.OK || reason === CLOSE.RESET || reason === CLOSE.PROTOCOL)) {
       why = reason === CLOSE.PROTOCOL ? REPLY_REASON.UPSTREAM_PROTOCOL : REPLY_REASON.UPSTREAM_RESET;
@@ -233,8 +232,8 @@ export class Http2Connections implements Caller, ConnectionEvents {
     const endpoint = this.context.connections.endpoint[connection.socket];
     if (this.pool.first(endpoint) >= 0) this.pending.serve(endpoint);
     if (connection.active === 0) {
-      if (connection.closing) this.closeIfDrained(connection);
-      else if (this.context.draining) this.retire(connection);
+      if (connection.closing) this.ends.closeIfDrained(connection);
+      else if (this.context.draining) this.ends.retire(connection);
       else this.timers.idle(connection);
     }
   }
@@ -256,7 +255,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     // The second step of leaving: everything the client sent before it saw the first has arrived.
     if (connection.role === ROLE.SERVER && connection.state === CONNECTION_STATE.SHUTTING_DOWN) {
       this.machine.sender.goaway(connection);
-      this.closeIfDrained(connection);
+      this.ends.closeIfDrained(connection);
     }
   }
 
@@ -265,7 +264,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     if (connection.role === ROLE.SERVER) {
       // The client opens no more streams; it is gone when the current ones end.
       this.machine.sender.goaway(connection);
-      this.closeIfDrained(connection);
+      this.ends.closeIfDrained(connection);
       return;
     }
     const { streams } = this.core;
@@ -285,7 +284,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
       slot = streams.first(connection);
     }
     this.pending.capacityChanged(this.context.connections.endpoint[connection.socket]);
-    this.closeIfDrained(connection);
+    this.ends.closeIfDrained(connection);
   }
 
   /** The peer has violated the protocol: GOAWAY is queued; the streams are still on the connection. */
@@ -297,82 +296,27 @@ export class Http2Connections implements Caller, ConnectionEvents {
       this.dialer.refuse(socket, CLOSE.PROTOCOL);
       return;
     }
-    this.release(connection, CLOSE.PROTOCOL);
+    this.ends.release(connection, CLOSE.PROTOCOL);
     if (connection.role === ROLE.SERVER && this.context.observed) this.context.connectionLog.violated(socket, reason);
     if (connection.role === ROLE.SERVER) this.linger(socket, reason);
     else this.context.connections.closeWhenSent(socket, reason);
   }
 
-  // Ends of connections.
-
-  /** Starts to leave: a client is warned first; an endpoint gets no more streams. */
-  retire(connection: Connection): void {
-    if (connection.role === ROLE.SERVER) this.machine.sender.beginShutdown(connection);
-    else {
-      this.machine.sender.goaway(connection);
-      this.pool.gauge(this.context.connections.endpoint[connection.socket]);
-      this.closeIfDrained(connection);
-    }
-  }
-
-  /**
-   * An endpoint keeps the connection window shut, like one that answers uploads early and never returns their window. The connection gets
-   * no more streams, and requests that have sent none of their body on it move to another.
-   */
-  retireStalled(connection: Connection): void {
-    const { streams } = this.core;
-    this.machine.sender.goaway(connection);
-    for (let slot = streams.first(connection); slot !== NONE; ) {
-      const next = streams.after(connection, slot);
-      const waits = (streams.state[slot] & STREAM.BLOCKED) !== 0;
-      const moved = waits && this.reports.events.retryStalled(this.streams.exchange(slot) as ExchangeSlot);
-      // Anything may have ended meanwhile: start over.
-      slot = moved ? streams.first(connection) : next;
-    }
-    this.pending.capacityChanged(this.context.connections.endpoint[connection.socket]);
-    this.closeIfDrained(connection);
-  }
-
-  /**
-   * An endpoint's connection gets no more streams. It gets a GOAWAY when its streams are over; until then violations may still cut it off.
-   */
-  private drain(connection: Connection): void {
-    if (connection.state !== CONNECTION_STATE.OPEN) return;
-    connection.state = CONNECTION_STATE.DRAINING;
-    this.pending.capacityChanged(this.context.connections.endpoint[connection.socket]);
-    this.closeIfDrained(connection);
-  }
-
-  /** Closes a connection that accepts no new streams and has none left. */
   closeIfDrained(connection: Connection): void {
-    if (connection.state !== CONNECTION_STATE.DRAINING || connection.active > 0) return;
-    const { connections } = this.context;
-    const { socket } = connection;
-    if (connections.closed(socket) || this.bySocket[socket] !== connection) return;
-    if (connection.overAllowance) this.machine.sender.frames.goaway(connection, 0, H2_ERROR.ENHANCE_YOUR_CALM);
-    this.core.output.flush(connection);
-    this.release(connection, CLOSE.OK);
-    connections.closeWhenSent(socket, this.context.isDraining(socket) ? CLOSE.DRAIN : CLOSE.OK);
+    this.ends.closeIfDrained(connection);
   }
 
   /** The endpoint was removed: its connections end with their streams, and waiting requests go elsewhere. */
   endpointRemoved(endpoint: number): void {
     for (const connection of [...this.pool.of(endpoint)]) {
-      if (connection.settingsSeen) this.retire(connection);
+      if (connection.settingsSeen) this.ends.retire(connection);
       else {
         const socket = connection.socket as SocketSlot;
-        this.release(connection, CLOSE.OK);
+        this.ends.release(connection, CLOSE.OK);
         this.context.connections.close(socket, CLOSE.OK);
       }
     }
     this.pending.failover(endpoint, REPLY_REASON.CONNECT_FAILED);
-  }
-
-  /** The connection has ended or broken, and with it its streams. */
-  closed(socket: SocketSlot, reason: number): void {
-    const connection = this.bySocket[socket];
-    if (connection !== undefined) this.release(connection, reason);
-    this.context.connections.close(socket, reason);
   }
 
   /** The socket speaks HTTP/2 from now on. */
@@ -405,57 +349,6 @@ export class Http2Connections implements Caller, ConnectionEvents {
     this.pool.add(endpoint, connection);
     this.machine.sender.open(connection);
     return 0;
-  }
-
-  /** The peer has ended the connection. An endpoint that owed responses has failed: once, however many there were. */
-  private reportReset(socket: SocketSlot): void {
-    const connection = this.bySocket[socket];
-    if (connection === undefined || connection.role === ROLE.SERVER || connection.errorReceived) return;
-    const { streams } = this.core;
-    const { exchanges } = this;
-    const { balancer, connections, reactor } = this.context;
-    let ejections = NONE;
-    for (let slot = streams.first(connection); slot !== NONE; slot = streams.after(connection, slot)) {
-      const x = this.streams.exchange(slot) as ExchangeSlot;
-      if (exchanges.status[x] === 0) ejections = Math.max(ejections, exchanges.ejections[x]);
-    }
-    if (ejections !== NONE) balancer.failed(connections.endpoint[socket], reactor.ms, HEALTH_SIGNAL.RESET, ejections);
-  }
-
-  /** Ends every stream of a connection, and removes it. */
-  private release(connection: Connection, reason: number): void {
-    const { streams } = this.core;
-    const { socket } = connection;
-    const { connections, metrics, values } = this.context;
-    if (this.bySocket[socket] !== connection) return;
-    this.bySocket[socket] = undefined;
-    connection.state = CONNECTION_STATE.FAILED;
-    const endpoint = connections.endpoint[socket];
-    if (connection.role === ROLE.CLIENT) this.pool.remove(endpoint, connection);
-    for (let slot = streams.first(connection); slot !== NONE; slot = streams.first(connection)) {
-      this.machine.sender.close(slot);
-      if (connection.role === ROLE.SERVER) {
-        this.reports.events.clientGone(this.exchanges.ofStream(slot as StreamSlot), reason);
-        continue;
-      }
-      const x = this.streams.exchange(slot) as ExchangeSlot;
-      const whole = (streams.state[slot] & STREAM.REMOTE_END) !== 0;
-      // One that had served before may have ended before the request reached its endpoint.
-      const stale = connection.opened > 1;
-      this.streams.detach(x);
-      // An endpoint that has sent everything has not failed, though the client has not got all of it yet.
-      if (whole && this.exchanges.state[x] !== STATE.TUNNEL && this.exchanges.respondedEarly[x] === 0) continue;
-      if (reason === CLOSE.PROTOCOL)
-        this.reports.events.failed(x, REPLY_REASON.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR, HEALTH_SIGNAL.NONE);
-      else this.reports.events.connectionLost(x, reason, stale, HEALTH_SIGNAL.NONE);
-    }
-    this.machine.drop(connection);
-    values[connection.meter + H.CONNECTIONS]--;
-    metrics.record(CONNECTION_STREAMS, connection.opened);
-    // `failed` handles requests waiting for a connection that was never established; dialled from here, it would be dialled again and
-    // again.
-    if (connection.role === ROLE.CLIENT && connection.settingsSeen && this.pool.first(endpoint) >= 0)
-      this.pending.serve(endpoint);
   }
 }
 

@@ -16,6 +16,7 @@ import type { Exchanges } from '../exchange/exchange.js';
 import { REPLY_REASON } from '../exchange/reply-reasons.js';
 import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, SocketSlot, StreamSlot } from '../slots.js';
+import type { ConnectionEnds } from './connection-ends.js';
 import { DISCARD_SILENCES, type Http2Streams } from './streams.js';
 
 const NONE = -1;
@@ -43,13 +44,9 @@ const LIMIT = {
   AGE: LIMITS.indexOf('h2-connection-age'),
 } as const;
 
-/** What the timer can do to a connection. */
+/** Who has the connections. */
 interface Owner {
   of(socket: number): Connection | undefined;
-  retire(connection: Connection): void;
-  retireStalled(connection: Connection): void;
-  closed(socket: SocketSlot, reason: number): void;
-  closeIfDrained(connection: Connection): void;
   reuse(connection: Connection): void;
 }
 
@@ -63,6 +60,7 @@ export class ConnectionTimers {
     private readonly pool: Http2Pool,
     private readonly reports: Reports,
     private readonly owner: Owner,
+    private readonly ends: Pick<ConnectionEnds, 'retire' | 'retireStalled' | 'closed' | 'closeIfDrained'>,
   ) {}
 
   /** A connection is ready to serve. */
@@ -118,7 +116,7 @@ export class ConnectionTimers {
       const known = connection.opened > 0 || context.reactor.clock() >= connection.since + DRAIN_IDLE_MS;
       if (known && context.isDraining(connection.socket)) this.machine.sender.beginShutdown(connection);
     } else if (context.draining && connection.active === 0 && connection.settingsSeen) {
-      this.owner.retire(connection);
+      this.ends.retire(connection);
       return;
     }
     connection.timerAt = 0;
@@ -145,7 +143,7 @@ export class ConnectionTimers {
     if (connection.readState === READ_STATE.PREFACE || !connection.settingsSeen) {
       if (now < connection.since + limits.headerTimeoutMs) return false;
       context.limited(LIMIT.HEADER_TIME);
-      this.owner.closed(socket as SocketSlot, CLOSE.TIMEOUT);
+      this.ends.closed(socket as SocketSlot, CLOSE.TIMEOUT);
       return true;
     }
     if (connection.partial && now >= connection.blockSince + limits.headerTimeoutMs) {
@@ -171,10 +169,10 @@ export class ConnectionTimers {
       now >= connection.since + limits.maxAgeMs + limits.ageGraceMs &&
       connection.active > 0
     ) {
-      this.owner.closed(socket as SocketSlot, CLOSE.TIMEOUT);
+      this.ends.closed(socket as SocketSlot, CLOSE.TIMEOUT);
       return true;
     }
-    this.owner.closeIfDrained(connection);
+    this.ends.closeIfDrained(connection);
     return this.owner.of(socket) !== connection;
   }
 
@@ -184,11 +182,11 @@ export class ConnectionTimers {
     const { socket } = connection;
     if (connection.state === CONNECTION_STATE.OPEN) {
       const idle = connection.active === 0 && reactor.now >= connection.idleSince + this.idleMs(connection);
-      if (idle && !this.pool.isSpare(connection)) this.owner.retire(connection);
-      else if (reactor.now >= this.pool.expires(connection)) this.owner.retire(connection);
+      if (idle && !this.pool.isSpare(connection)) this.ends.retire(connection);
+      else if (reactor.now >= this.pool.expires(connection)) this.ends.retire(connection);
       else if (reactor.now >= this.windowDeadline(connection)) {
         this.context.limited(LIMIT.WINDOW);
-        this.owner.retireStalled(connection);
+        this.ends.retireStalled(connection);
       }
     }
     return this.owner.of(socket) !== connection;
@@ -206,7 +204,7 @@ export class ConnectionTimers {
       const asked = Math.max(heard, connection.pingSentAt);
       if (now < asked + limits.keepAliveTimeoutMs || connection.state === CONNECTION_STATE.SHUTTING_DOWN) return false;
       context.limited(LIMIT.KEEPALIVE);
-      this.owner.closed(socket as SocketSlot, CLOSE.TIMEOUT);
+      this.ends.closed(socket as SocketSlot, CLOSE.TIMEOUT);
       return true;
     }
     if (connection.active > 0 && now >= heard + this.pingMs(connection)) machine.sender.ping(connection);
