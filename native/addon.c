@@ -269,11 +269,6 @@ static napi_value pump(struct call *call) {
   return reply(call, flags);
 }
 
-static napi_value make_columns(struct call *call) {
-  sluice_heap_columns(int_arg(call, 0) != 0);
-  return reply(call, 0);
-}
-
 static napi_value trim_heap(struct call *call) {
   sluice_heap_trim();
   return reply(call, 0);
@@ -381,7 +376,6 @@ NAPI_MODULE_INIT() {
       {"peek", peek},
       {"pipe", open_pipe},
       {"pump", pump},
-      {"makeColumns", make_columns},
       {"trimHeap", trim_heap},
       {"raiseFileLimit", raise_file_limit},
       {"threadCpu", thread_cpu},

@@ -1,4 +1,5 @@
 // The task that Piscina runs once per worker thread: the data path, until it is drained.
+import { separateColumns } from '../src/http/columns.js';
 import { native } from '../src/io/native.js';
 import type { WorkerTask } from '../src/proxy/snapshot.js';
 import { warmUp } from '../src/proxy/warmup/warm-up.js';
@@ -9,9 +10,8 @@ export async function serve(task: WorkerTask): Promise<void> {
   try {
     let made: Worker | undefined;
     const make = (): Worker => {
-      door.makeColumns(1);
+      separateColumns();
       made = new Worker(task, door);
-      door.makeColumns(0);
       return made;
     };
     // Within the rehearsal. V8 forgets the shapes of objects of which there are none left, and all code that was compiled for them, which is

@@ -2,6 +2,7 @@
 // breaker.ts decides which are ready, health-signals.ts what counts as a signal. Struct of arrays, one instance per worker, no allocation
 // after configuration; time is passed in, in ms.
 
+import { column } from '../http/columns.js';
 import { Breaker, type BreakerEvents, PICKED_FOR } from './breaker.js';
 import { Choice } from './choice.js';
 import { Dials } from './dials.js';
@@ -41,10 +42,10 @@ export class Balancer {
 
   constructor(maxServices: number, maxEndpoints: number, seed: number, load = EndpointLoad.allocate(maxEndpoints)) {
     const random = new Random(seed);
-    this.#policy = new Uint8Array(maxServices);
-    this.#decayMs = new Float64Array(maxServices).fill(10_000);
-    this.#defaultRttUs = new Float64Array(maxServices).fill(30_000);
-    this.#penaltyUs = new Float64Array(maxServices);
+    this.#policy = column(Uint8Array, maxServices);
+    this.#decayMs = column(Float64Array, maxServices);
+    this.#defaultRttUs = column(Float64Array, maxServices);
+    this.#penaltyUs = column(Float64Array, maxServices);
     this.#latency = { peak: new PeakEwma(maxEndpoints), deviation: new LatencyDeviation(maxEndpoints) };
     this.#connect = { peak: new PeakEwma(maxEndpoints), deviation: new LatencyDeviation(maxEndpoints) };
     this.#load = new EndpointLoad(load);

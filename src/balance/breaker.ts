@@ -5,6 +5,7 @@
 // An endpoint that is out is chosen last, not never: if no other is left, those that are out are tried anyway, the one tried longest ago
 // first. Any request that then succeeds is as good as a probe. The cost is bounded: while an endpoint's connects fail, it is dialled at an
 // interval.
+import { column } from '../http/columns.js';
 import type { Members } from './members.js';
 import type { Random } from './random.js';
 import type { Recent } from './recent.js';
@@ -22,6 +23,8 @@ const MAX_EXAMINED = 16;
 /** Limit on dials in progress to an endpoint that is out and, as far as known, refuses connections. */
 const MAX_DIALS = 64;
 const NEVER = Number.POSITIVE_INFINITY;
+/** Not 0, which is what a column has where nothing was ever written. */
+const AT_ONCE = -1;
 
 /** Is told of changes. */
 export interface BreakerEvents {
@@ -73,22 +76,22 @@ export class Breaker {
     private readonly random: Random,
     private readonly recent: Recent,
   ) {
-    this.#limit = new Int32Array(maxServices).fill(7);
-    this.#minBackoffMs = new Float64Array(maxServices).fill(1000);
-    this.#maxBackoffMs = new Float64Array(maxServices).fill(60_000);
-    this.#dialIntervalMs = new Float64Array(maxServices);
-    this.#nextProbe = new Float64Array(maxServices).fill(NEVER);
-    this.state = new Uint8Array(maxEndpoints);
-    this.ejections = new Int32Array(maxEndpoints);
-    this.lastFailure = new Uint8Array(maxEndpoints);
-    this.#probePurpose = new Uint8Array(maxEndpoints);
-    this.#unansweredProbes = new Uint8Array(maxEndpoints);
-    this.#requestFailures = new Int32Array(maxEndpoints);
-    this.#connectFailures = new Int32Array(maxEndpoints);
-    this.#backoffMs = new Float64Array(maxEndpoints);
-    this.#probeAt = new Float64Array(maxEndpoints);
-    this.#lastTried = new Float64Array(maxEndpoints);
-    this.#connectFailedAt = new Float64Array(maxEndpoints);
+    this.#limit = column(Int32Array, maxServices);
+    this.#minBackoffMs = column(Float64Array, maxServices);
+    this.#maxBackoffMs = column(Float64Array, maxServices);
+    this.#dialIntervalMs = column(Float64Array, maxServices);
+    this.#nextProbe = column(Float64Array, maxServices);
+    this.state = column(Uint8Array, maxEndpoints);
+    this.ejections = column(Int32Array, maxEndpoints);
+    this.lastFailure = column(Uint8Array, maxEndpoints);
+    this.#probePurpose = column(Uint8Array, maxEndpoints);
+    this.#unansweredProbes = column(Uint8Array, maxEndpoints);
+    this.#requestFailures = column(Int32Array, maxEndpoints);
+    this.#connectFailures = column(Int32Array, maxEndpoints);
+    this.#backoffMs = column(Float64Array, maxEndpoints);
+    this.#probeAt = column(Float64Array, maxEndpoints);
+    this.#lastTried = column(Float64Array, maxEndpoints);
+    this.#connectFailedAt = column(Float64Array, maxEndpoints);
   }
 
   /** In ms. `failures` 0 turns the breaker of the service off. */
@@ -118,7 +121,8 @@ export class Breaker {
 
   /** Whether a probe of the service is due. */
   isDue(service: number, now: number): boolean {
-    return now >= this.#nextProbe[service];
+    const at = this.#nextProbe[service];
+    return at !== 0 && now >= at;
   }
 
   /** An endpoint whose pause is over, to be probed; -1 if there is none. */
@@ -210,8 +214,8 @@ export class Breaker {
   abandonProbe(endpoint: number, purpose: number): void {
     if (this.state[endpoint] !== PROBING || this.#probePurpose[endpoint] !== purpose) return;
     this.state[endpoint] = PROBATION;
-    this.#probeAt[endpoint] = 0;
-    if (this.members.has(endpoint)) this.#nextProbe[this.members.owner[endpoint]] = 0;
+    this.#probeAt[endpoint] = AT_ONCE;
+    if (this.members.has(endpoint)) this.#nextProbe[this.members.owner[endpoint]] = AT_ONCE;
   }
 
   /** Computes when the next probe of the service is due. */

@@ -1,5 +1,6 @@
 // Retry budget per service: a share of the requests of the last seconds, plus a minimum. It keeps retries from multiplying the load on a
 // service that fails because of load.
+import { column } from '../http/columns.js';
 
 const BUCKETS = 10;
 const BUCKET_MS = 1000;
@@ -18,13 +19,13 @@ export class RetryBudget {
   readonly #second: Float64Array;
 
   constructor(maxServices: number) {
-    this.#ratio = new Float64Array(maxServices);
-    this.#floor = new Float64Array(maxServices);
-    this.#requests = new Int32Array(maxServices * BUCKETS);
-    this.#retries = new Int32Array(maxServices * BUCKETS);
-    this.#requestSum = new Int32Array(maxServices);
-    this.#retrySum = new Int32Array(maxServices);
-    this.#second = new Float64Array(maxServices);
+    this.#ratio = column(Float64Array, maxServices);
+    this.#floor = column(Float64Array, maxServices);
+    this.#requests = column(Int32Array, maxServices * BUCKETS);
+    this.#retries = column(Int32Array, maxServices * BUCKETS);
+    this.#requestSum = column(Int32Array, maxServices);
+    this.#retrySum = column(Int32Array, maxServices);
+    this.#second = column(Float64Array, maxServices);
   }
 
   /** `share` of requests (0.2 is one in five), and retries per second that are always allowed. Keeps the history. */

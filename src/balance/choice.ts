@@ -1,5 +1,6 @@
 // Chooses among the ready endpoints. Requests: the lowest cost, which is latency times requests in flight. Opaque connections: the fewest
 // open. Endpoints that are equally good, as far as can be measured, share the load: the less busy one wins, else a random one.
+import { column } from '../http/columns.js';
 import type { Dials } from './dials.js';
 import type { LatencyDeviation } from './latency-deviation.js';
 import type { EndpointLoad } from './load.js';
@@ -32,7 +33,7 @@ export class Choice {
     private readonly decayMs: Float64Array,
     private readonly random: Random,
   ) {
-    this.#cursor = new Int32Array(maxServices);
+    this.#cursor = column(Int32Array, maxServices);
   }
 
   // The ready endpoints except the one at position `skip`: `choices` of them, at least two.

@@ -1,6 +1,7 @@
 // Dials in progress per endpoint, and recent failed or slow ones. An endpoint that does not answer has the fewest connections, and would
 // attract every new one. It is in doubt while it keeps a dial waiting, and for a while after a dial failed or lost to a faster one; a
 // successful dial ends all doubt. The breaker counts failures; this only prefers others.
+import { column } from '../http/columns.js';
 
 /** A dial is late after this multiple of the usual time plus this many ms. */
 const LATE_FACTOR = 2;
@@ -19,10 +20,10 @@ export class Dials {
   private readonly until: Float64Array;
 
   constructor(endpoints: number) {
-    this.inProgress = new Int32Array(endpoints);
-    this.since = new Float64Array(endpoints);
-    this.failures = new Uint8Array(endpoints);
-    this.until = new Float64Array(endpoints);
+    this.inProgress = column(Int32Array, endpoints);
+    this.since = column(Float64Array, endpoints);
+    this.failures = column(Uint8Array, endpoints);
+    this.until = column(Float64Array, endpoints);
   }
 
   begun(endpoint: number, now: number): void {

@@ -1,5 +1,6 @@
 // How much measurements of the same thing vary: mean and mean deviation (as for the round trip time in RFC 6298), struct of arrays. Whole
 // µs, as in peak-ewma.ts. Two endpoints whose ranges overlap are equal: the difference of their estimates is chance.
+import { column } from '../http/columns.js';
 
 const MEAN_GAIN = 1 / 4;
 const DEVIATION_GAIN = 1 / 8;
@@ -24,10 +25,10 @@ export class LatencyDeviation {
   readonly #samples: Uint8Array;
 
   constructor(size: number) {
-    this.#mean = new Float64Array(size);
-    this.#deviation = new Float64Array(size);
-    this.#min = new Float64Array(size);
-    this.#samples = new Uint8Array(size);
+    this.#mean = column(Float64Array, size);
+    this.#deviation = column(Float64Array, size);
+    this.#min = column(Float64Array, size);
+    this.#samples = column(Uint8Array, size);
   }
 
   /** Little or nothing is known: anything up to `assumed` is equally likely. */

@@ -1,4 +1,5 @@
 // The endpoints of each service: first those that are ready, then those that are out.
+import { column } from '../http/columns.js';
 
 /** Value of `place` for an endpoint that belongs to no service. It is 0, so that a column of 65,000 takes no memory before it is used. */
 const NOBODY = 0;
@@ -19,11 +20,11 @@ export class Members {
 
   constructor(maxServices: number, maxEndpoints: number) {
     this.lists = new Array<Int32Array>(maxServices).fill(NO_MEMBERS);
-    this.size = new Int32Array(maxServices);
-    this.ready = new Int32Array(maxServices);
-    this.owner = new Int32Array(maxEndpoints);
-    this.#place = new Int32Array(maxEndpoints);
-    this.#mark = new Int32Array(maxEndpoints);
+    this.size = column(Int32Array, maxServices);
+    this.ready = column(Int32Array, maxServices);
+    this.owner = column(Int32Array, maxEndpoints);
+    this.#place = column(Int32Array, maxEndpoints);
+    this.#mark = column(Int32Array, maxEndpoints);
   }
 
   has(endpoint: number): boolean {

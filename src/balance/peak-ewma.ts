@@ -1,5 +1,6 @@
 // Latency estimates that rise at once and fall slowly (peak EWMA), struct of arrays. Latencies are whole µs and times whole ms: fractions
 // passed between functions are allocated, unless V8 happens to inline them.
+import { column } from '../http/columns.js';
 import { DECAY, LAST_STEP, STEPS_PER_UNIT } from './decay.js';
 
 export class PeakEwma {
@@ -7,8 +8,8 @@ export class PeakEwma {
   readonly #at: Float64Array;
 
   constructor(size: number) {
-    this.#value = new Float64Array(size);
-    this.#at = new Float64Array(size);
+    this.#value = column(Float64Array, size);
+    this.#at = column(Float64Array, size);
   }
 
   /** Starts over with an assumed value. */

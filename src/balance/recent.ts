@@ -1,4 +1,5 @@
 // Recently active endpoints. Sampling looks at these rather than at all endpoints.
+import { column } from '../http/columns.js';
 
 export class Recent {
   /** Number of entries. Entries move when one is dropped. */
@@ -7,8 +8,8 @@ export class Recent {
   readonly #isIn: Uint8Array;
 
   constructor(maxEndpoints: number) {
-    this.#endpoints = new Int32Array(maxEndpoints);
-    this.#isIn = new Uint8Array(maxEndpoints);
+    this.#endpoints = column(Int32Array, maxEndpoints);
+    this.#isIn = column(Uint8Array, maxEndpoints);
   }
 
   /** Marks the endpoint as active. */

@@ -1,4 +1,5 @@
 // The share of its service's traffic that each endpoint should have, if they differ.
+import { column } from '../http/columns.js';
 
 export class Weights {
   /** By service: 1 if its endpoints have different weights. Only then are the other columns valid. */
@@ -10,10 +11,10 @@ export class Weights {
   readonly of: Float64Array;
 
   constructor(maxServices: number, maxEndpoints: number) {
-    this.uneven = new Uint8Array(maxServices);
-    this.max = new Float64Array(maxServices);
-    this.total = new Float64Array(maxServices);
-    this.of = new Float64Array(maxEndpoints);
+    this.uneven = column(Uint8Array, maxServices);
+    this.max = column(Float64Array, maxServices);
+    this.total = column(Float64Array, maxServices);
+    this.of = column(Float64Array, maxEndpoints);
   }
 
   /** `weights`: those of `endpoints`, above 0; null: all equal. */

@@ -1,4 +1,5 @@
 // The fields of a list in columns, and what can be changed of a list that is complete.
+import { column } from '../http/columns.js';
 import { FIRST_REGULAR, NAME } from '../http/field-names.js';
 import { OVERHEAD, SPARE } from './field-size.js';
 import type { AtomTable } from './memory/atom-table.js';
@@ -25,22 +26,22 @@ export class FieldColumns {
   template: Template | null = null;
   count = 0;
   /** NAME by field. */
-  readonly name = new Uint8Array(MAX_FIELDS);
-  readonly nameAt = new Int32Array(MAX_FIELDS);
-  readonly nameLength = new Int32Array(MAX_FIELDS);
-  readonly valueAt = new Int32Array(MAX_FIELDS);
-  readonly valueLength = new Int32Array(MAX_FIELDS);
+  readonly name = column(Uint8Array, MAX_FIELDS);
+  readonly nameAt = column(Int32Array, MAX_FIELDS);
+  readonly nameLength = column(Int32Array, MAX_FIELDS);
+  readonly valueAt = column(Int32Array, MAX_FIELDS);
+  readonly valueLength = column(Int32Array, MAX_FIELDS);
   /** Interned name and value, or -1. */
-  readonly atom = new Int32Array(MAX_FIELDS);
+  readonly atom = column(Int32Array, MAX_FIELDS);
   /** 1 if no table may ever hold the field (RFC 7541 section 6.2.3). */
-  readonly neverIndexed = new Uint8Array(MAX_FIELDS);
+  readonly neverIndexed = column(Uint8Array, MAX_FIELDS);
   /** Interned name, or -1. */
-  readonly ref = new Int32Array(MAX_FIELDS);
+  readonly ref = column(Int32Array, MAX_FIELDS);
   /** Huffman code of the value as received, -1 if not available. */
-  readonly codeAt = new Int32Array(MAX_FIELDS);
-  readonly codeLength = new Int32Array(MAX_FIELDS);
+  readonly codeAt = column(Int32Array, MAX_FIELDS);
+  readonly codeLength = column(Int32Array, MAX_FIELDS);
   /** 1 if the value is known to contain no forbidden byte. */
-  protected readonly valid = new Uint8Array(MAX_FIELDS);
+  protected readonly valid = column(Uint8Array, MAX_FIELDS);
   /** List size (RFC 9113 section 6.5.2) of all fields, including the template's. */
   size = 0;
   /** Maximum number of bytes for encoding all fields. */

@@ -1,5 +1,6 @@
 // The fields of one header block: decoded, or built here for encoding.
 
+import { column } from '../http/columns.js';
 import { Facts } from '../http/facts.js';
 import { FIRST_REGULAR, NAME } from '../http/field-names.js';
 import { nameError, valueError } from '../http/field-syntax.js';
@@ -36,7 +37,7 @@ export class FieldList extends FieldColumns {
    * While fields are pushed: each field's atom, or the inverted row of one without an atom. Those have the rows from 0 on, so that none has
    * to move if the others turn out to be a template.
    */
-  private readonly sequence = new Int32Array(MAX_FIELDS);
+  private readonly sequence = column(Int32Array, MAX_FIELDS);
   private regular = false;
   private misplaced = false;
   /** Names of fields with an atom, and of those without, as bit sets by reference modulo 64: all well-known names differ there. */

@@ -1,5 +1,6 @@
 // Bodies of HTTP/1 messages (RFC 9112 sections 6 and 7): finds their end, removes and adds chunked framing.
 
+import { column } from '../http/columns.js';
 import { HEX, isValue, move } from '../http/octets.js';
 import { MESSAGE_ERROR } from './errors.js';
 import { FRAMING } from './head.js';
@@ -66,11 +67,11 @@ export class BodyReader {
     capacity: number,
     public maxTrailerBytes = MAX_TRAILER_BYTES,
   ) {
-    this.states = new Uint8Array(capacity);
-    this.framings = new Uint8Array(capacity);
-    this.left = new Float64Array(capacity);
-    this.line = new Int32Array(capacity);
-    this.padded = new Uint8Array(capacity);
+    this.states = column(Uint8Array, capacity);
+    this.framings = column(Uint8Array, capacity);
+    this.left = column(Float64Array, capacity);
+    this.line = column(Int32Array, capacity);
+    this.padded = column(Uint8Array, capacity);
   }
 
   /** Columns of which the cells of free slots may become 0. */

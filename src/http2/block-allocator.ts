@@ -1,5 +1,6 @@
 // Small pieces of memory: slab buffers divided into blocks of 1 KiB, for data that is kept for a while and is mostly small (requests that
 // may have to be sent again, data waiting for a window).
+import { column } from '../http/columns.js';
 
 const SHIFT = 10;
 export const BLOCK_BYTES = 1 << SHIFT;
@@ -35,10 +36,10 @@ export class BlockAllocator {
   private readonly freeMask: Uint16Array;
 
   constructor(private readonly slab: SlabBuffers) {
-    this.next = new Int32Array(slab.buffers);
-    this.prev = new Int32Array(slab.buffers);
+    this.next = column(Int32Array, slab.buffers);
+    this.prev = column(Int32Array, slab.buffers);
     // In a buffer that is not ours all blocks count as free, so none can be released.
-    this.freeMask = new Uint16Array(slab.buffers).fill(0xffff);
+    this.freeMask = column(Uint16Array, slab.buffers).fill(0xffff);
   }
 
   /** Offset of a free block, or -1 if the slab is exhausted. */

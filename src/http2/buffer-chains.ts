@@ -1,5 +1,6 @@
 // Waiting bytes, one chain per stream. Large pieces stay where they were received; small ones are gathered in blocks, so that a peer that
 // sends a byte at a time can't hold a buffer with each. The memory that a chain holds is counted separately from its bytes.
+import { column } from '../http/columns.js';
 import { BLOCK_BYTES, type BlockAllocator, type SlabBuffers } from './block-allocator.js';
 
 /** Smaller pieces are copied; for larger ones keeping the buffer is cheaper. */
@@ -24,11 +25,11 @@ export class BufferChains {
   private readonly first: Int32Array;
   private readonly last: Int32Array;
 
-  private at = new Int32Array(1024);
-  private length = new Int32Array(1024);
+  private at = column(Int32Array, 1024);
+  private length = column(Int32Array, 1024);
   /** Buffer that the piece holds, or BLOCK. */
-  private buffer = new Int32Array(1024);
-  private next = new Int32Array(1024);
+  private buffer = column(Int32Array, 1024);
+  private next = column(Int32Array, 1024);
   private free = NONE;
 
   constructor(
@@ -36,11 +37,11 @@ export class BufferChains {
     private readonly blocks: BlockAllocator,
     chains: number,
   ) {
-    this.bytes = new Int32Array(chains);
-    this.pinned = new Int32Array(chains);
+    this.bytes = column(Int32Array, chains);
+    this.pinned = column(Int32Array, chains);
     this.bufferBlocks = slab.bufferBytes / BLOCK_BYTES;
-    this.first = new Int32Array(chains);
-    this.last = new Int32Array(chains);
+    this.first = column(Int32Array, chains);
+    this.last = column(Int32Array, chains);
     this.buffer[NONE] = BLOCK;
     this.link(1);
   }

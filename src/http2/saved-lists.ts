@@ -1,6 +1,7 @@
 // Waiting lists of fields, by number: trailers after unsent data, and requests that may have to be sent again.
 import type { FieldList } from '../hpack/field-list.js';
 import { restoreList, saveList } from '../hpack/memory/saved-list.js';
+import { column } from '../http/columns.js';
 import { SCRATCH_BUFFER_BYTES, type ScratchBuffers } from '../http/scratch-buffers.js';
 import type { BlockAllocator, SlabBuffers } from './block-allocator.js';
 import { BufferChains } from './buffer-chains.js';
@@ -16,7 +17,7 @@ export class SavedLists {
     private readonly scratch: ScratchBuffers,
     count: number,
   ) {
-    this.saved = new Uint8Array(count);
+    this.saved = column(Uint8Array, count);
     this.chains = new BufferChains(slab, blocks, count);
   }
 

@@ -1,5 +1,6 @@
 // The streams of all connections of a worker: one slot each, struct of arrays. The protocol's state is here; the proxy's knowledge about a
 // stream (service, endpoint, times) is in other columns under the same slot.
+import { column } from '../http/columns.js';
 import { objectArray } from '../http/object-array.js';
 import type { Connection } from './connection.js';
 import { DEFAULT_WINDOW } from './frame.js';
@@ -85,23 +86,23 @@ export class Streams {
   private nextUnused = 0;
 
   constructor(readonly capacity: number) {
-    this.id = new Int32Array(capacity);
-    this.state = new Uint16Array(capacity);
-    this.peer = new Int32Array(capacity);
-    this.peerKind = new Uint8Array(capacity);
-    this.sendUsed = new Int32Array(capacity);
-    this.recvWindow = new Int32Array(capacity);
-    this.recvCredit = new Int32Array(capacity);
-    this.recvTarget = new Int32Array(capacity);
-    this.held = new Int32Array(capacity);
-    this.expected = new Float64Array(capacity);
-    this.blockedSince = new Float64Array(capacity);
-    this.active = new Float64Array(capacity);
-    this.since = new Float64Array(capacity);
-    this.blockedNext = new Int32Array(capacity);
-    this.blockedPrev = new Int32Array(capacity);
-    this.bucketNext = new Int32Array(capacity);
-    this.free = new Int32Array(capacity);
+    this.id = column(Int32Array, capacity);
+    this.state = column(Uint16Array, capacity);
+    this.peer = column(Int32Array, capacity);
+    this.peerKind = column(Uint8Array, capacity);
+    this.sendUsed = column(Int32Array, capacity);
+    this.recvWindow = column(Int32Array, capacity);
+    this.recvCredit = column(Int32Array, capacity);
+    this.recvTarget = column(Int32Array, capacity);
+    this.held = column(Int32Array, capacity);
+    this.expected = column(Float64Array, capacity);
+    this.blockedSince = column(Float64Array, capacity);
+    this.active = column(Float64Array, capacity);
+    this.since = column(Float64Array, capacity);
+    this.blockedNext = column(Int32Array, capacity);
+    this.blockedPrev = column(Int32Array, capacity);
+    this.bucketNext = column(Int32Array, capacity);
+    this.free = column(Int32Array, capacity);
   }
 
   /** Columns of which the cells of free slots may become 0. */

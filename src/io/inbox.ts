@@ -1,5 +1,6 @@
 // Input that can't be used yet: an incomplete head, a pipelined request. Each slot has a list of received buffers, linked through columns
 // indexed by buffer id, so that holding input allocates nothing.
+import { column } from '../http/columns.js';
 import { BUFFER_CAPACITY, BUFFER_SIZE, HEADROOM, type Slab, TAILROOM } from './slab.js';
 
 const NONE = -1;
@@ -32,13 +33,13 @@ export class Inbox {
     private readonly slab: Slab,
     slots: number,
   ) {
-    this.bytes = new Int32Array(slots);
-    this.head = new Int32Array(slots);
-    this.tail = new Int32Array(slots);
-    this.next = new Int32Array(slab.buffers);
-    this.start = new Int32Array(slab.buffers);
-    this.end = new Int32Array(slab.buffers);
-    this.resting = new Int32Array(slots);
+    this.bytes = column(Int32Array, slots);
+    this.head = column(Int32Array, slots);
+    this.tail = column(Int32Array, slots);
+    this.next = column(Int32Array, slab.buffers);
+    this.start = column(Int32Array, slab.buffers);
+    this.end = column(Int32Array, slab.buffers);
+    this.resting = column(Int32Array, slots);
   }
 
   empty(slot: number): boolean {

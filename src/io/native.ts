@@ -85,8 +85,6 @@ export interface Native extends NativeTls {
   discardCells(column: ArrayBufferView, from: number, count: number): number;
   /** Gives back what the executor has grown by in a burst, as far as it does not use it. */
   shrinkRing(): void;
-  /** 1: a worker is creating its columns, which malloc should map one by one; 0: it is done. */
-  makeColumns(begin: number): void;
   /** Returns malloc's free memory to the kernel. Once, after a start, because it walks the whole heap. */
   trimHeap(): void;
   /** A 32-bit checksum of a file, to detect changes. */

@@ -1,5 +1,6 @@
 // A worker's loop: the ring first, libuv as a guest. It blocks in the ring and returns to libuv only when libuv has work (its backend
 // descriptor became readable, a timer is due, watchers wait to be registered) or when promises are due.
+import { column } from '../http/columns.js';
 import { CQE_F, ERRNO, OP, OP_SHIFT, POLLERR, POLLHUP, POLLIN, passing, SLOT_MASK } from './abi.js';
 import type { Native, RingMemory } from './native.js';
 import { Ring, ringFailure } from './ring.js';
@@ -110,7 +111,7 @@ export class Reactor {
     this.now = this.page[0] / 1000;
     this.origin = Math.floor(this.now);
     this.slab = new Slab(this.memory, fixedBytes);
-    const buckets = new Int16Array(options.maxSockets);
+    const buckets = column(Int16Array, options.maxSockets);
     this.wheel = new TimerWheel(options.maxSockets, this.now, buckets);
     const owner = new Int32Array(options.owner);
     const id = options.workerId + 1;

@@ -1,4 +1,5 @@
 // The receive of a socket: armed while its owner wants data, cancelled when it does not, parked while there are no buffers.
+import { column } from '../http/columns.js';
 import { ERRNO, OP, POLLIN } from './abi.js';
 import type { Ring } from './ring.js';
 import { BUFFER_CAPACITY, type Slab } from './slab.js';
@@ -43,8 +44,8 @@ export class Receives extends SocketTable {
     capacity: number,
   ) {
     super(owner, ownerId, capacity);
-    this.parked = new Int32Array(capacity);
-    this.slowReceives = new Uint8Array(capacity);
+    this.parked = column(Int32Array, capacity);
+    this.slowReceives = column(Uint8Array, capacity);
   }
 
   /** Whether payload can pass, as far as the transport is concerned. */

@@ -1,6 +1,7 @@
 // Data to send, per slot: slices of buffers in linked lists over typed arrays, and the message headers that turn several slices into one
 // vectored send. A slice holds its whole buffer, so buffers are counted. Small pieces that arrive while others wait are gathered behind
 // them; otherwise a peer that sends a byte at a time would hold a buffer with each.
+import { column } from '../http/columns.js';
 import type { Slab } from './slab.js';
 
 /** No slice. It is 0, so that unwritten columns take no memory; the first slice is 1. */
@@ -28,10 +29,10 @@ export class SendQueue {
   /** Header of the send in flight; NONE works because nothing in the fixed region is at 0. */
   private readonly message: Int32Array;
 
-  private at = new Int32Array(4096);
-  private length = new Int32Array(4096);
-  private buffer = new Int32Array(4096);
-  private next = new Int32Array(4096);
+  private at = column(Int32Array, 4096);
+  private length = column(Int32Array, 4096);
+  private buffer = column(Int32Array, 4096);
+  private next = column(Int32Array, 4096);
   private free = NONE;
 
   private readonly messages: Int32Array;
@@ -47,13 +48,13 @@ export class SendQueue {
     /** Whether small pieces are copied. Not if somebody else refers to them while they are queued. */
     private readonly gathers = false,
   ) {
-    this.bytes = counted?.bytes ?? new Int32Array(slots);
-    this.pinned = counted?.pinned ?? new Int32Array(slots);
-    this.head = new Int32Array(slots);
-    this.tail = new Int32Array(slots);
-    this.message = new Int32Array(slots);
+    this.bytes = counted?.bytes ?? column(Int32Array, slots);
+    this.pinned = counted?.pinned ?? column(Int32Array, slots);
+    this.head = column(Int32Array, slots);
+    this.tail = column(Int32Array, slots);
+    this.message = column(Int32Array, slots);
     this.words = new Uint32Array(slab.bytes.buffer);
-    this.messages = new Int32Array(messageBlocks);
+    this.messages = column(Int32Array, messageBlocks);
     for (let i = 0; i < messageBlocks; i++) this.messages[this.messageCount++] = slab.fixed(MESSAGE_BYTES);
     this.buffer[NONE] = -1;
     this.link(1);

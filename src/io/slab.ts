@@ -3,6 +3,7 @@
 // Only as many buffers as a turn may need are lent at a time. The rest lie on a stack, so that the buffer released last, still in the
 // cache, is lent next. The first data byte moves by a cache line from buffer to buffer: with equal offsets all buffers would compete for
 // the same few cache sets (the stride is a power of two).
+import { column } from '../http/columns.js';
 import type { RingMemory } from './native.js';
 
 export const BUFFER_SIZE = 16384;
@@ -54,7 +55,7 @@ export class Slab {
   /** End of the ring when `shrinkLent` was last asked, and how many before it have no pages. */
   private settledTail: number;
   private shrunk: number;
-  private readonly lentBids = new Int32Array(RING_BUFFERS);
+  private readonly lentBids = column(Int32Array, RING_BUFFERS);
   private readonly stack: Int32Array;
   private readonly refs: Uint16Array;
   private readonly ring32: Uint32Array;
@@ -75,9 +76,9 @@ export class Slab {
     this.reserve = Math.min(RESERVE, this.buffers >> 3);
     this.reservedTotal = this.reserve + (this.buffers >> RESERVED_SHIFT);
     this.target = Math.min(RING_START, this.buffers >> 1);
-    this.stack = new Int32Array(this.buffers);
-    this.refs = new Uint16Array(this.buffers);
-    this.place = new Uint16Array(this.buffers);
+    this.stack = column(Int32Array, this.buffers);
+    this.refs = column(Uint16Array, this.buffers);
+    this.place = column(Uint16Array, this.buffers);
     this.ring32 = new Uint32Array(memory.bufferRing);
     this.ring16 = new Uint16Array(memory.bufferRing);
     for (let bid = this.buffers - 1; bid >= 0; bid--) this.stack[this.free++] = bid;

@@ -1,4 +1,5 @@
 // The columns of the socket table (one slot per socket, struct of arrays), and the free slots.
+import { column } from '../http/columns.js';
 import type { SlotOrder } from './free-slots.js';
 
 /** Flags of a slot. */
@@ -85,15 +86,15 @@ export class SocketTable {
     private readonly ownerId: number,
     readonly capacity: number,
   ) {
-    this.fd = new Int32Array(capacity);
-    this.kind = new Uint8Array(capacity);
-    this.flags = new Int32Array(capacity);
-    this.generation = new Uint16Array(capacity);
-    this.peer = new Int32Array(capacity);
-    this.layer = new Uint8Array(capacity);
-    this.unacknowledged = new Uint8Array(capacity);
-    this.pending = new Uint8Array(capacity);
-    this.freeSlots = new Int32Array(capacity);
+    this.fd = column(Int32Array, capacity);
+    this.kind = column(Uint8Array, capacity);
+    this.flags = column(Int32Array, capacity);
+    this.generation = column(Uint16Array, capacity);
+    this.peer = column(Int32Array, capacity);
+    this.layer = column(Uint8Array, capacity);
+    this.unacknowledged = column(Uint8Array, capacity);
+    this.pending = column(Uint8Array, capacity);
+    this.freeSlots = column(Int32Array, capacity);
   }
 
   /** A slot for `fd`, or -1 if the table is full. This worker owns the descriptor from now on. */

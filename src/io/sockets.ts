@@ -3,6 +3,7 @@
 //
 // Protocols see plain bytes. If a transport lies between them and the socket (`layer` is not 0), transport-sockets.ts takes over; a plain
 // socket pays one branch on a byte for that.
+import { column } from '../http/columns.js';
 import { ERRNO, OP, POLLOUT, POLLRDHUP, SHUT_WR } from './abi.js';
 import { lowestLocalPort } from './local-ports.js';
 import type { Native } from './native.js';
@@ -52,8 +53,8 @@ export class Sockets extends Receives {
     this.payload = new SendQueue(slab, capacity, messageBlocks, undefined, true);
     this.queued = this.payload.bytes;
     this.pinned = this.payload.pinned;
-    this.watched = new Uint8Array(capacity);
-    this.dirty = new Int32Array(capacity);
+    this.watched = column(Uint8Array, capacity);
+    this.dirty = column(Int32Array, capacity);
   }
 
   /** Puts a transport's `layer` between the socket and the protocols; `stands`: the connection is established already. */

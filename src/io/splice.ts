@@ -2,6 +2,7 @@
 // flows and more than a copy for small messages, so the protocols switch to it once a flow has proved to be bulk.
 //
 // `splice(2)` is called directly when a poll says ready: the ring's own SPLICE always goes to a kernel worker thread.
+import { column } from '../http/columns.js';
 import { ERRNO, OP, POLLIN, POLLOUT, POLLRDHUP } from './abi.js';
 import type { Native } from './native.js';
 import type { Ring } from './ring.js';
@@ -78,19 +79,19 @@ export class Splicer {
     page: ArrayBuffer,
   ) {
     const n = sockets.capacity;
-    this.pipeRead = new Int32Array(n);
-    this.pipeWrite = new Int32Array(n);
-    this.inPipe = new Int32Array(n);
-    this.limit = new Float64Array(n);
-    this.destination = new Int32Array(n);
+    this.pipeRead = column(Int32Array, n);
+    this.pipeWrite = column(Int32Array, n);
+    this.inPipe = column(Int32Array, n);
+    this.limit = column(Float64Array, n);
+    this.destination = column(Int32Array, n);
     sockets.setDefault(this.destination, -1);
-    this.origin = new Int32Array(n);
-    this.slow = new Uint8Array(n);
-    this.polling = new Uint8Array(n);
-    this.pollErrno = new Int32Array(n);
-    this.again = new Int32Array(n);
-    this.freeRead = new Int32Array(Math.max(1, maxPipes));
-    this.freeWrite = new Int32Array(Math.max(1, maxPipes));
+    this.origin = column(Int32Array, n);
+    this.slow = column(Uint8Array, n);
+    this.polling = column(Uint8Array, n);
+    this.pollErrno = column(Int32Array, n);
+    this.again = column(Int32Array, n);
+    this.freeRead = column(Int32Array, Math.max(1, maxPipes));
+    this.freeWrite = column(Int32Array, Math.max(1, maxPipes));
     this.page = new Float64Array(page);
   }
 

@@ -3,6 +3,7 @@
 //
 // Deadlines that move later (idle timers) need not be moved here: when the timer fires, the owner checks its own clock and schedules the
 // rest. So a busy connection costs the wheel nothing.
+import { column } from '../http/columns.js';
 
 /** Milliseconds per tick: the resolution of every timeout. */
 export const TICK_MS = 2;
@@ -21,8 +22,8 @@ export class TimerWheel {
   /** Bucket of each slot, or NONE. */
   private readonly bucket: Int16Array;
   private readonly deadline: Float64Array;
-  private readonly heads = new Int32Array(LEVELS * BUCKETS).fill(NONE);
-  private readonly counts = new Int32Array(LEVELS);
+  private readonly heads = column(Int32Array, LEVELS * BUCKETS).fill(NONE);
+  private readonly counts = column(Int32Array, LEVELS);
   /** Ticks up to and including this one have fired. */
   private tick: number;
   private readonly due: Int32Array;
@@ -33,11 +34,11 @@ export class TimerWheel {
 
   /** A cell of `bucket` is NONE before its slot is first used. */
   constructor(capacity: number, nowMs: number, bucket = new Int16Array(capacity).fill(NONE)) {
-    this.next = new Int32Array(capacity);
-    this.prev = new Int32Array(capacity);
+    this.next = column(Int32Array, capacity);
+    this.prev = column(Int32Array, capacity);
     this.bucket = bucket;
-    this.deadline = new Float64Array(capacity);
-    this.due = new Int32Array(capacity);
+    this.deadline = column(Float64Array, capacity);
+    this.due = column(Int32Array, capacity);
     this.tick = Math.floor(nowMs / TICK_MS);
   }
 

@@ -1,6 +1,7 @@
 // Sockets with a transport: where they differ from plain sockets in `Sockets` and the loop. Payload waits in the sockets' own queue, so
 // that it can be moved to another connection until the transport takes it; the transport's output has a queue of its own. Data delivered
 // while nobody wants it waits here, and the loop passes it on.
+import { column } from '../http/columns.js';
 import { Inbox } from './inbox.js';
 import { SendQueue } from './send-queue.js';
 import type { Slab } from './slab.js';
@@ -66,12 +67,12 @@ export class TransportSockets implements TransportHooks, Channel {
     this.wire = new SendQueue(slab, n, WIRE_MESSAGE_BLOCKS, sockets.payload);
     this.taken = new SendQueue(slab, n, 0);
     this.incoming = new Inbox(slab, n);
-    this.state = new Uint16Array(n);
-    this.errno = new Uint8Array(n);
-    this.written = new Int32Array(n);
-    this.unreported = new Int32Array(n);
+    this.state = column(Uint16Array, n);
+    this.errno = column(Uint8Array, n);
+    this.written = column(Int32Array, n);
+    this.unreported = column(Int32Array, n);
     // A socket may be listed once more while it is served.
-    this.list = new Int32Array(2 * n);
+    this.list = column(Int32Array, 2 * n);
     sockets.transportSockets = this;
     this.transport = make(this, slab, n);
   }

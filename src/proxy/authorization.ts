@@ -2,6 +2,7 @@
 // is known about the client. Only requests whose method or path matters are compared with rules. Without rules nothing is checked.
 
 import { DEFAULT_RULE } from '../config/model.js';
+import { column } from '../http/columns.js';
 import { MAX_LISTENERS, R, ruleBase } from '../metrics/layout.js';
 import { type AddressWords, addressWords, readAddress } from '../policy/network-list.js';
 import { ANY_PORT, type Asked, DECISION, DEPENDS, decisionOf, RuleSet, ruleOf } from '../policy/rules.js';
@@ -65,14 +66,14 @@ export class Authorization {
 
   constructor(private readonly context: Shared) {
     const n = context.sockets.capacity;
-    this.known = new Uint8Array(n);
-    this.requests = new Int32Array(n);
-    this.bytes = new Int32Array(n);
-    this.low = new Int32Array(n);
-    this.high = new Int32Array(n);
-    this.fallback = new Int32Array(n);
-    this.identity = new Int32Array(n);
-    this.destination = new Int32Array(n);
+    this.known = column(Uint8Array, n);
+    this.requests = column(Int32Array, n);
+    this.bytes = column(Int32Array, n);
+    this.low = column(Int32Array, n);
+    this.high = column(Int32Array, n);
+    this.fallback = column(Int32Array, n);
+    this.identity = column(Int32Array, n);
+    this.destination = column(Int32Array, n);
   }
 
   /** Applies new rules; true if any have changed. Rules of removed listeners stay in force for their remaining connections. */

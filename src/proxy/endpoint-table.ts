@@ -1,5 +1,6 @@
 // Addresses and identities of endpoints, as typed arrays.
 import type { PeerProxy } from '../config/model.js';
+import { column } from '../http/columns.js';
 import { parseWorkloadName, serverNameOf } from '../identity/names.js';
 import { PagedArray } from '../io/paged-array.js';
 import { ENDPOINT_SLOTS, MAX_ENDPOINTS } from './capacity.js';
@@ -12,28 +13,28 @@ function sniOf(identity: string): string {
 
 /** Endpoints by slot. A slot is undefined until a service assigns it. */
 export class EndpointTable {
-  readonly service = new Int32Array(ENDPOINT_SLOTS).fill(-1);
-  readonly family = new Uint8Array(ENDPOINT_SLOTS);
-  readonly addressAt = new Int32Array(ENDPOINT_SLOTS);
-  readonly addressLength = new Int32Array(ENDPOINT_SLOTS);
+  readonly service = column(Int32Array, ENDPOINT_SLOTS);
+  readonly family = column(Uint8Array, ENDPOINT_SLOTS);
+  readonly addressAt = column(Int32Array, ENDPOINT_SLOTS);
+  readonly addressLength = column(Int32Array, ENDPOINT_SLOTS);
   readonly address = new PagedArray<string>(ENDPOINT_SLOTS, '');
   /**
    * Slot of the endpoint's series in the metrics, and the first value of its block there. Several endpoints may share the overflow series.
    */
-  readonly series = new Int32Array(ENDPOINT_SLOTS);
-  readonly base = new Int32Array(ENDPOINT_SLOTS);
+  readonly series = column(Int32Array, ENDPOINT_SLOTS);
+  readonly base = column(Int32Array, ENDPOINT_SLOTS);
   /** The name its certificate must be for, if the TLS profile does not say; empty if unknown. */
   readonly identity = new PagedArray<string>(ENDPOINT_SLOTS, '');
   /** The SNI to send, if it differs from the identity. */
   readonly serverName = new PagedArray<string>(ENDPOINT_SLOTS, '');
   /** 1: the mesh proxy in front of it carries HTTP/1 over HTTP/2. */
-  readonly origProto = new Uint8Array(ENDPOINT_SLOTS);
+  readonly origProto = column(Uint8Array, ENDPOINT_SLOTS);
   /** Port of that proxy, for all connections, with the opaque transport; 0: connect to the endpoint's own port. */
-  readonly proxyPort = new Uint16Array(ENDPOINT_SLOTS);
+  readonly proxyPort = column(Uint16Array, ENDPOINT_SLOTS);
   /** Port of the endpoint itself. */
-  readonly port = new Uint16Array(ENDPOINT_SLOTS);
+  readonly port = column(Uint16Array, ENDPOINT_SLOTS);
   /** Slab position of that proxy's address, like `addressAt`. */
-  readonly proxyAt = new Int32Array(ENDPOINT_SLOTS);
+  readonly proxyAt = column(Int32Array, ENDPOINT_SLOTS);
 
   /** Whether the endpoint has a series to itself. A state (as opposed to a sum) is only shown for such an endpoint. */
   hasOwnSeries(endpoint: number): boolean {

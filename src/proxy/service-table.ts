@@ -1,5 +1,6 @@
 // Settings of services as typed arrays: what the data path reads for each request and connection.
 import type { ServiceProtocol } from '../config/model.js';
+import { column } from '../http/columns.js';
 import { PagedArray } from '../io/paged-array.js';
 import { serviceBase } from '../metrics/layout.js';
 import { SERVICE_SLOTS } from './capacity.js';
@@ -15,46 +16,46 @@ const PROTOCOL_OF: Readonly<Record<ServiceProtocol, number>> = {
 
 /** Services by slot. A slot is undefined until it is configured. */
 export class ServiceTable {
-  readonly connectTimeoutMs = new Float64Array(SERVICE_SLOTS);
-  readonly hedgeDelayMs = new Float64Array(SERVICE_SLOTS);
-  readonly responseTimeoutMs = new Float64Array(SERVICE_SLOTS);
+  readonly connectTimeoutMs = column(Float64Array, SERVICE_SLOTS);
+  readonly hedgeDelayMs = column(Float64Array, SERVICE_SLOTS);
+  readonly responseTimeoutMs = column(Float64Array, SERVICE_SLOTS);
   /** Allowed silence in a body, -1 for the limits of the HTTP versions; and in an event stream or gRPC call. 0 is no limit. */
-  readonly bodyTimeoutMs = new Float64Array(SERVICE_SLOTS);
-  readonly streamTimeoutMs = new Float64Array(SERVICE_SLOTS);
-  readonly poolIdleMs = new Float64Array(SERVICE_SLOTS);
-  readonly maxIdle = new Int32Array(SERVICE_SLOTS);
-  readonly maxConnections = new Int32Array(SERVICE_SLOTS);
+  readonly bodyTimeoutMs = column(Float64Array, SERVICE_SLOTS);
+  readonly streamTimeoutMs = column(Float64Array, SERVICE_SLOTS);
+  readonly poolIdleMs = column(Float64Array, SERVICE_SLOTS);
+  readonly maxIdle = column(Int32Array, SERVICE_SLOTS);
+  readonly maxConnections = column(Int32Array, SERVICE_SLOTS);
   /** For HTTP/2 connections to one endpoint: streams per connection, age (0 is no limit), spares, maximum number. */
-  readonly poolMaxStreams = new Int32Array(SERVICE_SLOTS);
-  readonly poolMaxAgeMs = new Int32Array(SERVICE_SLOTS);
-  readonly poolSpares = new Int32Array(SERVICE_SLOTS);
-  readonly http2Connections = new Int32Array(SERVICE_SLOTS);
+  readonly poolMaxStreams = column(Int32Array, SERVICE_SLOTS);
+  readonly poolMaxAgeMs = column(Int32Array, SERVICE_SLOTS);
+  readonly poolSpares = column(Int32Array, SERVICE_SLOTS);
+  readonly http2Connections = column(Int32Array, SERVICE_SLOTS);
   /** Bytes of a request to keep for retries. */
-  readonly replayBytes = new Int32Array(SERVICE_SLOTS);
-  readonly keepAliveMs = new Int32Array(SERVICE_SLOTS);
-  readonly userTimeoutMs = new Int32Array(SERVICE_SLOTS);
+  readonly replayBytes = column(Int32Array, SERVICE_SLOTS);
+  readonly keepAliveMs = column(Int32Array, SERVICE_SLOTS);
+  readonly userTimeoutMs = column(Int32Array, SERVICE_SLOTS);
   /** Slab position of the service's name: the Host of requests that came without one. */
-  readonly hostAt = new Int32Array(SERVICE_SLOTS);
-  readonly hostLength = new Int32Array(SERVICE_SLOTS);
+  readonly hostAt = column(Int32Array, SERVICE_SLOTS);
+  readonly hostLength = column(Int32Array, SERVICE_SLOTS);
   /** 1: its endpoints are not known yet. */
-  readonly unresolved = new Uint8Array(SERVICE_SLOTS);
+  readonly unresolved = column(Uint8Array, SERVICE_SLOTS);
   /** As configured. */
   readonly name = new PagedArray<string>(SERVICE_SLOTS, '');
   /** 1: the endpoints do not speak HTTP, so HTTP is relayed unread. */
-  readonly opaque = new Uint8Array(SERVICE_SLOTS);
+  readonly opaque = column(Uint8Array, SERVICE_SLOTS);
   /** Version of the PROXY header sent to endpoints; 0 for none. */
-  readonly proxyProtocol = new Uint8Array(SERVICE_SLOTS);
+  readonly proxyProtocol = column(Uint8Array, SERVICE_SLOTS);
   /** Slot of the TLS profile for dialling its endpoints; 0: none. */
-  readonly tls = new Int32Array(SERVICE_SLOTS);
+  readonly tls = column(Int32Array, SERVICE_SLOTS);
   /** 1: clients' own TLS goes to endpoints with an identity inside ours. */
-  readonly wrapsTls = new Uint8Array(SERVICE_SLOTS);
+  readonly wrapsTls = column(Uint8Array, SERVICE_SLOTS);
   /** One of SERVICE_PROTOCOL. */
-  readonly protocol = new Uint8Array(SERVICE_SLOTS);
+  readonly protocol = column(Uint8Array, SERVICE_SLOTS);
   /**
    * Slot of the service's series in the metrics, and the first value of its block there. Several services may share the overflow series.
    */
-  readonly series = new Int32Array(SERVICE_SLOTS);
-  readonly base = new Int32Array(SERVICE_SLOTS);
+  readonly series = column(Int32Array, SERVICE_SLOTS);
+  readonly base = column(Int32Array, SERVICE_SLOTS);
 
   /** Applies the settings of one service. */
   configure(slot: number, series: number, config: ServiceSettings): void {

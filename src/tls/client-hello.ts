@@ -3,6 +3,7 @@
 // here can read the inner one.
 //
 // Nothing is refused. Anything that does not look like a ClientHello, or is larger than any real one, has no name and is passed through.
+import { column } from '../http/columns.js';
 
 /** Result of parsing a hello. */
 export const HELLO = {
@@ -80,7 +81,7 @@ export class ClientHellos {
 
   /** Slots below `spare` are for connections. `spare` is for parsing a hello again in one go. */
   constructor(readonly spare: number) {
-    this.state = new Int32Array((spare + 1) * INTEGERS);
+    this.state = column(Int32Array, (spare + 1) * INTEGERS);
   }
 
   /** A new connection, of which nothing has been read. */

@@ -4,6 +4,7 @@
 // An accepted client waits in line before its first bytes may be received: until then they stay in the kernel, and nothing is held for it.
 // Our own connections have a separate line and limit, and go first. The next thing to do for a handshake is a step; steps are taken in
 // order of arrival.
+import { column } from '../http/columns.js';
 import { SlotList } from './slot-list.js';
 
 export interface HandshakeLimits {
@@ -56,9 +57,9 @@ export class Handshakes {
     this.admittedClients = new SlotList(slots);
     this.admittedDials = new SlotList(slots);
     this.steps = new SlotList(slots);
-    this.began = new Float64Array(slots);
-    this.admittedAt = new Float64Array(slots);
-    this.dialled = new Uint8Array(slots);
+    this.began = column(Float64Array, slots);
+    this.admittedAt = column(Float64Array, slots);
+    this.dialled = column(Uint8Array, slots);
   }
 
   /** Unfinished handshakes, including those whose peer has not sent anything. */

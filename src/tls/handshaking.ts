@@ -1,5 +1,6 @@
 // The steps of a handshake: OpenSSL gets the received bytes, and its output is sent. Nothing is allocated for a stranger before the first
 // record is complete.
+import { column } from '../http/columns.js';
 import { ERRNO } from '../io/abi.js';
 import { TLS, TLS_PAGE, type TlsPeer } from '../io/native-tls.js';
 import { BUFFER_CAPACITY } from '../io/slab.js';
@@ -36,7 +37,7 @@ export class Handshaking {
     private readonly handshaker: Handshaker,
     clock: () => number,
   ) {
-    this.cause = new Int8Array(sockets.capacity);
+    this.cause = column(Int8Array, sockets.capacity);
     this.handshakes = new Handshakes(sockets.capacity, this, clock);
   }
 

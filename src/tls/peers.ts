@@ -1,5 +1,6 @@
 // Certified peer identities per socket, as small numbers: authorization, headers and metrics compare numbers, and no string is created on
 // the hot path.
+import { column } from '../http/columns.js';
 
 /** Identity of a socket without TLS, or without a certificate. */
 export const NOBODY = 0;
@@ -20,7 +21,7 @@ export class TlsPeers {
   private unused = 0;
 
   constructor(sockets: number) {
-    this.identity = new Int32Array(sockets);
+    this.identity = column(Int32Array, sockets);
   }
 
   /** A handshake has shown `name` at the other end of `slot`; `all` are the names in its certificate, including this one. */

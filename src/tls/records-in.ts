@@ -1,4 +1,5 @@
 // Established connections: input is decrypted as far as the protocols want it, and otherwise kept as received.
+import { column } from '../http/columns.js';
 import { ERRNO } from '../io/abi.js';
 import { TLS, TLS_PAGE } from '../io/native-tls.js';
 import { FLAG, PHASE, type TlsSockets, WIRE_BYTES } from './sockets.js';
@@ -15,7 +16,7 @@ export class RecordsIn {
   private readonly emptyBytes: Int32Array;
 
   constructor(private readonly sockets: TlsSockets) {
-    this.emptyBytes = new Int32Array(sockets.capacity);
+    this.emptyBytes = column(Int32Array, sockets.capacity);
   }
 
   reset(slot: number): void {

@@ -1,5 +1,6 @@
 // Outgoing payload. Small pieces of a turn share one record, and bulk goes out in records as large as a buffer. After a pause the first
 // record fits in one packet, so that a reader can start before a large record is complete.
+import { column } from '../http/columns.js';
 import { ERRNO } from '../io/abi.js';
 import { TLS, TLS_PAGE } from '../io/native-tls.js';
 import { BUFFER_CAPACITY, BUFFER_SIZE } from '../io/slab.js';
@@ -31,8 +32,8 @@ export class RecordsOut {
   private from = 0;
 
   constructor(private readonly sockets: TlsSockets) {
-    this.burst = new Int32Array(sockets.capacity);
-    this.sentAt = new Int32Array(sockets.capacity);
+    this.burst = column(Int32Array, sockets.capacity);
+    this.sentAt = column(Int32Array, sockets.capacity);
   }
 
   reset(slot: number): void {

@@ -1,4 +1,5 @@
 // Sockets in order of arrival, each at most once: linked through typed arrays, so that one can leave from the middle.
+import { column } from '../http/columns.js';
 
 export class SlotList {
   size = 0;
@@ -10,9 +11,9 @@ export class SlotList {
   private readonly listed: Uint8Array;
 
   constructor(slots: number) {
-    this.next = new Int32Array(slots);
-    this.before = new Int32Array(slots);
-    this.listed = new Uint8Array(slots);
+    this.next = column(Int32Array, slots);
+    this.before = column(Int32Array, slots);
+    this.listed = column(Uint8Array, slots);
   }
 
   has(slot: number): boolean {

@@ -1,4 +1,5 @@
 // TLS state of sockets: columns, as in the socket table.
+import { column } from '../http/columns.js';
 import { Inbox } from '../io/inbox.js';
 import { TLS_PAGE, type TlsPeer } from '../io/native-tls.js';
 import type { Slab } from '../io/slab.js';
@@ -85,14 +86,14 @@ export class TlsSockets {
     readonly capacity: number,
   ) {
     this.page = engine.tlsPage();
-    this.phase = new Uint8Array(capacity);
-    this.flags = new Uint16Array(capacity);
-    this.handle = new Int32Array(capacity);
-    this.profile = new Int32Array(capacity);
-    this.errno = new Uint8Array(capacity);
+    this.phase = column(Uint8Array, capacity);
+    this.flags = column(Uint16Array, capacity);
+    this.handle = column(Int32Array, capacity);
+    this.profile = column(Int32Array, capacity);
+    this.errno = column(Uint8Array, capacity);
     this.inbox = new Inbox(slab, capacity);
-    this.list = new Int32Array(2 * capacity);
-    this.listed = new Uint8Array(capacity);
+    this.list = column(Int32Array, 2 * capacity);
+    this.listed = column(Uint8Array, capacity);
     this.wireAt = slab.fixed(WIRE_BYTES);
     this.scratchAt = slab.fixed(SCRATCH_BYTES);
   }

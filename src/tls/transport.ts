@@ -1,6 +1,7 @@
 // TLS between sockets and protocols: one instance for all TLS sockets of a worker. OpenSSL does the work over slab buffers (engine.ts);
 // this file and handshakes.ts decide when.
 import { isIP } from 'node:net';
+import { column } from '../http/columns.js';
 import type { TlsPeer } from '../io/native-tls.js';
 import type { Slab } from '../io/slab.js';
 import type { Channel, Transport } from '../io/transport.js';
@@ -61,8 +62,8 @@ export class TlsTransport implements Transport {
   ) {
     this.sockets = new TlsSockets(channel, slab, engine, capacity);
     this.peers = new TlsPeers(capacity);
-    this.alpn = new Uint8Array(capacity);
-    this.endpoint = new Int32Array(capacity);
+    this.alpn = column(Uint8Array, capacity);
+    this.endpoint = column(Int32Array, capacity);
     this.contexts = new Contexts(engine);
     this.input = new RecordsIn(this.sockets);
     this.output = new RecordsOut(this.sockets);

@@ -1,6 +1,7 @@
 // Atoms: fields (name and value) known to a header memory, each with a small number. First those of the static table (their index minus
 // one), then constants, which are permanent too, then those learned in this epoch.
 
+import { column } from '../../http/columns.js';
 import { valueError } from '../../http/field-syntax.js';
 import { OVERHEAD } from '../field-size.js';
 import { encodedLength } from '../huffman.js';
@@ -33,11 +34,11 @@ export class AtomTable {
   /** Room that an atom takes in the table, in the units of Learning. */
   private readonly cost: number;
   private readonly hash: Int32Array;
-  private readonly next: Int32Array;
-  private readonly heads: Int32Array;
+  private readonly next: Uint16Array;
+  private readonly heads: Uint16Array;
   private readonly seenOnce = new SeenFilter(SEEN_ENTRIES);
-  /** By hash of name and the value's Huffman code: the atom, or -1. */
-  private readonly coded: Int32Array;
+  /** By hash of name and the value's Huffman code: the atom plus 1, or 0. */
+  private readonly coded: Uint16Array;
 
   /** `max` is how many may be learned in an epoch; `room` is what an epoch can learn. */
   constructor(
@@ -49,25 +50,25 @@ export class AtomTable {
   ) {
     this.cost = Math.floor(room / max);
     const atoms = MAX_PERMANENT + max;
-    this.ref = new Int32Array(atoms);
-    this.known = new Uint8Array(atoms);
-    this.at = new Int32Array(atoms);
-    this.length = new Int32Array(atoms);
-    this.codeAt = new Int32Array(atoms);
-    this.codeLength = new Int32Array(atoms);
-    this.size = new Int32Array(atoms);
-    this.neverIndexed = new Uint8Array(atoms);
-    this.hash = new Int32Array(atoms);
-    this.next = new Int32Array(atoms);
+    this.ref = column(Int32Array, atoms);
+    this.known = column(Uint8Array, atoms);
+    this.at = column(Int32Array, atoms);
+    this.length = column(Int32Array, atoms);
+    this.codeAt = column(Int32Array, atoms);
+    this.codeLength = column(Int32Array, atoms);
+    this.size = column(Int32Array, atoms);
+    this.neverIndexed = column(Uint8Array, atoms);
+    this.hash = column(Int32Array, atoms);
+    this.next = column(Uint16Array, atoms);
     const buckets = 2 * powerOfTwo(atoms);
-    this.heads = new Int32Array(buckets).fill(-1);
-    this.coded = new Int32Array(buckets).fill(-1);
+    this.heads = column(Uint16Array, buckets);
+    this.coded = column(Uint16Array, buckets);
   }
 
   /** Atom of a name and the Huffman code of a value, -1 if unknown. */
   findCoded(ref: number, at: number, length: number, neverIndexed: boolean): number {
     const hash = this.codeHash(ref, at, length, neverIndexed);
-    const atom = this.coded[hash & (this.coded.length - 1)];
+    const atom = this.coded[hash & (this.coded.length - 1)] - 1;
     if (atom < 0 || this.ref[atom] !== ref || this.codeLength[atom] !== length) return -1;
     if (this.neverIndexed[atom] !== (neverIndexed ? 1 : 0) || !this.text.equal(this.codeAt[atom], at, length))
       return -1;
@@ -118,14 +119,14 @@ export class AtomTable {
   /** Drops what was learned. */
   newEpoch(): void {
     this.count = this.permanent;
-    this.heads.fill(-1);
-    this.coded.fill(-1);
+    this.heads.fill(0);
+    this.coded.fill(0);
     this.seenOnce.clear();
     for (let atom = 0; atom < this.count; atom++) this.link(atom);
   }
 
   private find(ref: number, at: number, length: number, neverIndexed: boolean, hash: number): number {
-    let atom = this.heads[hash & (this.heads.length - 1)];
+    let atom = this.heads[hash & (this.heads.length - 1)] - 1;
     const mark = neverIndexed ? 1 : 0;
     for (let i = 0; atom >= 0 && i < MAX_CHAIN; i++) {
       if (
@@ -137,7 +138,7 @@ export class AtomTable {
       ) {
         return atom;
       }
-      atom = this.next[atom];
+      atom = this.next[atom] - 1;
     }
     return -1;
   }
@@ -161,14 +162,14 @@ export class AtomTable {
   private link(atom: number): void {
     const place = this.hash[atom] & (this.heads.length - 1);
     this.next[atom] = this.heads[place];
-    this.heads[place] = atom;
+    this.heads[place] = atom + 1;
     if (this.codeLength[atom] >= 0) this.linkCode(atom);
   }
 
   private linkCode(atom: number): void {
     const neverIndexed = this.neverIndexed[atom] !== 0;
     const hash = this.codeHash(this.ref[atom], this.codeAt[atom], this.codeLength[atom], neverIndexed);
-    this.coded[hash & (this.coded.length - 1)] = atom;
+    this.coded[hash & (this.coded.length - 1)] = atom + 1;
   }
 
   private codeHash(ref: number, at: number, length: number, neverIndexed: boolean): number {

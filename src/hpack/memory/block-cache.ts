@@ -4,6 +4,7 @@
 // Each block has two slots. With one, two blocks in use that share it would replace each other every time: with 20 blocks and 2,048 slots, that
 // happens in one process of eleven, and decoding a request each time costs ten times as much.
 
+import { column } from '../../http/columns.js';
 import { moveWords, WORDS_BYTES } from '../../http/octets.js';
 import { powerOfTwo } from './hash-chains.js';
 import type { HeaderText } from './header-text.js';
@@ -38,9 +39,9 @@ export class ReceivedBlocks {
   ) {
     const slots = powerOfTwo(length / RECEIVED_BYTES);
     this.mask = slots - WAYS;
-    this.owner = new Int32Array(slots);
-    this.version = new Int32Array(slots);
-    this.length = new Int32Array(slots);
+    this.owner = column(Int32Array, slots);
+    this.version = column(Int32Array, slots);
+    this.length = column(Int32Array, slots);
     this.template = new Array<Template | null>(slots).fill(null);
   }
 
@@ -97,11 +98,11 @@ export class ReadyBlocks {
   ) {
     const slots = powerOfTwo(length / READY_BYTES);
     this.mask = slots - WAYS;
-    this.owner = new Int32Array(slots);
-    this.template = new Int32Array(slots);
-    this.version = new Int32Array(slots);
-    this.length = new Int32Array(slots);
-    this.missed = new Int32Array(slots);
+    this.owner = column(Int32Array, slots);
+    this.template = column(Int32Array, slots);
+    this.version = column(Int32Array, slots);
+    this.length = column(Int32Array, slots);
+    this.missed = column(Int32Array, slots);
   }
 
   /** The slot of this encoder and template, or the one to use for them. */

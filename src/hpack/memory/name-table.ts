@@ -1,5 +1,6 @@
 // Names of fields known to a header memory, each with a small number, its reference. The reference of a well-known name is its NAME id;
 // then come those of the static table and of constants, which are permanent, then those learned in this epoch.
+import { column } from '../../http/columns.js';
 import { NAME, NAME_TEXT, SENSITIVE_NAMES, VOLATILE_NAMES } from '../../http/field-names.js';
 import { nameError } from '../../http/field-syntax.js';
 import { encodedLength } from '../huffman.js';
@@ -33,17 +34,17 @@ export class NameTable {
   readonly flags: Uint8Array;
   readonly hash: Int32Array;
   /** References of the static table's names by index. */
-  readonly staticRef = new Int32Array(LAST_STATIC + 1);
+  readonly staticRef = column(Int32Array, LAST_STATIC + 1);
   /** Hash of the name last looked for. */
   lastHash = 0;
   /** Room that a name takes in the table, in the units of Learning. */
   private readonly cost: number;
-  private readonly next: Int32Array;
-  private readonly heads: Int32Array;
+  private readonly next: Uint16Array;
+  private readonly heads: Uint16Array;
   private readonly distinct: Int32Array;
   private readonly seenOnce = new SeenFilter(SEEN_ENTRIES);
-  /** By hash of a name's Huffman code: its reference. */
-  private readonly coded: Int32Array;
+  /** By hash of a name's Huffman code: its reference plus 1, or 0. */
+  private readonly coded: Uint16Array;
 
   /** `max` is how many may be learned in an epoch; `room` is what an epoch can learn. */
   constructor(
@@ -54,19 +55,19 @@ export class NameTable {
   ) {
     this.cost = Math.floor(room / max);
     const names = MAX_PERMANENT + max;
-    this.known = new Uint8Array(names);
-    this.at = new Int32Array(names);
-    this.length = new Int32Array(names);
-    this.codeAt = new Int32Array(names);
-    this.codeLength = new Int32Array(names);
-    this.static = new Uint8Array(names);
-    this.flags = new Uint8Array(names);
-    this.hash = new Int32Array(names);
-    this.next = new Int32Array(names);
-    this.distinct = new Int32Array(names);
+    this.known = column(Uint8Array, names);
+    this.at = column(Int32Array, names);
+    this.length = column(Int32Array, names);
+    this.codeAt = column(Int32Array, names);
+    this.codeLength = column(Int32Array, names);
+    this.static = column(Uint8Array, names);
+    this.flags = column(Uint8Array, names);
+    this.hash = column(Int32Array, names);
+    this.next = column(Uint16Array, names);
+    this.distinct = column(Int32Array, names);
     const buckets = 2 * powerOfTwo(names);
-    this.heads = new Int32Array(buckets).fill(-1);
-    this.coded = new Int32Array(buckets).fill(-1);
+    this.heads = column(Uint16Array, buckets);
+    this.coded = column(Uint16Array, buckets);
     for (let known = 0; known < NAME_TEXT.length; known++) {
       const text = NAME_TEXT[known];
       if (text.length > 0) this.put(this.text.addConstant(text), text.length, known);
@@ -81,11 +82,11 @@ export class NameTable {
   find(at: number, length: number): number {
     const hash = this.text.hash(at, length, 1);
     this.lastHash = hash;
-    let ref = this.heads[hash & (this.heads.length - 1)];
+    let ref = this.heads[hash & (this.heads.length - 1)] - 1;
     for (let i = 0; ref >= 0 && i < MAX_CHAIN; i++) {
       if (this.hash[ref] === hash && this.length[ref] === length && this.text.equal(this.at[ref], at, length))
         return ref;
-      ref = this.next[ref];
+      ref = this.next[ref] - 1;
     }
     return -1;
   }
@@ -93,7 +94,7 @@ export class NameTable {
   /** Reference of the name with this Huffman code, -1 if unknown. */
   findCoded(at: number, length: number): number {
     const hash = this.text.hash(at, length, 2);
-    const ref = this.coded[hash & (this.coded.length - 1)];
+    const ref = this.coded[hash & (this.coded.length - 1)] - 1;
     if (ref < 0 || this.codeLength[ref] !== length || !this.text.equal(this.codeAt[ref], at, length)) return -1;
     return ref;
   }
@@ -138,8 +139,8 @@ export class NameTable {
   /** Drops what was learned. */
   newEpoch(): void {
     this.count = this.permanent;
-    this.heads.fill(-1);
-    this.coded.fill(-1);
+    this.heads.fill(0);
+    this.coded.fill(0);
     this.distinct.fill(0);
     this.seenOnce.clear();
     // Volatile names get another chance.
@@ -164,8 +165,8 @@ export class NameTable {
   private link(ref: number): void {
     const place = this.hash[ref] & (this.heads.length - 1);
     this.next[ref] = this.heads[place];
-    this.heads[place] = ref;
+    this.heads[place] = ref + 1;
     const hash = this.text.hash(this.codeAt[ref], this.codeLength[ref], 2);
-    this.coded[hash & (this.coded.length - 1)] = ref;
+    this.coded[hash & (this.coded.length - 1)] = ref + 1;
   }
 }

@@ -2,6 +2,7 @@
 //
 // Sets of four, most recent first. With a single place per hash, two names of one request that share a place would displace each other at
 // every request and never be learned: with a dozen names and a thousand places this happens in one of fifteen processes.
+import { column } from '../../http/columns.js';
 
 const WAYS = 4;
 
@@ -11,7 +12,7 @@ export class SeenFilter {
 
   /** Remembers up to `places`, a power of two of at least 4. */
   constructor(places: number) {
-    this.hashes = new Int32Array(places);
+    this.hashes = column(Int32Array, places);
     this.mask = places / WAYS - 1;
   }
 

@@ -1,5 +1,6 @@
 // Clients whose TLS handshake is in progress. Routing and detection happen after it, because the client's identity may matter for them.
 
+import { column } from '../../http/columns.js';
 import { RESPONSE_REASONS } from '../../http/response-reasons.js';
 import { SOCKET } from '../../io/sockets.js';
 import { MAX_LISTENERS } from '../../metrics/layout.js';
@@ -20,12 +21,12 @@ export class ClientHandshakes {
   /** The TLS profile of the mesh. */
   private mesh = 0;
   /** Per listener: the TLS profile of connections that begin with a PROXY header. */
-  private readonly behindHeader = new Int32Array(MAX_LISTENERS);
+  private readonly behindHeader = column(Int32Array, MAX_LISTENERS);
   /** 1 for clients whose destination is already known. */
   private readonly routed: Uint8Array;
 
   constructor(private readonly context: Context) {
-    this.routed = new Uint8Array(context.sockets.capacity);
+    this.routed = column(Uint8Array, context.sockets.capacity);
   }
 
   configure({ listeners, meshServer }: Snapshot): void {

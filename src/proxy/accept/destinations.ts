@@ -6,6 +6,7 @@
 
 import { VERDICT } from '../../detect/matcher.js';
 import { ADDRESS_WORDS, addressKey, destinationKey } from '../../detect/server-first-table.js';
+import { column } from '../../http/columns.js';
 import { MAX_LISTENERS } from '../../metrics/layout.js';
 import { LOCAL_DESTINATIONS } from '../capacity.js';
 import { type DestinationSnapshot, type ListenerSnapshot, MODE } from '../snapshot.js';
@@ -29,55 +30,55 @@ const NONE = -1;
 
 export class Destinations {
   /** A MODE, and its reason (index into REASONS) unless it is DETECT. */
-  readonly mode = new Uint8Array(DESTINATION_SLOTS);
-  readonly reason = new Uint8Array(DESTINATION_SLOTS);
+  readonly mode = column(Uint8Array, DESTINATION_SLOTS);
+  readonly reason = column(Uint8Array, DESTINATION_SLOTS);
   /** Service slot of verdict v at slot * 4 + v; -1 refuses. */
-  readonly service = new Int32Array(DESTINATION_SLOTS * 4);
-  readonly raceMs = new Float64Array(DESTINATION_SLOTS);
-  readonly timeoutMs = new Float64Array(DESTINATION_SLOTS);
-  readonly learnTtlMs = new Float64Array(DESTINATION_SLOTS);
+  readonly service = column(Int32Array, DESTINATION_SLOTS * 4);
+  readonly raceMs = column(Float64Array, DESTINATION_SLOTS);
+  readonly timeoutMs = column(Float64Array, DESTINATION_SLOTS);
+  readonly learnTtlMs = column(Float64Array, DESTINATION_SLOTS);
   /** Key for what was learned about its server (src/detect/server-first-table.ts); 0 if the listener refuses opaque traffic. */
-  readonly learnKey = new Uint32Array(DESTINATION_SLOTS);
+  readonly learnKey = column(Uint32Array, DESTINATION_SLOTS);
 
   // For original destinations only. A column is not written until its slot is taken: there are many slots, most of them never used.
-  readonly listener = new Int32Array(DESTINATION_SLOTS);
-  readonly port = new Uint16Array(DESTINATION_SLOTS);
+  readonly listener = column(Int32Array, DESTINATION_SLOTS);
+  readonly port = column(Uint16Array, DESTINATION_SLOTS);
   /** A DESTINATION. */
-  readonly state = new Uint8Array(DESTINATION_SLOTS);
+  readonly state = column(Uint8Array, DESTINATION_SLOTS);
   /** Open connections. */
-  readonly users = new Int32Array(DESTINATION_SLOTS);
+  readonly users = column(Int32Array, DESTINATION_SLOTS);
   /** When the last of them was closed, ms. */
-  readonly lastUsed = new Float64Array(DESTINATION_SLOTS);
+  readonly lastUsed = column(Float64Array, DESTINATION_SLOTS);
   /** Original destinations in the table. */
   count = 0;
   /** Maximum number of them, at most LOCAL_DESTINATIONS. */
   capacity = LOCAL_DESTINATIONS;
 
-  private readonly words = new Int32Array(DESTINATION_SLOTS * ADDRESS_WORDS);
+  private readonly words = column(Int32Array, DESTINATION_SLOTS * ADDRESS_WORDS);
   /** Chains of slots with the same hash. The table of hashes holds the first slot plus 1, 0 for none. */
-  private readonly chainHead = new Int32Array(HASH_SLOTS);
-  private readonly chainNext = new Int32Array(DESTINATION_SLOTS);
+  private readonly chainHead = column(Int32Array, HASH_SLOTS);
+  private readonly chainNext = column(Int32Array, DESTINATION_SLOTS);
   /** List of destinations without users, in the order in which they became unused. */
-  private readonly idleNext = new Int32Array(DESTINATION_SLOTS);
-  private readonly idlePrev = new Int32Array(DESTINATION_SLOTS);
+  private readonly idleNext = column(Int32Array, DESTINATION_SLOTS);
+  private readonly idlePrev = column(Int32Array, DESTINATION_SLOTS);
   private idleHead = NONE;
   private idleTail = NONE;
   /** Slots that were returned, and the first of those never taken. */
-  private readonly free = new Int32Array(LOCAL_DESTINATIONS);
+  private readonly free = column(Int32Array, LOCAL_DESTINATIONS);
   private freeCount = 0;
   private fresh = MAX_LISTENERS;
   /** Clients waiting for the answer, per destination, in order of arrival. */
-  private readonly waitHead = new Int32Array(DESTINATION_SLOTS);
-  private readonly waitTail = new Int32Array(DESTINATION_SLOTS);
+  private readonly waitHead = column(Int32Array, DESTINATION_SLOTS);
+  private readonly waitTail = column(Int32Array, DESTINATION_SLOTS);
   private readonly waitNext: Int32Array;
   private readonly waitPrev: Int32Array;
   private readonly waits: Uint8Array;
 
   /** `sockets`: slots of the socket table. */
   constructor(sockets: number) {
-    this.waitNext = new Int32Array(sockets);
-    this.waitPrev = new Int32Array(sockets);
-    this.waits = new Uint8Array(sockets);
+    this.waitNext = column(Int32Array, sockets);
+    this.waitPrev = column(Int32Array, sockets);
+    this.waits = column(Uint8Array, sockets);
   }
 
   /** Slots from here on have never been used for an original destination. */

@@ -1,5 +1,6 @@
 // How long detection waits for a client that says nothing, or nothing decisive.
 import { HTTP_LIKELIHOOD, httpLikelihood, VERDICT } from '../../detect/matcher.js';
+import { column } from '../../http/columns.js';
 import type { Context } from '../context.js';
 import type { SocketSlot } from '../slots.js';
 import type { Races } from './races.js';
@@ -32,10 +33,10 @@ export class DetectionTimeouts {
     private readonly peek: Pick<TlsPeek, 'applies' | 'isReading' | 'helloMs'>,
   ) {
     const n = context.sockets.capacity;
-    this.state = new Int32Array(n);
-    this.began = new Float64Array(n);
-    this.since = new Float64Array(n);
-    this.closeReason = new Int8Array(n);
+    this.state = column(Int32Array, n);
+    this.began = column(Float64Array, n);
+    this.since = column(Float64Array, n);
+    this.closeReason = column(Int8Array, n);
   }
 
   /** Columns by socket of which the cells of free slots may become 0. */

@@ -2,6 +2,7 @@
 // that did can hardly become HTTP, an endpoint is dialled and may speak first (the race). A destination whose server spoke first before is
 // dialled at once. At the final timeout the connection is relayed unread: detection never closes a connection that might have worked.
 import { match, START, VERDICT, verdictOf } from '../../detect/matcher.js';
+import { column } from '../../http/columns.js';
 import { BUFFER_CAPACITY } from '../../io/slab.js';
 import { SOCKET } from '../../io/sockets.js';
 import { LIMITS, REASONS, W } from '../../metrics/layout.js';
@@ -68,7 +69,7 @@ export class Detector implements Racer {
     this.began = this.timeouts.began;
     this.since = this.timeouts.since;
     this.ending = this.timeouts.closeReason;
-    this.learned = new Uint8Array(n);
+    this.learned = column(Uint8Array, n);
     this.verdicts = new Verdicts(context);
     races.racer = this;
   }

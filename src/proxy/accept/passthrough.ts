@@ -1,5 +1,6 @@
 // Passthrough: the worker's own services for original destinations without a configured service. Each has one endpoint, the address itself,
 // so that HTTP to it is pooled, retried and accounted like any other.
+import { column } from '../../http/columns.js';
 import { MAX_LISTENERS } from '../../metrics/layout.js';
 import { LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES } from '../capacity.js';
 import type { Context } from '../context.js';
@@ -7,7 +8,7 @@ import type { Context } from '../context.js';
 const IPV6_BYTES = 28;
 
 export class Passthrough {
-  private readonly used = new Uint8Array(LOCAL_DESTINATIONS);
+  private readonly used = column(Uint8Array, LOCAL_DESTINATIONS);
 
   /** `removed` is told of removed endpoints, so that connections kept to them can be closed. */
   constructor(

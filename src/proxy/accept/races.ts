@@ -2,6 +2,7 @@
 // first. The caller is told when the connection is established, when the server has spoken, or when there is none.
 
 import { VERDICT } from '../../detect/matcher.js';
+import { column } from '../../http/columns.js';
 import { FIRST, firstFrame } from '../../http2/first-frame.js';
 import { W } from '../../metrics/layout.js';
 import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
@@ -40,7 +41,7 @@ export class Races implements Caller {
     private readonly dialer: Dialer,
     private readonly proxyHeaderWriter: ProxyHeaderWriter,
   ) {
-    this.dials = new Uint8Array(context.sockets.capacity);
+    this.dials = column(Uint8Array, context.sockets.capacity);
     dialer.serve(PURPOSE.RACE, this);
   }
 

@@ -3,6 +3,7 @@
 // same address, while their bytes stay in the kernel. If it knows nothing, or does not answer in time, connections go to their original
 // destination: redirecting must not break what worked.
 import { ADDRESS_WORDS } from '../../detect/server-first-table.js';
+import { column } from '../../http/columns.js';
 import { PagedArray } from '../../io/paged-array.js';
 import { LIMITS, MAX_LISTENERS, REASONS, W } from '../../metrics/layout.js';
 import { LOCAL_DESTINATIONS } from '../capacity.js';
@@ -37,7 +38,7 @@ export interface Shared {
 
 export class Router {
   /** 1 for listeners whose connections have an original destination. */
-  private readonly original = new Uint8Array(MAX_LISTENERS);
+  private readonly original = column(Uint8Array, MAX_LISTENERS);
   private readonly listeners = new Map<number, ListenerSnapshot>();
   private opaquePorts: ReadonlySet<number> = new Set();
   /** Per listener slot: its own list of opaque ports, if it has one. */
@@ -51,9 +52,9 @@ export class Router {
   private readonly address = new PagedArray<string>(DESTINATION_SLOTS, '');
   private readonly bytes: Uint8Array[] = [];
   /** Id of the open question, 0: none. The slot is its remainder. */
-  private readonly question = new Float64Array(DESTINATION_SLOTS);
+  private readonly question = column(Float64Array, DESTINATION_SLOTS);
   /** The `epoch` of the last question; an answer from an earlier epoch may be outdated. */
-  private readonly askedIn = new Float64Array(DESTINATION_SLOTS);
+  private readonly askedIn = column(Float64Array, DESTINATION_SLOTS);
   private epoch = 1;
   private questions = 0;
   private loggedAt = Number.NEGATIVE_INFINITY;

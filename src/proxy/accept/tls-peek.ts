@@ -1,6 +1,7 @@
 // Examines the ClientHello on mesh listeners. If it asks for one of our names, TLS ends here and detection continues inside. Everything
 // else is somebody else's TLS and passes through unchanged, whatever it looks like: no client is refused because of its hello.
 import { VERDICT } from '../../detect/matcher.js';
+import { column } from '../../http/columns.js';
 import { mayBeOurs, NO_NAMES, type PossibleNames } from '../../identity/possible-names.js';
 import { L, listenerBase, MAX_LISTENERS, SEEN, W } from '../../metrics/layout.js';
 import { ClientHellos, HELLO } from '../../tls/client-hello.js';
@@ -25,14 +26,14 @@ export class TlsPeek {
   private readonly hellos: ClientHellos;
   /** 1 while a client's hello is being read. */
   private readonly reading: Uint8Array;
-  private readonly mesh = new Uint8Array(MAX_LISTENERS);
-  private readonly hello = new Float64Array(MAX_LISTENERS);
+  private readonly mesh = column(Uint8Array, MAX_LISTENERS);
+  private readonly hello = column(Float64Array, MAX_LISTENERS);
   private names: ReadonlySet<string> = new Set();
   private possible: PossibleNames = NO_NAMES;
 
   constructor(private readonly context: Shared) {
     this.hellos = new ClientHellos(context.sockets.capacity);
-    this.reading = new Uint8Array(context.sockets.capacity);
+    this.reading = column(Uint8Array, context.sockets.capacity);
   }
 
   configure({

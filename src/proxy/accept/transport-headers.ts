@@ -1,5 +1,6 @@
 // The opaque transport header at the start of a connection, inside TLS that ends here. It names the port on this machine that the client
 // wants, and the client's protocol. Only a client with a verified certificate may send one.
+import { column } from '../../http/columns.js';
 import { LIMITS, W } from '../../metrics/layout.js';
 import { HEADER_ERROR, SESSION, TransportHeaderReader } from '../../tls/transport-header.js';
 import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
@@ -25,8 +26,8 @@ export class TransportHeaders {
   forward: ((client: SocketSlot, port: number) => number) | undefined;
 
   constructor(private readonly context: Context) {
-    this.began = new Float64Array(context.sockets.capacity);
-    this.mode = new Uint8Array(context.sockets.capacity);
+    this.began = column(Float64Array, context.sockets.capacity);
+    this.mode = column(Uint8Array, context.sockets.capacity);
   }
 
   /** A new client: clears the state of the previous one in this slot. */

@@ -1,6 +1,7 @@
 // What the protocols know about each connection apart from its socket: its listener or endpoint, its age, and its place in the metrics.
 
 import type { Balancer } from '../../balance/balancer.js';
+import { column } from '../../http/columns.js';
 import { objectArray } from '../../http/object-array.js';
 import { ERRNO } from '../../io/abi.js';
 import type { Inbox } from '../../io/inbox.js';
@@ -133,9 +134,9 @@ export class Connections {
   private readonly proxiedDestinations = objectArray<string | undefined>();
   /** 1 if the connection to an endpoint carries an opaque one, and is counted as such; and the number per endpoint. */
   private readonly opaque: Uint8Array;
-  private readonly opaqueOf = new Int32Array(ENDPOINT_SLOTS);
+  private readonly opaqueOf = column(Int32Array, ENDPOINT_SLOTS);
   /** How often all connections of an endpoint have been abandoned, and the value of this when a connection was dialled. */
-  private readonly endpointEpochs = new Uint16Array(ENDPOINT_SLOTS);
+  private readonly endpointEpochs = column(Uint16Array, ENDPOINT_SLOTS);
   private readonly epoch: Uint16Array;
   /** 1 while the outcome of a dial is open; set by the dialer. */
   readonly dialPending: Uint8Array;
@@ -154,21 +155,21 @@ export class Connections {
   constructor(context: Shared) {
     const n = context.sockets.capacity;
     this.context = context;
-    this.listener = new Int16Array(n);
-    this.destination = new Int32Array(n);
-    this.endpoint = new Int32Array(n);
-    this.meter = new Int32Array(n);
-    this.opened = new Float64Array(n);
-    this.active = new Float64Array(n);
-    this.read = new Float64Array(n);
-    this.written = new Float64Array(n);
-    this.relayedTo = new Int32Array(n);
-    this.dialPending = new Uint8Array(n);
-    this.opaque = new Uint8Array(n);
-    this.epoch = new Uint16Array(n);
-    this.uncounted = new Uint8Array(n);
-    this.countingDeferred = new Uint8Array(n);
-    this.ended = new Uint8Array(n);
+    this.listener = column(Int16Array, n);
+    this.destination = column(Int32Array, n);
+    this.endpoint = column(Int32Array, n);
+    this.meter = column(Int32Array, n);
+    this.opened = column(Float64Array, n);
+    this.active = column(Float64Array, n);
+    this.read = column(Float64Array, n);
+    this.written = column(Float64Array, n);
+    this.relayedTo = column(Int32Array, n);
+    this.dialPending = column(Uint8Array, n);
+    this.opaque = column(Uint8Array, n);
+    this.epoch = column(Uint16Array, n);
+    this.uncounted = column(Uint8Array, n);
+    this.countingDeferred = column(Uint8Array, n);
+    this.ended = column(Uint8Array, n);
     for (const column of [this.listener, this.endpoint, this.relayedTo]) context.sockets.setDefault(column, NONE);
     context.sockets.setDefault(this.ended, 1);
   }

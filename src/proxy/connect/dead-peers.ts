@@ -1,5 +1,6 @@
 // Detects dead peers: data was sent, and nothing is acknowledged. The kernel's TCP_USER_TIMEOUT would take a reader that pauses for dead,
 // because it counts the time of a closed window too. Here a peer that answers window probes is alive, however long it reads nothing.
+import { column } from '../../http/columns.js';
 import { ERRNO } from '../../io/abi.js';
 import { FREE, SOCKET } from '../../io/sockets.js';
 import { LIMITS } from '../../metrics/layout.js';
@@ -28,9 +29,9 @@ export class DeadPeers {
     private readonly context: Context,
     private readonly failed: (slot: number, errno: number) => void,
   ) {
-    this.since = new Float64Array(context.sockets.capacity);
-    this.next = new Float64Array(context.sockets.capacity);
-    this.queried = new Uint16Array(context.sockets.capacity);
+    this.since = column(Float64Array, context.sockets.capacity);
+    this.next = column(Float64Array, context.sockets.capacity);
+    this.queried = column(Uint16Array, context.sockets.capacity);
   }
 
   /** Columns by socket of which the cells of free slots may become 0. */

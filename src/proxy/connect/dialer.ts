@@ -3,6 +3,7 @@
 // includes receiving the endpoint's SETTINGS. Payload may be queued in the meantime, and moved to the next dial.
 
 import { HEALTH_SIGNAL } from '../../balance/health-signals.js';
+import { column } from '../../http/columns.js';
 import { objectArray } from '../../http/object-array.js';
 import { ERRNO } from '../../io/abi.js';
 import { E, ENDPOINT_HISTOGRAMS, endpointHistogram, LIMITS, W } from '../../metrics/layout.js';
@@ -84,9 +85,9 @@ export class Dialer {
   private readonly hedges: Hedges;
 
   constructor(private readonly context: Context) {
-    this.purpose = new Uint8Array(context.sockets.capacity);
-    this.plain = new Uint8Array(context.sockets.capacity);
-    this.transportHeader = new Uint8Array(context.sockets.capacity);
+    this.purpose = column(Uint8Array, context.sockets.capacity);
+    this.plain = column(Uint8Array, context.sockets.capacity);
+    this.transportHeader = column(Uint8Array, context.sockets.capacity);
     this.hedges = new Hedges(context.sockets.capacity);
     context.connections.dialAbandoned = (socket) => this.abandoned(socket);
   }

@@ -1,5 +1,6 @@
 // Hedged connects: a slow dial is raced by a second one to another endpoint. The caller of the first does not know of the second until that
 // one wins. The loser is closed; being slower is neither a failure nor a success of its endpoint.
+import { column } from '../../http/columns.js';
 import type { SocketSlot } from '../slots.js';
 
 const ROLE = { ALONE: 0, FIRST: 1, SECOND: 2 } as const;
@@ -12,9 +13,9 @@ export class Hedges {
   private readonly requested: Uint8Array;
 
   constructor(sockets: number) {
-    this.other = new Int32Array(sockets);
-    this.role = new Uint8Array(sockets);
-    this.requested = new Uint8Array(sockets);
+    this.other = column(Int32Array, sockets);
+    this.role = column(Uint8Array, sockets);
+    this.requested = column(Uint8Array, sockets);
   }
 
   /** Columns by socket of which the cells of free slots may become 0. */

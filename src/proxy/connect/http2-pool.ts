@@ -1,5 +1,6 @@
 // HTTP/2 connections to endpoints: as few as possible, each with as many streams as it may have. Another one is dialled when they are full,
 // and old ones are replaced. Requests are queued for a connection being established.
+import { column } from '../../http/columns.js';
 import { CONNECTION_STATE, type Connection } from '../../http2/connection.js';
 import { MAX_STREAM_ID } from '../../http2/frame.js';
 import { PagedArray } from '../../io/paged-array.js';
@@ -17,11 +18,11 @@ export class Http2Pool {
   /** Only endpoints that have ever had a connection have their own list. */
   private readonly connections = new PagedArray<readonly Connection[]>(ENDPOINT_SLOTS, NO_CONNECTIONS);
   /** The values that the endpoint's gauges were last set to; several endpoints may share the gauges. */
-  private readonly shownConnections = new Int32Array(ENDPOINT_SLOTS);
-  private readonly shownCapacity = new Int32Array(ENDPOINT_SLOTS);
+  private readonly shownConnections = column(Int32Array, ENDPOINT_SLOTS);
+  private readonly shownCapacity = column(Int32Array, ENDPOINT_SLOTS);
   /** First and last exchange queued for an endpoint, plus 1; 0 for none. */
-  private readonly head = new Int32Array(ENDPOINT_SLOTS);
-  private readonly tail = new Int32Array(ENDPOINT_SLOTS);
+  private readonly head = column(Int32Array, ENDPOINT_SLOTS);
+  private readonly tail = column(Int32Array, ENDPOINT_SLOTS);
 
   constructor(
     private readonly context: Context,

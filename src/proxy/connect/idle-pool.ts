@@ -1,4 +1,5 @@
 // Idle HTTP/1 connections to endpoints, last in, first out, so that surplus ones age out.
+import { column } from '../../http/columns.js';
 import { E } from '../../metrics/layout.js';
 import { ENDPOINT_SLOTS } from '../capacity.js';
 import type { Context } from '../context.js';
@@ -7,9 +8,9 @@ import { CLOSE } from './connections.js';
 
 export class IdlePool {
   /** The most recently added connection of an endpoint, plus 1; 0 for none. */
-  private readonly head = new Int32Array(ENDPOINT_SLOTS);
+  private readonly head = column(Int32Array, ENDPOINT_SLOTS);
   /** Number per endpoint; several endpoints may share a gauge. */
-  private readonly count = new Int32Array(ENDPOINT_SLOTS);
+  private readonly count = column(Int32Array, ENDPOINT_SLOTS);
   /** Links of that list, also plus 1. */
   private readonly next: Int32Array;
   private readonly prev: Int32Array;
@@ -18,9 +19,9 @@ export class IdlePool {
 
   constructor(private readonly context: Context) {
     const n = context.sockets.capacity;
-    this.next = new Int32Array(n);
-    this.prev = new Int32Array(n);
-    this.pooled = new Uint8Array(n);
+    this.next = column(Int32Array, n);
+    this.prev = column(Int32Array, n);
+    this.pooled = column(Uint8Array, n);
   }
 
   /** Columns by socket of which the cells of free slots may become 0. */

@@ -1,5 +1,6 @@
 // Which versions of HTTP endpoints have been seen to speak. Each version separately: an endpoint may speak both, and an answer in one says
 // nothing about the other.
+import { column } from '../../http/columns.js';
 import { E } from '../../metrics/layout.js';
 import { ENDPOINT_SLOTS } from '../capacity.js';
 
@@ -33,10 +34,10 @@ export class Protocols {
   /** `limits.protocolExpiry`, ms. */
   expiryMs = EXPIRY_MS;
   /** KNOWN and since when, ms, by version - 1 and endpoint. */
-  private readonly known = [new Uint8Array(ENDPOINT_SLOTS), new Uint8Array(ENDPOINT_SLOTS)] as const;
-  private readonly since = [new Float64Array(ENDPOINT_SLOTS), new Float64Array(ENDPOINT_SLOTS)] as const;
+  private readonly known = [column(Uint8Array, ENDPOINT_SLOTS), column(Uint8Array, ENDPOINT_SLOTS)] as const;
+  private readonly since = [column(Float64Array, ENDPOINT_SLOTS), column(Float64Array, ENDPOINT_SLOTS)] as const;
   /** How long a refusal lasts, ms, by version - 1 and endpoint. 0: none. */
-  private readonly holds = [new Float64Array(ENDPOINT_SLOTS), new Float64Array(ENDPOINT_SLOTS)] as const;
+  private readonly holds = [column(Float64Array, ENDPOINT_SLOTS), column(Float64Array, ENDPOINT_SLOTS)] as const;
 
   constructor(private readonly context: Shared) {}
 

@@ -1,4 +1,5 @@
 // The PROXY header that a service may require at the start of each connection to an endpoint: it names the client.
+import { column } from '../../http/columns.js';
 import { parseName } from '../../proxy-protocol/addresses.js';
 import { writeHeader } from '../../proxy-protocol/write.js';
 import type { Context } from '../context.js';
@@ -8,7 +9,7 @@ export class ProxyHeaderWriter {
   private readonly written: Uint8Array;
 
   constructor(private readonly context: Context) {
-    this.written = new Uint8Array(context.sockets.capacity);
+    this.written = column(Uint8Array, context.sockets.capacity);
   }
 
   /** A connection to an endpoint begins. */

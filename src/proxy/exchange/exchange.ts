@@ -4,6 +4,7 @@
 // that of a client's stream has the number of sockets plus the stream's slot. So exchanges need no allocation and no lookup. The endpoint's
 // leg changes as endpoints are tried: `kind` says what it is, `id` which socket or stream.
 
+import { column } from '../../http/columns.js';
 import { METHOD } from '../../http/methods.js';
 import { objectArray } from '../../http/object-array.js';
 import type { ExchangeSlot, SocketSlot, StreamSlot } from '../slots.js';
@@ -135,36 +136,36 @@ export class Exchanges {
     readonly streams: number,
   ) {
     const n = sockets + streams;
-    this.state = new Uint8Array(n);
-    this.service = new Int32Array(n);
-    this.method = new Uint8Array(n);
-    this.grpc = new Uint8Array(n);
-    this.eventStream = new Uint8Array(n);
-    this.upgrade = new Uint8Array(n);
-    this.bodyless = new Uint8Array(n);
-    this.requestComplete = new Uint8Array(n);
-    this.respondedEarly = new Uint8Array(n);
-    this.started = new Float64Array(n);
-    this.attempts = new Uint8Array(n);
-    this.inFlight = new Uint8Array(n);
-    this.endpointInFlight = new Uint8Array(n);
-    this.endpoint = new Int32Array(n);
-    this.ejections = new Int32Array(n);
-    this.awaitsMessage = new Uint8Array(n);
-    this.version = new Uint8Array(n);
-    this.origin = new Uint8Array(n);
-    this.origProto = new Uint8Array(n);
-    this.kind = new Uint8Array(n);
-    this.id = new Int32Array(n);
-    this.status = new Uint16Array(n);
-    this.grpcStatus = new Int8Array(n);
-    this.latencyUs = new Int32Array(n);
-    this.pendingNext = new Int32Array(n);
-    this.pendingPrev = new Int32Array(n);
-    this.pendingSince = new Float64Array(n);
-    this.received = new Float64Array(n);
-    this.sent = new Float64Array(n);
-    this.telemetry = new Uint8Array(n);
+    this.state = column(Uint8Array, n);
+    this.service = column(Int32Array, n);
+    this.method = column(Uint8Array, n);
+    this.grpc = column(Uint8Array, n);
+    this.eventStream = column(Uint8Array, n);
+    this.upgrade = column(Uint8Array, n);
+    this.bodyless = column(Uint8Array, n);
+    this.requestComplete = column(Uint8Array, n);
+    this.respondedEarly = column(Uint8Array, n);
+    this.started = column(Float64Array, n);
+    this.attempts = column(Uint8Array, n);
+    this.inFlight = column(Uint8Array, n);
+    this.endpointInFlight = column(Uint8Array, n);
+    this.endpoint = column(Int32Array, n);
+    this.ejections = column(Int32Array, n);
+    this.awaitsMessage = column(Uint8Array, n);
+    this.version = column(Uint8Array, n);
+    this.origin = column(Uint8Array, n);
+    this.origProto = column(Uint8Array, n);
+    this.kind = column(Uint8Array, n);
+    this.id = column(Int32Array, n);
+    this.status = column(Uint16Array, n);
+    this.grpcStatus = column(Int8Array, n);
+    this.latencyUs = column(Int32Array, n);
+    this.pendingNext = column(Int32Array, n);
+    this.pendingPrev = column(Int32Array, n);
+    this.pendingSince = column(Float64Array, n);
+    this.received = column(Float64Array, n);
+    this.sent = column(Float64Array, n);
+    this.telemetry = column(Uint8Array, n);
   }
 
   /** Columns of which the cells of exchanges may become 0 whose client's slot is free. */

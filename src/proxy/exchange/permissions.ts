@@ -1,4 +1,5 @@
 // Authorization of requests by their listener's rules. It also remembers what tunnels asked for, to check them again when the rules change.
+import { column } from '../../http/columns.js';
 import { CONNECT_PROTOCOL } from '../../http/facts.js';
 import { METHOD } from '../../http/methods.js';
 import { FORM } from '../../http1/head.js';
@@ -22,7 +23,7 @@ export class Permissions {
     private readonly exchanges: Exchanges,
     private readonly http1: Http1Sockets,
   ) {
-    this.code = new Int32Array(exchanges.capacity);
+    this.code = column(Int32Array, exchanges.capacity);
   }
 
   /** Whether the request just read may be forwarded; recorded. */
@@ -85,7 +86,7 @@ export class Permissions {
     const method = asked.methodEnd - asked.methodStart;
     const path = asked.pathStart < 0 ? 0 : asked.pathEnd - asked.pathStart;
     const { bytes, authorization } = this.context;
-    const copy = new Uint8Array(method + path);
+    const copy = column(Uint8Array, method + path);
     copy.set(bytes.subarray(asked.methodStart, asked.methodEnd));
     if (path > 0) copy.set(bytes.subarray(asked.pathStart, asked.pathEnd), method);
     const replay: Asked = {

@@ -4,6 +4,7 @@
 import type { FieldList } from '../../hpack/field-list.js';
 import { restoreList, saveList, saveTemplate } from '../../hpack/memory/saved-list.js';
 import type { Template } from '../../hpack/memory/template.js';
+import { column } from '../../http/columns.js';
 import { objectArray } from '../../http/object-array.js';
 import { SCRATCH_BUFFER_BYTES } from '../../http/scratch-buffers.js';
 import { BLOCK_BYTES } from '../../http2/block-allocator.js';
@@ -66,11 +67,11 @@ export class ReplayBuffers {
     private readonly exchanges: Exchanges,
   ) {
     const n = exchanges.capacity;
-    this.form = new Uint8Array(n);
-    this.at = new Int32Array(n);
-    this.length = new Int32Array(n);
-    this.whole = new Uint8Array(n);
-    this.buffer = new Int32Array(n);
+    this.form = column(Uint8Array, n);
+    this.at = column(Int32Array, n);
+    this.length = column(Int32Array, n);
+    this.whole = column(Uint8Array, n);
+    this.buffer = column(Int32Array, n);
     this.body = new BufferChains(core.slab, core.blocks, n);
     this.large = new BufferChains(core.slab, core.blocks, n);
     this.trailers = new SavedLists(core.slab, core.blocks, core.scratch, n);

@@ -1,5 +1,6 @@
 // The taps of this worker, and which requests and connections they see (docs/tap.md). Nothing here runs without a tap. Filters on the
 // request are applied byte by byte when it arrives, so that requests nobody wants cost no text.
+import { column } from '../../http/columns.js';
 import type { Core } from '../../http2/shared-state.js';
 import { addressWords, NetworkList, readAddress } from '../../policy/network-list.js';
 import { asksForAnswer, asksForHttp, type TapRecords, type TapRequest } from '../../tap/request.js';
@@ -80,7 +81,7 @@ export class Taps {
     private readonly exchanges: Pick<Exchanges, 'capacity' | 'client' | 'service' | 'latencyUs' | 'started'>,
     private readonly spans: RequestSpans,
   ) {
-    this.mask = new Uint16Array(exchanges.capacity);
+    this.mask = column(Uint16Array, exchanges.capacity);
   }
 
   /** Sets the active taps; existing ones continue. */

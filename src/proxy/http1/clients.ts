@@ -1,5 +1,6 @@
 // HTTP/1 clients: events of their sockets, and what happens to a connection after an exchange.
 import { VERDICT } from '../../detect/matcher.js';
+import { column } from '../../http/columns.js';
 import { SOCKET } from '../../io/sockets.js';
 import { PUMP } from '../../io/splice.js';
 import { LIMITS } from '../../metrics/layout.js';
@@ -41,8 +42,8 @@ export class Http1Clients {
     private readonly bodies: BodyRelay,
     private readonly reports: Reports,
   ) {
-    this.lingered = new Float64Array(context.sockets.capacity);
-    this.lingersSince = new Float64Array(context.sockets.capacity);
+    this.lingered = column(Float64Array, context.sockets.capacity);
+    this.lingersSince = column(Float64Array, context.sockets.capacity);
   }
 
   /** A client connection that speaks HTTP/1; its data so far is in its inbox. */

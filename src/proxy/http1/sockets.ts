@@ -1,5 +1,6 @@
 // HTTP/1 state of sockets: columns over the socket table. A client's connection has at most one exchange at a time (pipelined requests wait
 // in its inbox); a connection to an endpoint serves one.
+import { column } from '../../http/columns.js';
 import { BodyReader } from '../../http1/body.js';
 import { FRAMING, Head } from '../../http1/head.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
@@ -101,26 +102,26 @@ export class Http1Sockets {
 
   constructor(slots: number, maxTrailerBytes: number) {
     this.bodies = new BodyReader(slots, maxTrailerBytes);
-    this.request = new Uint8Array(slots);
-    this.minor = new Uint8Array(slots);
-    this.keepAlive = new Uint8Array(slots);
-    this.headSince = new Float64Array(slots);
-    this.requests = new Int32Array(slots);
-    this.framingOut = new Uint8Array(slots);
-    this.expectsContinue = new Uint8Array(slots);
-    this.mayReadOn = new Uint8Array(slots);
-    this.serving = new Int32Array(slots);
-    this.response = new Uint8Array(slots);
-    this.sending = new Uint8Array(slots);
-    this.responseBegun = new Uint8Array(slots);
-    this.ended = new Uint8Array(slots);
-    this.served = new Int32Array(slots);
-    this.sent = new Float64Array(slots);
-    this.reusable = new Uint8Array(slots);
-    this.scanned = new Int32Array(slots);
-    this.large = new Uint8Array(slots);
-    this.flow = new Uint8Array(slots);
-    this.throttled = new Uint8Array(slots);
+    this.request = column(Uint8Array, slots);
+    this.minor = column(Uint8Array, slots);
+    this.keepAlive = column(Uint8Array, slots);
+    this.headSince = column(Float64Array, slots);
+    this.requests = column(Int32Array, slots);
+    this.framingOut = column(Uint8Array, slots);
+    this.expectsContinue = column(Uint8Array, slots);
+    this.mayReadOn = column(Uint8Array, slots);
+    this.serving = column(Int32Array, slots);
+    this.response = column(Uint8Array, slots);
+    this.sending = column(Uint8Array, slots);
+    this.responseBegun = column(Uint8Array, slots);
+    this.ended = column(Uint8Array, slots);
+    this.served = column(Int32Array, slots);
+    this.sent = column(Float64Array, slots);
+    this.reusable = column(Uint8Array, slots);
+    this.scanned = column(Int32Array, slots);
+    this.large = column(Uint8Array, slots);
+    this.flow = column(Uint8Array, slots);
+    this.throttled = column(Uint8Array, slots);
   }
 
   /** Columns by socket of which the cells of free slots may become 0. */

@@ -2,6 +2,7 @@
 
 import { HEALTH_SIGNAL } from '../../balance/health-signals.js';
 import { VERDICT } from '../../detect/matcher.js';
+import { column } from '../../http/columns.js';
 import { CONNECT_PROTOCOL as MESSAGE_PROTOCOL } from '../../http/facts.js';
 import { METHOD } from '../../http/methods.js';
 import { ORIGIN } from '../../http/orig-proto.js';
@@ -65,9 +66,9 @@ export class Http2Streams implements Http2Events {
     private readonly replay: ReplayBuffers,
     private readonly reports: Reports,
   ) {
-    this.serving = new Int32Array(core.streams.capacity);
-    this.discardsSince = new Float64Array(core.streams.capacity);
-    this.discarded = new Int32Array(core.streams.capacity);
+    this.serving = column(Int32Array, core.streams.capacity);
+    this.discardsSince = column(Float64Array, core.streams.capacity);
+    this.discarded = column(Int32Array, core.streams.capacity);
   }
 
   /** Columns by stream of which the cells of free slots may become 0. */

@@ -5,6 +5,7 @@
 // bulk flow, and the direction is spliced; when splices become small it is copied again.
 //
 // Methods that return true have started a splice: the caller moves its first bytes.
+import { column } from '../../http/columns.js';
 import { BUFFER_CAPACITY } from '../../io/slab.js';
 import { SOCKET } from '../../io/sockets.js';
 import { LIMITS, W } from '../../metrics/layout.js';
@@ -27,9 +28,9 @@ export class RelayFlow {
 
   constructor(private readonly context: Context) {
     const n = context.sockets.capacity;
-    this.mode = new Uint8Array(n);
-    this.bulkRun = new Uint8Array(n);
-    this.throttled = new Uint8Array(n);
+    this.mode = column(Uint8Array, n);
+    this.bulkRun = column(Uint8Array, n);
+    this.throttled = column(Uint8Array, n);
   }
 
   /** Columns by socket of which the cells of free slots may become 0. */

@@ -1,5 +1,6 @@
 // The opaque relay: passes bytes between two sockets in both directions, unread. A tunnel (Upgrade, CONNECT) between sockets becomes one
 // too. flow.ts decides whether a direction is copied or spliced.
+import { column } from '../../http/columns.js';
 import { ERRNO } from '../../io/abi.js';
 import { SOCKET } from '../../io/sockets.js';
 import { PUMP } from '../../io/splice.js';
@@ -41,11 +42,11 @@ export class OpaqueRelay implements Caller {
   ) {
     const n = context.sockets.capacity;
     this.flow = new RelayFlow(context);
-    this.attempts = new Uint8Array(n);
-    this.plain = new Uint8Array(n);
-    this.service = new Int32Array(n);
-    this.broken = new Uint8Array(n);
-    this.failure = new Uint8Array(n);
+    this.attempts = column(Uint8Array, n);
+    this.plain = column(Uint8Array, n);
+    this.service = column(Int32Array, n);
+    this.broken = column(Uint8Array, n);
+    this.failure = column(Uint8Array, n);
     dialer.serve(PURPOSE.OPAQUE, this);
   }
 

@@ -113,7 +113,6 @@ export class Kernel {
       shrinkRing: () => undefined,
       trimHeap: () => undefined,
       checksum: () => 0,
-      makeColumns: () => undefined,
       destroy: () => undefined,
       listen: () => -ERRNO.EADDRNOTAVAIL,
       refuse: () => 0,

@@ -16,6 +16,7 @@ import { EndpointLoad } from '../../balance/load.js';
 import { anyBusy, ownBackgroundThreads } from '../../code/background-threads.js';
 import { setEarlyTiering } from '../../code/tiering.js';
 import { ServerFirstTable } from '../../detect/server-first-table.js';
+import { separateColumns } from '../../http/columns.js';
 import type { Native } from '../../io/native.js';
 import { L, listenerBase } from '../../metrics/layout.js';
 import { allocateWorkerMemory } from '../../metrics/shared.js';
@@ -91,7 +92,7 @@ export async function rehearse(
   const { act, clients, opaque, kernel } = makePeers(native, bounds, route);
   const { port1, port2 } = new MessageChannel();
   const task = taskOf(real, port2, snapshotOf(real.snapshot, settings, route, kernel));
-  native.makeColumns(1);
+  separateColumns();
   const worker = new Worker(task, kernel.native);
   // The port holds the worker until it is closed.
   const closed = once(port2, 'close');
@@ -105,16 +106,13 @@ export async function rehearse(
         return over || sum(clients) >= requests;
       });
     until(SHAPED_REQUESTS);
-    // Up to here there are still columns to be made, by `shaped`: what compilers leave must not become columns.
     shaped();
-    native.makeColumns(0);
     setEarlyTiering(true);
     for (let next = SHAPED_REQUESTS + ROUND_REQUESTS; !over; next += ROUND_REQUESTS) {
       until(next);
       await compiled();
     }
   } finally {
-    native.makeColumns(0);
     setEarlyTiering(false);
     port1.postMessage({ kind: 'drain', phase: 'force', listeners: null } satisfies ToWorker);
     // The timer's promise would otherwise hold the close event, and with it the worker, until the timer fires.
