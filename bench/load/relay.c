@@ -2,14 +2,14 @@
 #include "net.h"
 
 #define BUFFER 65536
-#define MOST 65536
+#define MAX_FDS 65536
 
-static int peer[MOST];
+static int peer[MAX_FDS];
 
 static void pair(int ep, int client, int port) {
   int one = 1, endpoint = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = target_address()};
-  if (endpoint < 0 || endpoint >= MOST || client >= MOST) die("too many connections");
+  if (endpoint < 0 || endpoint >= MAX_FDS || client >= MAX_FDS) die("too many connections");
   if (connect(endpoint, (struct sockaddr *)&to, sizeof to) < 0) die("connect");
   setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   setsockopt(endpoint, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);

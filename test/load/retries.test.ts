@@ -52,8 +52,8 @@ const GOAWAY = frame(7, 0, '000000000000000b');
 const CONNECTIONS = 4;
 const SECONDS = 10;
 /** Pauses of at least half of 10, 20, 40 … ms, then of half a second, leave time for no more; and 2 dials without a pause. */
-const MOST_DIALS = CONNECTIONS * (2 + 7 + SECONDS * 2);
-const LEAST_DIALS = CONNECTIONS * SECONDS;
+const MAX_DIALS = CONNECTIONS * (2 + 7 + SECONDS * 2);
+const MIN_DIALS = CONNECTIONS * SECONDS;
 
 interface Tried {
   readonly measured: Measurements;
@@ -101,12 +101,12 @@ describe('a server that ends each connection at once is left alone in between', 
   ] as const)
     it(what, async () => {
       const { measured, dials } = await tryOn(plan, open, endIt);
-      assert.ok(dials <= MOST_DIALS && dials >= LEAST_DIALS, `${dials} dials`);
+      assert.ok(dials <= MAX_DIALS && dials >= MIN_DIALS, `${dials} dials`);
       assert.equal(measured.sum(AT.DONE), 0);
       // Each counts as an error, whether it was asked for something or not.
       assert.deepEqual(Object.keys(measured.errors()), [kind]);
       assert.ok(measured.errorCount() >= dials - CONNECTIONS * 2, `${measured.errorCount()} errors`);
-      assert.ok(measured.sum(AT.PAUSES) >= LEAST_DIALS - CONNECTIONS, `${measured.sum(AT.PAUSES)} pauses`);
+      assert.ok(measured.sum(AT.PAUSES) >= MIN_DIALS - CONNECTIONS, `${measured.sum(AT.PAUSES)} pauses`);
       assert.equal(measured.goaway(), kind === 'goaway' ? 'ENHANCE_YOUR_CALM' : undefined);
     });
 });

@@ -5,11 +5,11 @@ import type { LiveState } from '../../live/state.js';
 const STALE_MS = 3500;
 /** Wait between attempts to connect: doubled each time, with jitter, so that many pages do not reconnect at once. */
 const FIRST_WAIT_MS = 500;
-const LONGEST_WAIT_MS = 8000;
+const MAX_WAIT_MS = 8000;
 /** A hidden page keeps listening for this long, ms. */
 const HIDDEN_MS = 60_000;
 
-export interface Hears {
+export interface FeedListener {
   state(state: LiveState): void;
   /** No event has arrived since `at` (ms since 1970; 0: never). */
   stale(at: number): void;
@@ -25,7 +25,7 @@ export class Feed {
 
   constructor(
     private readonly url: string,
-    private readonly hears: Hears,
+    private readonly listener: FeedListener,
   ) {
     document.addEventListener('visibilitychange', () => this.seen());
     this.connect();
@@ -51,13 +51,13 @@ export class Feed {
     this.wait = FIRST_WAIT_MS;
     this.last = Date.now();
     this.watch();
-    this.hears.state(state);
+    this.listener.state(state);
   }
 
   private watch(): void {
     clearTimeout(this.late);
     this.late = setTimeout(() => {
-      this.hears.stale(this.last);
+      this.listener.stale(this.last);
       // An open but silent connection is useless.
       this.lost();
     }, STALE_MS);
@@ -67,11 +67,11 @@ export class Feed {
     this.source?.close();
     this.source = null;
     clearTimeout(this.late);
-    this.hears.stale(this.last);
+    this.listener.stale(this.last);
     clearTimeout(this.again);
     if (this.hidden !== undefined && document.hidden) return;
     this.again = setTimeout(() => this.connect(), this.wait * (0.75 + Math.random() / 2));
-    this.wait = Math.min(this.wait * 2, LONGEST_WAIT_MS);
+    this.wait = Math.min(this.wait * 2, MAX_WAIT_MS);
   }
 
   private seen(): void {
