@@ -1,5 +1,5 @@
 // Requests to the admin port, and the dependencies of its answers.
-import type { LogLevel } from '../config/model.js';
+import type { LogLevel } from '../config/telemetry-model.js';
 import type { LiveFacts } from '../live/assemble.js';
 import type { FeedBounds } from '../live/feed.js';
 import type { MetricsReader } from '../metrics/reader.js';

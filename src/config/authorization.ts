@@ -1,9 +1,10 @@
 // `authorization`: who may connect and what they may request. The shape of rules, and contradictions in them. An error never weakens a
 // rule: it is refused.
 import * as v from 'valibot';
+import type { AuthorizationConfig, AuthorizationRule } from './authorization-model.js';
+import { AUTHORIZATION_DEFAULTS, DEFAULT_RULE } from './authorization-model.js';
 import type { Finding } from './finding.js';
-import type { AuthorizationConfig, AuthorizationRule, Direction } from './model.js';
-import { AUTHORIZATION_DEFAULTS, DEFAULT_RULE } from './model.js';
+import type { Direction } from './model.js';
 import { parseNetwork } from './networks.js';
 import type { KeyPath } from './problem.js';
 import { choice, found, section, value } from './schema-parts.js';

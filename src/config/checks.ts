@@ -3,11 +3,12 @@
 import { MAX_LISTENERS } from '../metrics/layout.js';
 import { MAX_ENDPOINTS, MAX_SERVICES } from '../proxy/capacity.js';
 import { checkAuthorization } from './authorization.js';
+import type { PortRange } from './authorization-model.js';
 import { destinationChecks } from './destination.js';
 import type { Finding } from './finding.js';
 import { identityChecks } from './identity.js';
 import { overlappingMatches } from './match-checks.js';
-import type { Address, PortRange } from './model.js';
+import type { Address } from './model.js';
 import { defaultOpaquePorts } from './ports.js';
 import type { KeyPath } from './problem.js';
 import { formatPath } from './problem.js';

@@ -4,9 +4,9 @@ import { parseWorkloadName, trustDomainOf } from '../identity/names.js';
 import { isPem } from '../identity/pem-text.js';
 import { bounds } from './bounds.js';
 import type { Finding } from './finding.js';
+import type { IdentityConfig, IdentitySourceConfig } from './identity-model.js';
 import type { IdentityTree } from './identity-schema.js';
 import { parseTrustDomain, parseWorkload } from './identity-values.js';
-import type { IdentityConfig, IdentitySourceConfig } from './model.js';
 import { attempt } from './values.js';
 
 type Tree = Readonly<Record<string, unknown>>;

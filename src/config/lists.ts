@@ -1,7 +1,7 @@
 // Comma-separated lists, as in annotations and variables.
 import type { Network } from './addresses.js';
 import { MAX_RULES, parsePath } from './authorization.js';
-import type { PortRange } from './model.js';
+import type { PortRange } from './authorization-model.js';
 import { parseNetwork } from './networks.js';
 import { describe, parsePort, parsePorts, ValueError } from './values.js';
 

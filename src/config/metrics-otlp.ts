@@ -1,8 +1,8 @@
 // The section `metrics.otlp`: where to send metrics, and how often.
 import * as v from 'valibot';
 import { collector, fields, queued, text, texts } from './collector.js';
-import type { MetricsOtlpConfig } from './model.js';
 import { duration, section, timeout } from './schema-parts.js';
+import type { MetricsOtlpConfig } from './telemetry-model.js';
 
 export const metricsOtlp = section({
   endpoint: collector('metrics'),

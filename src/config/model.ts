@@ -1,9 +1,12 @@
 // The configuration after parsing: every default filled in, durations in milliseconds, sizes in bytes. The rest of Sluice reads this; YAML
 // text and its errors stay in src/config.
 
-import type { Http2Limits } from '../http2/limits.js';
 import type { Family, Network } from './addresses.js';
+import type { AuthorizationConfig } from './authorization-model.js';
+import type { IdentityConfig } from './identity-model.js';
+import type { LimitsConfig } from './limits-model.js';
 import type { LookupConfig, SidecarConfig } from './sidecar-model.js';
+import type { LiveConfig, LogConfig, MetricsConfig, TapConfig, TracingConfig } from './telemetry-model.js';
 import type { ListenerTlsConfig, ServiceTlsConfig } from './tls-model.js';
 
 /** The configured protocol of a listener. `detect` examines the first bytes. */
@@ -48,49 +51,6 @@ export interface ProxyHeaderConfig {
   readonly timeoutMs: number;
   /** Maximum size of the header. */
   readonly maxBytes: number;
-}
-
-/** Both ends included. */
-export interface PortRange {
-  readonly first: number;
-  readonly last: number;
-}
-
-/** The decision if no rule matches. `cluster-` means only from `clusterNetworks`, `authenticated` only with a verified identity. */
-export const AUTHORIZATION_DEFAULTS = [
-  'all-unauthenticated',
-  'all-authenticated',
-  'cluster-authenticated',
-  'cluster-unauthenticated',
-  'deny',
-  'audit',
-] as const;
-export type AuthorizationDefault = (typeof AUTHORIZATION_DEFAULTS)[number];
-
-/** The name under which a listener's default is counted; rules can't have it. */
-export const DEFAULT_RULE = 'default';
-
-/** A rule matches if all its conditions hold; null is no condition. */
-export interface AuthorizationRule {
-  readonly name: string;
-  /** `audit` allows and logs. */
-  readonly action: 'allow' | 'deny' | 'audit';
-  /** The client's destination port, or else the listener's. */
-  readonly ports: readonly PortRange[] | null;
-  /** Full names, `*.` and a suffix, a SPIFFE ID prefix and `/*`, or `*`. */
-  readonly identities: readonly string[] | null;
-  readonly networks: readonly { readonly cidr: Network; readonly except: readonly Network[] }[] | null;
-  readonly methods: readonly string[] | null;
-  /** A path, or a prefix of whole segments. */
-  readonly path: string | null;
-  readonly exactPath: boolean;
-}
-
-export interface AuthorizationConfig {
-  readonly default: AuthorizationDefault;
-  readonly clusterNetworks: readonly Network[];
-  /** The first match decides. */
-  readonly rules: readonly AuthorizationRule[];
 }
 
 /** The `direction` label of the metrics. */
@@ -248,73 +208,6 @@ export interface ServiceConfig {
   readonly dnsMaxTtlMs: number;
 }
 
-export interface Http1Limits {
-  /** Bytes of start line and fields; at most what a buffer holds. */
-  readonly maxHeaderBytes: number;
-  readonly maxHeaders: number;
-  readonly maxTargetBytes: number;
-  /** First byte of a request to the end of its head, ms. */
-  readonly headerTimeoutMs: number;
-  /** Silence inside a request or response body, ms. */
-  readonly bodyTimeoutMs: number;
-  /** How long and how much to read from a client that was answered before the end of its request. */
-  readonly lingerTimeoutMs: number;
-  readonly maxLingerBytes: number;
-  /** Silence of a client connection between requests, ms. */
-  readonly idleTimeoutMs: number;
-  /** Requests served on one client connection; 0 is no limit. */
-  readonly maxRequests: number;
-  /** Pipelined bytes read ahead of the response being sent. */
-  readonly maxPipelinedBytes: number;
-}
-
-export interface OpaqueLimits {
-  /** Connections to one endpoint, per worker; 0 is no limit. */
-  readonly maxConnections: number;
-  /** Silence in both directions, ms; 0 is none. */
-  readonly idleTimeoutMs: number;
-  /** Age of a connection, ms; 0 is none. */
-  readonly lifetimeMs: number;
-  /** How long a half-closed connection may stay silent, ms; 0 is none. */
-  readonly halfCloseTimeoutMs: number;
-}
-
-export interface TlsLimits {
-  /** Timeout of a whole handshake, ms. */
-  readonly handshakeTimeoutMs: number;
-  /** Handshakes in progress per worker, with clients, and the same number with endpoints. */
-  readonly maxHandshakes: number;
-  /** Handshake steps per turn of the event loop. */
-  readonly handshakesPerTurn: number;
-  /** Time for them per turn, µs. */
-  readonly handshakeTurnUs: number;
-  /** How long a client may keep others waiting for its place, ms. */
-  readonly handshakePatienceMs: number;
-  /** Maximum bytes of a ClientHello. */
-  readonly maxHello: number;
-  /** Maximum bytes of an endpoint's chain; half of it for a client. */
-  readonly maxChain: number;
-}
-
-export interface LimitsConfig {
-  /** Open client connections per worker. */
-  readonly maxConnections: number;
-  /** Buffer memory per worker, bytes. */
-  readonly slabBytes: number;
-  /** Buffers unused for this long are returned to the system, ms; 0: never. */
-  readonly slabIdleMs: number;
-  /** Bytes queued to a slow reader before its source is no longer read. */
-  readonly maxBufferedBytes: number;
-  /** Pipes that splicing may hold per worker; 0 turns splicing off. */
-  readonly maxPipes: number;
-  /** How long to remember which protocol an endpoint speaks, ms. */
-  readonly protocolExpiryMs: number;
-  readonly http1: Http1Limits;
-  readonly http2: Http2Limits;
-  readonly opaque: OpaqueLimits;
-  readonly tls: TlsLimits;
-}
-
 export interface DestinationsConfig {
   /** Original destinations per worker. */
   readonly max: number;
@@ -333,45 +226,6 @@ export interface DiscoveryConfig {
   readonly startWaitMs: number;
 }
 
-/** Source of an identity; paths are absolute. */
-export type IdentitySourceConfig =
-  | { readonly kind: 'files'; readonly certificate: string; readonly key: string; readonly anchors: string }
-  | {
-      readonly kind: 'spiffe';
-      /** Path of the Workload API's socket. */
-      readonly socket: string;
-    }
-  | {
-      readonly kind: 'linkerd';
-      /** `host:port` of the identity service. */
-      readonly address: string;
-      /** The name that its certificate must have. */
-      readonly serverName: string;
-      /** Files. */
-      readonly token: string;
-      /** PEM text, instead of a file. */
-      readonly anchors: string;
-      /** Bounds of the time from one certificate to the request for the next, ms. */
-      readonly minRefreshMs: number;
-      readonly maxRefreshMs: number;
-    };
-
-/** The identity of this proxy. */
-export interface IdentityConfig {
-  /** The name that the certificate must have; null: any. */
-  readonly name: string | null;
-  /** The name by which peers ask for this proxy; null: derived from its names. */
-  readonly serverName: string | null;
-  /** The trust domain that its name must belong to; null: any. */
-  readonly trustDomain: string | null;
-  /** Timeout of an answer, ms. */
-  readonly timeoutMs: number;
-  /** Bounds of the wait after a failure, ms. */
-  readonly minBackoffMs: number;
-  readonly maxBackoffMs: number;
-  readonly source: IdentitySourceConfig;
-}
-
 export interface DrainConfig {
   /** After SIGTERM: how long listeners keep accepting while /ready fails, ms. */
   readonly holdMs: number;
@@ -379,85 +233,6 @@ export interface DrainConfig {
   readonly graceMs: number;
   /** When to drain listeners with `direction: outbound`: with the others, or after them, once the application is gone. */
   readonly outbound: 'together' | 'last';
-}
-
-export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
-
-/** What the access log contains: everything, nothing, or failures. */
-export type AccessMode = boolean | 'errors';
-
-export interface LogConfig {
-  readonly level: LogLevel;
-  readonly access: AccessMode;
-}
-
-/** The live view: src/live. */
-export interface LiveConfig {
-  /** Maximum number of readers of /events at once. */
-  readonly listeners: number;
-  /** Maximum number of /state requests waiting for the end of an interval. */
-  readonly waiting: number;
-  /** Events in a row that a slow reader may miss before its connection is closed. */
-  readonly missed: number;
-  /** Refusals to keep. */
-  readonly errors: number;
-}
-
-/** Taps: src/tap. */
-export interface TapConfig {
-  /** Maximum number at once. */
-  readonly listeners: number;
-  /** Maximum records per second for each. */
-  readonly maxRps: number;
-  /** Buffer for a slow reader, bytes. */
-  readonly maxBuffered: number;
-}
-
-/** Destination and limits of spans: src/tracing. */
-export interface TracingConfig {
-  /** URL of the collector. */
-  readonly endpoint: string;
-  /** Share of traces that begin here or carry no decision. */
-  readonly sampling: number;
-  readonly serviceName: string;
-  /** Further resource attributes. */
-  readonly attributes: Readonly<Record<string, string>>;
-  /** Header fields for the collector. */
-  readonly headers: Readonly<Record<string, string>>;
-  /** How long to collect spans before sending them, ms. */
-  readonly intervalMs: number;
-  /** Per second and worker. */
-  readonly maxSpans: number;
-  /** Memory for unsent spans, bytes. */
-  readonly maxQueued: number;
-  readonly timeoutMs: number;
-}
-
-/** Destination and interval of metrics: src/otlp/push.ts. */
-export interface MetricsOtlpConfig {
-  /** URL of the collector. */
-  readonly endpoint: string;
-  readonly serviceName: string;
-  /** Further resource attributes. */
-  readonly attributes: Readonly<Record<string, string>>;
-  /** Header fields for the collector. */
-  readonly headers: Readonly<Record<string, string>>;
-  readonly intervalMs: number;
-  /** Memory for unsent points, bytes. */
-  readonly maxQueued: number;
-  readonly timeoutMs: number;
-}
-
-/** Numbers of series; what comes later counts in the series `overflow`. */
-export interface MetricsConfig {
-  readonly maxServices: number;
-  readonly maxEndpoints: number;
-  /** Identities as label values. */
-  readonly maxIdentities: number;
-  /** Maximum number of /metrics pages being made at once. */
-  readonly maxScrapes: number;
-  /** null: metrics are not sent. */
-  readonly otlp: MetricsOtlpConfig | null;
 }
 
 export interface DestinationConfig extends LookupConfig {

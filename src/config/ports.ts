@@ -1,5 +1,5 @@
 // The set of opaque ports: a default list and the file's changes.
-import type { PortRange } from './model.js';
+import type { PortRange } from './authorization-model.js';
 
 /**
  * Protocols whose server speaks first, or that are not recognisable: SMTP, submission, MySQL, Galera, PostgreSQL, Redis, Elasticsearch,

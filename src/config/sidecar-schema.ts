@@ -1,8 +1,8 @@
 // The section `sidecar`: a proxy that shares a pod with its application. Every key is a scalar, so that a pod's manifest can set it by
 // variables.
 import * as v from 'valibot';
+import { AUTHORIZATION_DEFAULTS } from './authorization-model.js';
 import { parseNetworkList, parsePortList, parseProbeList } from './lists.js';
-import { AUTHORIZATION_DEFAULTS } from './model.js';
 import { boolean, choice, integer, optionalSection, timeout, value } from './schema-parts.js';
 import { SIDECAR_PORTS } from './sidecar.js';
 import { describe, ValueError } from './values.js';

@@ -1,8 +1,9 @@
 // Expands `sidecar` to the listeners and the shutdown settings of a proxy that shares a pod with its application. This happens in the tree
 // before validation, so the result is no more than anybody could write. Explicit settings in the file are kept.
 import { readFileSync } from 'node:fs';
+import { AUTHORIZATION_DEFAULTS } from './authorization-model.js';
 import { parseNetworkList, parsePortList, parseProbeList } from './lists.js';
-import { AUTHORIZATION_DEFAULTS, type ListenerConfig } from './model.js';
+import type { ListenerConfig } from './model.js';
 import type { SidecarConfig } from './sidecar-model.js';
 import { attempt } from './values.js';
 

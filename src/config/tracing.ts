@@ -1,8 +1,8 @@
 // The section `tracing`: destination and limits of spans.
 import * as v from 'valibot';
 import { collector, fields, queued, text, texts } from './collector.js';
-import type { TracingConfig } from './model.js';
 import { integer, section, timeout, value } from './schema-parts.js';
+import type { TracingConfig } from './telemetry-model.js';
 import { parseNumber } from './values.js';
 
 export const tracing = section({

@@ -1,7 +1,8 @@
 // Text forms of single values: durations, sizes, addresses, ports. Each parser takes a YAML value and returns the result, or throws a
 // ValueError whose message says what is wrong and what to write instead.
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
-import type { Address, EndpointSource, PeerProxy, PortRange } from './model.js';
+import type { PortRange } from './authorization-model.js';
+import type { Address, EndpointSource, PeerProxy } from './model.js';
 import { suggest } from './suggest.js';
 
 export class ValueError extends Error {

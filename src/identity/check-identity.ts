@@ -1,6 +1,7 @@
 // Problems in the files that `identity` names, for `sluice check`.
+
+import type { IdentityConfig } from '../config/identity-model.js';
 import type { LoadedConfig } from '../config/load.js';
-import type { IdentityConfig } from '../config/model.js';
 import { formatPath } from '../config/problem.js';
 import { expiredSince, readToken } from './certify-client.js';
 import type { CredentialFindings } from './check-files.js';

@@ -1,5 +1,5 @@
 // This proxy's identity: the last valid one, until it is replaced or expires. Nobody asks on the hot path: users are told when it changes.
-import type { IdentityConfig } from '../config/model.js';
+import type { IdentityConfig } from '../config/identity-model.js';
 import type { DiscoveryLogger } from '../discovery/source.js';
 import { CertifyClient } from './certify-client.js';
 import { type CheckedUpdate, checkUpdate } from './check-update.js';

@@ -1,5 +1,5 @@
 // Server names by which peers may ask for this proxy before it has a certificate that tells, derived from the configuration.
-import type { IdentityConfig } from '../config/model.js';
+import type { IdentityConfig } from '../config/identity-model.js';
 import { parseWorkloadName, serverNameOf } from './names.js';
 
 export interface PossibleNames {

@@ -1,5 +1,5 @@
 // Log levels in the notation of Linkerd's proxy: `info`, or directives such as `warn,linkerd=debug,hickory=error`.
-import type { LogLevel } from '../config/model.js';
+import type { LogLevel } from '../config/telemetry-model.js';
 
 const LEVELS: Readonly<Record<string, LogLevel>> = {
   off: 'error',

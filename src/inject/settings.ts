@@ -1,6 +1,7 @@
 // The settings of one pod's proxy, from all annotations.
-import type { LogLevel } from '../config/model.js';
+
 import { SIDECAR_PORTS } from '../config/sidecar.js';
+import type { LogLevel } from '../config/telemetry-model.js';
 import type { PortSpan } from '../redirect/port-list.js';
 import type { Setting } from './annotations.js';
 import type { Layers } from './layers.js';

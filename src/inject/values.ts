@@ -1,7 +1,7 @@
 // Values of annotations, in the notation of Linkerd and Kubernetes.
 
+import { AUTHORIZATION_DEFAULTS } from '../config/authorization-model.js';
 import { loadConfig } from '../config/load.js';
-import { AUTHORIZATION_DEFAULTS } from '../config/model.js';
 import { variables } from '../config/overrides.js';
 import { ConfigError } from '../config/problem.js';
 import { suggest } from '../config/suggest.js';

@@ -1,7 +1,7 @@
 // Reports the state: once, over a requested interval, or every second to all listeners. Without listeners, nothing is read and no timer runs.
 // The state of each second is made once for all listeners. It is made in pieces, so that the main thread can do other work in between.
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { LiveConfig } from '../config/model.js';
+import type { LiveConfig } from '../config/telemetry-model.js';
 import type { MetricsReader } from '../metrics/reader.js';
 import { inPieces, type Steps } from '../metrics/steps.js';
 import { assembling, encoding, LIVE_LIMITS, type LiveFacts, type LiveLimits } from './assemble.js';

@@ -1,6 +1,6 @@
 // The log: one JSON object a line on stderr, written synchronously, so that the last line before an exit is there.
 import { writeSync } from 'node:fs';
-import type { LogLevel } from '../config/model.js';
+import type { LogLevel } from '../config/telemetry-model.js';
 
 export type LogFields = Readonly<Record<string, unknown>>;
 

@@ -1,7 +1,7 @@
 // Pushes metrics to a collector: all of them from one snapshot per interval, split into messages. The main thread encodes one message per
 // turn, and nothing waits for the collector. Values are totals, so a lost round loses nothing for good.
 import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
-import type { MetricsOtlpConfig } from '../config/model.js';
+import type { MetricsOtlpConfig } from '../config/telemetry-model.js';
 import type { LogFields } from '../log/logger.js';
 import type { MetricsReader } from '../metrics/reader.js';
 import { inPieces } from '../metrics/steps.js';

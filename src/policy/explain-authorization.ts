@@ -1,6 +1,7 @@
 // Explains in sentences what a listener's rules would do with a client.
 import { addressBits } from '../config/addresses.js';
-import { type AuthorizationConfig, DEFAULT_RULE, type ListenerConfig } from '../config/model.js';
+import { type AuthorizationConfig, DEFAULT_RULE } from '../config/authorization-model.js';
+import type { ListenerConfig } from '../config/model.js';
 import { addressWords, readAddress } from './network-list.js';
 import { DECISION, DEPENDS, decisionOf, RuleSet, ruleOf } from './rules.js';
 

@@ -2,7 +2,7 @@
 // that may still match. The conditions on a request (method, path) are evaluated only for those rules.
 //
 // A rule that allows matches only what is certain; one that denies matches whatever is possible.
-import type { AuthorizationConfig, AuthorizationRule, PortRange } from '../config/model.js';
+import type { AuthorizationConfig, AuthorizationRule, PortRange } from '../config/authorization-model.js';
 import { METHOD, methodOf } from '../http/methods.js';
 import { ascii } from '../http/octets.js';
 import { matchesIdentity } from './identities.js';

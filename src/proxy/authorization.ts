@@ -1,7 +1,7 @@
 // Authorization by the rules of a worker's listeners. The decision for a connection is made once and cached until the rules change or more
 // is known about the client. Only requests whose method or path matters are compared with rules. Without rules nothing is checked.
 
-import { DEFAULT_RULE } from '../config/model.js';
+import { DEFAULT_RULE } from '../config/authorization-model.js';
 import { column } from '../http/columns.js';
 import { MAX_LISTENERS, R, ruleBase } from '../metrics/layout.js';
 import { type AddressWords, addressWords, readAddress } from '../policy/network-list.js';

@@ -3,7 +3,7 @@
 import { Balancer, POLICY } from '../balance/balancer.js';
 import { ENDPOINT_STATE } from '../balance/breaker.js';
 import { RetryBudget } from '../balance/budget.js';
-import type { LimitsConfig } from '../config/model.js';
+import type { LimitsConfig } from '../config/limits-model.js';
 import { ServerFirstTable } from '../detect/server-first-table.js';
 import { Inbox } from '../io/inbox.js';
 import type { Native } from '../io/native.js';

@@ -1,12 +1,9 @@
 // Messages from the main thread to a worker: plain data in which every name is replaced by a slot of the shared-memory tables.
-import type {
-  AccessMode,
-  AuthorizationConfig,
-  LimitsConfig,
-  PeerProxy,
-  ProxyHeaderConfig,
-  ServiceConfig,
-} from '../config/model.js';
+
+import type { AuthorizationConfig } from '../config/authorization-model.js';
+import type { LimitsConfig } from '../config/limits-model.js';
+import type { PeerProxy, ProxyHeaderConfig, ServiceConfig } from '../config/model.js';
+import type { AccessMode } from '../config/telemetry-model.js';
 import type { PossibleNames } from '../identity/possible-names.js';
 import type { ClientSeriesName } from '../metrics/client-series.js';
 import type { WorkerMemory } from '../metrics/shared.js';

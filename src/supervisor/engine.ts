@@ -2,8 +2,9 @@
 // byte of payload.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from '../admin/server.js';
-import type { Config, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
+import type { Config, ListenerConfig, ServiceConfig } from '../config/model.js';
 import { placeOfListen } from '../config/sidecar.js';
+import type { LogLevel } from '../config/telemetry-model.js';
 import type { RulesMessage } from '../destination/rules-message.js';
 import { ServerFirstTable } from '../detect/server-first-table.js';
 import { Discovery } from '../discovery/discovery.js';

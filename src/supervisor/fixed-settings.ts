@@ -1,5 +1,6 @@
 // Settings that a reload does not change, because workers' memory and threads, or the process's sockets, depend on them.
-import type { Config, MetricsConfig } from '../config/model.js';
+import type { Config } from '../config/model.js';
+import type { MetricsConfig } from '../config/telemetry-model.js';
 
 const FIXED_KEYS = ['workers', 'io', 'warmup', 'admin', 'adminShutdown', 'metrics', 'sidecar', 'destination'] as const;
 const FIXED_LIMITS = ['slabBytes', 'maxPipes'] as const;

@@ -1,6 +1,6 @@
 // Where metrics are sent to, if anywhere: as the configuration says, which a reload may change. What sends them is loaded when it is wanted.
 import { hostname } from 'node:os';
-import type { MetricsOtlpConfig } from '../config/model.js';
+import type { MetricsOtlpConfig } from '../config/telemetry-model.js';
 import type { Logger } from '../log/logger.js';
 import { sluiceVersion } from '../log/process-state.js';
 import type { MetricsReader } from '../metrics/reader.js';

@@ -1,11 +1,6 @@
 // Creates the messages for workers: the configuration, with slots for names and descriptors for addresses.
-import {
-  type AuthorizationConfig,
-  type Config,
-  DEFAULT_RULE,
-  type ListenerConfig,
-  type ServiceConfig,
-} from '../config/model.js';
+import { type AuthorizationConfig, DEFAULT_RULE } from '../config/authorization-model.js';
+import type { Config, ListenerConfig, ServiceConfig } from '../config/model.js';
 import { possibleNames } from '../identity/possible-names.js';
 import { REASONS, VERDICTS } from '../metrics/layout.js';
 import { ORIGINAL_DESTINATION } from '../metrics/reader.js';

@@ -1,6 +1,6 @@
 // Destination of workers' spans, according to the configuration, which a reload may change. The encoder is loaded when needed.
 import { hostname } from 'node:os';
-import type { TracingConfig } from '../config/model.js';
+import type { TracingConfig } from '../config/telemetry-model.js';
 import type { Logger } from '../log/logger.js';
 import { sluiceVersion } from '../log/process-state.js';
 import type { Exemplars } from '../metrics/exemplars.js';

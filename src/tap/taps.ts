@@ -1,6 +1,6 @@
 // The main thread's side of taps: tells workers which taps are open, and passes their records on. A slow reader loses records, and is told how
 // many. Nothing waits for it.
-import type { TapConfig } from '../config/model.js';
+import type { TapConfig } from '../config/telemetry-model.js';
 import type { TapCounts } from './counts.js';
 import { MAX_TAPS, type TapRecords, type TapRequest } from './request.js';
 import { TokenBucket } from './token-bucket.js';

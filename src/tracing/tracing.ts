@@ -1,6 +1,6 @@
 // The main thread's side of tracing: encodes the workers' spans and passes them to the exporter, in batches. Nothing waits for it. Spans that do
 // not fit into the queue are dropped and counted.
-import type { TracingConfig } from '../config/model.js';
+import type { TracingConfig } from '../config/telemetry-model.js';
 import type { LogFields } from '../log/logger.js';
 import { OtlpExporter } from '../otlp/exporter.js';
 import type { TracingCounts } from './counts.js';

@@ -8,7 +8,7 @@ import { gunzipSync } from 'node:zlib';
 import { decodeFromCompressedBase64, HistogramLogReader } from 'hdr-histogram-js';
 import type { AdminDeps, AdminLimits } from '../../src/admin/server.js';
 import { ADMIN_LIMITS, AdminServer } from '../../src/admin/server.js';
-import type { LogLevel } from '../../src/config/model.js';
+import type { LogLevel } from '../../src/config/telemetry-model.js';
 import { L, listenerBase, serviceHistogram, WORKER_HISTOGRAMS, workerHistogram } from '../../src/metrics/layout.js';
 import { MetricsReader } from '../../src/metrics/reader.js';
 import { allocateWorkerMemory, WorkerMetrics } from '../../src/metrics/shared.js';

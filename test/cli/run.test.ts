@@ -4,8 +4,9 @@ import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
 import type { EngineHandle, SignalName } from '../../src/cli/run.js';
 import { supervise } from '../../src/cli/run.js';
-import type { Config, LogLevel } from '../../src/config/model.js';
+import type { Config } from '../../src/config/model.js';
 import { ConfigError } from '../../src/config/problem.js';
+import type { LogLevel } from '../../src/config/telemetry-model.js';
 import { createLogger } from '../../src/log/logger.js';
 
 const config = (level: LogLevel = 'info') => ({ file: '/x.yaml', log: { level, access: false } }) as Config;

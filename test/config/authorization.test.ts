@@ -1,7 +1,7 @@
 // Mistakes in rules of authorization are named with their line and key, and never taken for less than what was meant.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AuthorizationConfig } from '../../src/config/model.js';
+import type { AuthorizationConfig } from '../../src/config/authorization-model.js';
 import { complaint, complaints, load, withBasics } from './support.js';
 
 const rules = (...rules: string[]): string => withBasics(`authorization: { rules: [${rules.join(', ')}] }`);

@@ -1,5 +1,5 @@
 // An identity as tests watch it: its log, its metrics and its readiness, under a clock that they turn.
-import type { IdentityConfig, IdentitySourceConfig } from '../../src/config/model.js';
+import type { IdentityConfig, IdentitySourceConfig } from '../../src/config/identity-model.js';
 import { type IdentityCounts, noCounts } from '../../src/identity/counts.js';
 import { Identity } from '../../src/identity/identity.js';
 import type { IdentityMaterial } from '../../src/identity/material.js';

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer as createTls } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
-import type { MetricsOtlpConfig } from '../../src/config/model.js';
+import type { MetricsOtlpConfig } from '../../src/config/telemetry-model.js';
 import { Exposition } from '../../src/metrics/exposition.js';
 import {
   E,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { AUTHORIZATION_DEFAULTS, type AuthorizationConfig } from '../../src/config/model.js';
+import { AUTHORIZATION_DEFAULTS, type AuthorizationConfig } from '../../src/config/authorization-model.js';
 import { inNetworks, parseNetwork } from '../../src/config/networks.js';
 import { matchesIdentity } from '../../src/policy/identities.js';
 import { NetworkList } from '../../src/policy/network-list.js';

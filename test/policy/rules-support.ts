@@ -1,5 +1,9 @@
 // Authorization rules for tests, and the decisions that a rule set makes about clients and requests.
-import type { AuthorizationConfig, AuthorizationDefault, AuthorizationRule } from '../../src/config/model.js';
+import type {
+  AuthorizationConfig,
+  AuthorizationDefault,
+  AuthorizationRule,
+} from '../../src/config/authorization-model.js';
 import { parseNetwork } from '../../src/config/networks.js';
 import { methodOf } from '../../src/http/methods.js';
 import { ascii } from '../../src/http/octets.js';

@@ -7,7 +7,7 @@ import {
   type AuthorizationConfig,
   type AuthorizationDefault,
   type AuthorizationRule,
-} from '../../src/config/model.js';
+} from '../../src/config/authorization-model.js';
 import { parseNetwork } from '../../src/config/networks.js';
 import { matchesIdentity } from '../../src/policy/identities.js';
 import { ANY_PORT, DECISION, DEPENDS, decisionOf, RuleSet, ruleOf } from '../../src/policy/rules.js';

@@ -2,7 +2,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { AUTHORIZATION_DEFAULTS, type AuthorizationConfig, type AuthorizationRule } from '../../src/config/model.js';
+import {
+  AUTHORIZATION_DEFAULTS,
+  type AuthorizationConfig,
+  type AuthorizationRule,
+} from '../../src/config/authorization-model.js';
 import { parseNetwork } from '../../src/config/networks.js';
 import { METHOD } from '../../src/http/methods.js';
 import { ascii } from '../../src/http/octets.js';
