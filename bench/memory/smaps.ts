@@ -13,7 +13,7 @@ export interface Mappings {
 
 const HEAD = /^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ (\d+)\s*(.*)$/;
 const ANONYMOUS = /^Anonymous: +(\d+) kB/;
-/** glibc's arenas of threads begin at multiples of what they may grow to. */
+/** A thread's arena in glibc: begins at a multiple of this length, and what it has not grown into yet is reserved behind it. */
 const ARENA = 64 * 2 ** 20;
 const GUARD = 'no access';
 
@@ -50,12 +50,19 @@ function read(smaps: string): Mapping[] {
 
 type Kind = Exclude<keyof Mappings, 'total'>;
 
+/** Pages and code ranges of V8 may begin where an arena could, too: what follows them is not reserved, or they are longer. */
+const isArena = ({ from, to, access }: Mapping, after: Mapping | undefined): boolean =>
+  from % ARENA === 0 &&
+  access.startsWith('rw-') &&
+  (to === from + ARENA || (after?.from === to && after.to === from + ARENA && after.access.startsWith('---')));
+
 /** `before` is the mapping that ends where this one begins: a stack has a page behind it that nobody may touch. */
-function kindOf({ from, to, access, inode, name }: Mapping, before: string, stackBytes: number): Kind {
+function kindOf(mapping: Mapping, before: string, after: Mapping | undefined, stackBytes: number): Kind {
+  const { from, to, access, inode, name } = mapping;
   if (name === '[heap]') return 'malloc';
   if (name.startsWith('[stack')) return 'stacks';
   if (inode !== 0) return 'files';
-  if (from % ARENA === 0 && from > 2 ** 40) return access.startsWith('rw') ? 'malloc' : 'mapped';
+  if (isArena(mapping, after)) return 'malloc';
   if (before === GUARD && access.startsWith('rw') && to - from >= stackBytes) return 'stacks';
   return 'mapped';
 }
@@ -65,8 +72,9 @@ export function mappingsOf(smaps: string, stackBytes = 2 ** 20): Mappings {
   const sums = { malloc: 0, stacks: 0, files: 0, mapped: 0, total: 0 };
   let end = 0;
   let before = '';
-  for (const mapping of read(smaps)) {
-    const kind = kindOf(mapping, mapping.from === end ? before : '', stackBytes);
+  const mappings = read(smaps);
+  for (const [at, mapping] of mappings.entries()) {
+    const kind = kindOf(mapping, mapping.from === end ? before : '', mappings[at + 1], stackBytes);
     sums[kind] += mapping.anonymous;
     sums.total += mapping.anonymous;
     end = mapping.to;

@@ -11,6 +11,9 @@ test('memory of a process is told apart by its mappings, and the parts add up', 
     mapping('00500000-00600000', 'rw-p', 77, '/usr/bin/node', 40),
     mapping('01000000-02000000', 'rw-p', 0, '[heap]', 300),
     mapping('2a00000000-2a00040000', 'rw-p', 0, '', 256),
+    // V8: a page, and a code range.
+    mapping('7e0000000000-7e0000040000', 'rw-p', 0, '', 200),
+    mapping('7e0100000000-7e0120000000', 'rwxp', 0, '', 2000),
     mapping('7f0000000000-7f0000400000', 'rw-p', 0, '', 500),
     mapping('7f0000400000-7f0004000000', '---p', 0, '', 0),
     mapping('7f1000001000-7f1000002000', '---p', 0, '', 0),
@@ -18,5 +21,5 @@ test('memory of a process is told apart by its mappings, and the parts add up', 
     mapping('7f1000803000-7f1000903000', 'rw-p', 0, '', 70),
     mapping('7ffd00000000-7ffd00100000', 'rw-p', 0, '[stack]', 20),
   ].join('');
-  assert.deepEqual(mappingsOf(smaps), { malloc: 800, stacks: 80, files: 40, mapped: 326, total: 1246 });
+  assert.deepEqual(mappingsOf(smaps), { malloc: 800, stacks: 80, files: 40, mapped: 2526, total: 3446 });
 });
