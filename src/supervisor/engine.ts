@@ -2,6 +2,7 @@
 // byte of payload.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from '../admin/server.js';
+import { collectOnlyWhenFull } from '../code/compiler.js';
 import type { Config, ListenerConfig, ServiceConfig } from '../config/model.js';
 import { placeOfListen } from '../config/sidecar.js';
 import type { LogLevel } from '../config/telemetry-model.js';
@@ -353,8 +354,10 @@ export class Engine {
     }
     this.openAtStart = descriptors().open;
     this.tlsPending = false;
-    // While the workers start.
-    const [{ executor, reason }] = await Promise.all([this.pool.start(), returnMemory(native())]);
+    const { executor, reason } = await this.pool.start();
+    await returnMemory(native());
+    // All heaps have just been collected, so none is being marked.
+    if (this.pool.startedTogether) collectOnlyWhenFull();
     this.warnOfDescriptors();
     this.executor = executor;
     if (this.tlsPending) this.publishTls();
