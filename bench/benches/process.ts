@@ -70,17 +70,28 @@ export const start = ofProcess({
 });
 
 /** The configuration is that of the process that ran; it is started once more, and asked until it answers. */
-async function startOnce(session: Session, { started, port }: Running): Promise<Sample> {
-  await session.stop(started);
+async function startOnce(session: Session, running: Running): Promise<Sample> {
+  await session.stop(running.started);
+  const value = (await timeToAnswer(session, running, WITHOUT_WARM_UP)) ?? (await timeToAnswer(session, running, []));
+  return { value: value ?? Number.NaN, errors: 0 };
+}
+
+/** In ms; undefined from a build of Sluice that has no warm-up, and refuses the variable. */
+async function timeToAnswer(
+  session: Session,
+  { started, port }: Running,
+  prefix: string[],
+): Promise<number | undefined> {
   const begin = performance.now();
-  const again = session.start(started.name, PROXY_CORE, [...WITHOUT_WARM_UP, ...started.command]);
+  const again = session.start(started.name, PROXY_CORE, [...prefix, ...started.command]);
   try {
     while (!(await answers(port))) {
+      if (again.stderr().includes('SLUICE_WARMUP: unknown')) return undefined;
       if (performance.now() - begin > START_MS)
         throw new Error(`no answer in ${START_MS} ms: ${again.stderr().trim()}`);
       await delay(1);
     }
-    return { value: performance.now() - begin, errors: 0 };
+    return performance.now() - begin;
   } finally {
     await session.stop(again);
   }
