@@ -8,7 +8,7 @@ import { basicConfig, httpOrigin } from './lifecycle-support.js';
 import { startEngine } from './workers-support.js';
 
 /** What is not the same in two processes that have done the same. */
-const OWN = /^sluice_(warmup|loop|completions|worker_cpu)/;
+const OWN = /^sluice_(warmup|loop|completions|worker_cpu|worker_rests)/;
 
 /** Series of traffic that are not 0. */
 async function counted(sluice: Sluice): Promise<string[]> {
