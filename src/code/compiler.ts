@@ -29,7 +29,8 @@ export function configureCompiler(): void {
  * each with steps of up to 8. It leaves part of this to V8's other threads, which run only where nothing else wants the core
  * (background-threads.ts), and keeps trying until they are done: beside a worker at half load the main thread took 330 ms, and requests waited
  * for up to 360. A full collection takes 15 to 20 ms, but heaps that have been collected before hardly fill up.
- * For the whole process, and only once its threads have started: V8's code caches are for the flags that they were made with.
+ * For the whole process, and only once its threads have started: V8's code caches are for the flags that they were made with. A marking that
+ * is under way goes on to its end: V8 asks only before it begins one.
  */
 export function collectOnlyWhenFull(yes = true): void {
   setFlagsFromString(yes ? '--no-incremental-marking' : '--incremental-marking');

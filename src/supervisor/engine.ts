@@ -354,10 +354,9 @@ export class Engine {
     }
     this.openAtStart = descriptors().open;
     this.tlsPending = false;
-    const { executor, reason } = await this.pool.start();
-    await returnMemory(native());
-    // All heaps have just been collected, so none is being marked.
-    if (this.pool.startedTogether) collectOnlyWhenFull();
+    // While the workers start.
+    const [{ executor, reason }] = await Promise.all([this.pool.start(), returnMemory(native())]);
+    collectOnlyWhenFull();
     this.warnOfDescriptors();
     this.executor = executor;
     if (this.tlsPending) this.publishTls();

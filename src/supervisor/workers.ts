@@ -60,9 +60,6 @@ interface RunningWorker {
   readonly closed: Promise<void>;
 }
 
-/** Workers that accept within this time have started together, ms. */
-const TOGETHER_MS = 1000;
-
 export interface PoolEvents {
   /** With all services, or only those in `changed`. */
   snapshot(worker: number, changed?: ReadonlySet<string>): Snapshot;
@@ -91,9 +88,6 @@ export class WorkerPool {
   private started:
     | { resolve(ready: { executor: string; reason: string }): void; reject(error: unknown): void }
     | undefined;
-  private firstReady: number | undefined;
-  /** The first ones to accept had hardly anything to do yet when the last one did: none has garbage. */
-  startedTogether = false;
   /** All workers have accepted at some time. */
   private up = false;
   private closing = false;
@@ -242,10 +236,8 @@ export class WorkerPool {
   private receive(id: number, live: RunningWorker, message: FromWorker): void {
     if (message.kind === 'ready') {
       live.ready = true;
-      this.firstReady ??= performance.now();
       live.thread = this.piscina.threads.find((thread) => thread.threadId === message.threadId);
       if (this.ready) {
-        if (!this.up) this.startedTogether = performance.now() - this.firstReady < TOGETHER_MS;
         this.up = true;
         // Not earlier, because a warm-up waits for these threads.
         lowerBackgroundPriority(native());
