@@ -5,6 +5,7 @@ import { readYaml } from './document.js';
 import { schemaFindings } from './finding.js';
 import type { Problem } from './problem.js';
 import { ConfigError, formatPath } from './problem.js';
+import { withReservedKeys } from './reserved-keys.js';
 
 /**
  * `file`: name of the text in problems. Returns the plain tree, which can serve as `authorization` in the configuration. Throws a
@@ -19,7 +20,8 @@ export function readAuthorization(file: string, text: string): unknown {
       problems.push({ file, line: 1, column: 1, path: '', message });
     } else {
       const { issues = [] } = v.safeParse(authorization, value);
-      for (const { path, message, at } of [...schemaFindings(issues), ...checkAuthorization(value, [])])
+      const findings = [...schemaFindings(issues), ...checkAuthorization(value, [])];
+      for (const { path, message, at } of withReservedKeys(value, findings))
         problems.push({ file, ...locate(path, at), path: formatPath(path), message });
     }
   }

@@ -10,6 +10,7 @@ import type { Override } from './overrides.js';
 import { applyOverrides, readEnvironment } from './overrides.js';
 import type { KeyPath, Problem } from './problem.js';
 import { ConfigError, formatPath } from './problem.js';
+import { withReservedKeys } from './reserved-keys.js';
 import { configSchema } from './schema.js';
 import { expandSidecar, speaksIpv6 } from './sidecar.js';
 import { readText } from './text-file.js';
@@ -61,10 +62,11 @@ export function readConfig(
 
   const tree = expandSidecar(applyOverrides(text.value ?? {}, overrides), speaksIpv6());
   const result = v.safeParse(configSchema, tree);
-  const found: Problem[] = [
+  const findings = [
     ...schemaFindings(result.issues ?? []),
     ...crossChecks(tree, (path) => text.locate(path, 'value').line),
-  ].map(({ path, message, at }) => {
+  ];
+  const found: Problem[] = withReservedKeys(tree, findings).map(({ path, message, at }) => {
     const origin = overrides.findLast((override) => startsWith(path, override.path));
     if (origin !== undefined) return { file: origin.source, line: 0, column: 0, path: origin.name, message };
     return { file, ...text.locate(path, at), path: formatPath(path), message };

@@ -144,6 +144,9 @@ export function parseChoice<const T extends string>(input: unknown, choices: rea
   throw new ValueError(`${describe(input)} is unknown; ${suggest(input, choices)}`);
 }
 
+/** JavaScript's own names: as keys they would get lost. */
+export const RESERVED_WORDS: ReadonlySet<string> = new Set(['__proto__', 'prototype', 'constructor']);
+
 /** Names end up in metric labels, log fields and headers. */
 export function parseName(input: unknown): string {
   const text = typeof input === 'number' ? String(input) : input;
@@ -153,9 +156,7 @@ export function parseName(input: unknown): string {
       `${describe(text)} is not a valid name; use 1 to 253 letters, digits and _ . : / -, starting with a letter, digit or _`,
     );
   }
-  // JavaScript's own names: such keys would get lost.
-  if (text === '__proto__' || text === 'prototype' || text === 'constructor')
-    throw new ValueError(`"${text}" is reserved; use another name`);
+  if (RESERVED_WORDS.has(text)) throw new ValueError(`"${text}" is reserved; use another name`);
   return text;
 }
 
