@@ -153,6 +153,10 @@ async function hgrmFiles(asked: HistogramsRequest, directory: string): Promise<n
   const { askAdmin } = await import('../histograms/admin-source.js');
   const { hgrmOf } = await import('../histograms/render.js');
   const found: Recording = selected(await askAdmin(asked.from), asked.patterns, true);
+  if (found.histograms.length === 0) {
+    printError('nothing has been recorded yet: no files are written');
+    return 0;
+  }
   try {
     mkdirSync(directory, { recursive: true });
   } catch (error) {

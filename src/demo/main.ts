@@ -121,12 +121,19 @@ async function demo({ seconds, traffic, io, shift: wanted }: Options): Promise<v
   }
 }
 
-// `make run | head`: the reader is gone, so the demo ends.
-process.stdout.on('error', () => process.emit('SIGTERM'));
+let unwritten: NodeJS.ErrnoException | undefined;
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // `make run | head`: the reader is gone, so the demo ends. Anything else is worth a word.
+  if (error.code !== 'EPIPE') unwritten ??= error;
+  process.emit('SIGTERM');
+});
 try {
   const options = readOptions(process.argv.slice(2));
   if (options === null) process.stdout.write(`${HELP}\n`);
   else await demo(options);
+  // Errors of writes come with the next turn of the loop.
+  await new Promise((resolve) => setImmediate(resolve));
+  if (unwritten !== undefined) throw new Error(`cannot write to standard output: ${unwritten.message}`);
   process.exit(0);
 } catch (error) {
   process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n`);

@@ -72,6 +72,12 @@ export async function freeShift(): Promise<{ shift: number; inTheWay: readonly n
   throw new Error(`ports ${inTheWay.join(', ')} are taken, and so are the next ones tried; --shift N moves all by N`);
 }
 
+function advice({ code }: NodeJS.ErrnoException): string {
+  if (code === 'EMFILE' || code === 'ENFILE')
+    return '; the demo needs some 100 open files: raise the limit (ulimit -n)';
+  return code === 'EACCES' ? '; take ports that this user may use: --shift N moves all by N' : '';
+}
+
 /** docs/demo.yaml for these ports: the file itself, or a copy with moved ports, which `remove` deletes. */
 export function demoConfig(shift: number): { readonly file: string; remove(): void } {
   if (shift === 0) return { file: CONFIG, remove: () => undefined };
@@ -85,10 +91,14 @@ export function demoConfig(shift: number): { readonly file: string; remove(): vo
   return { file, remove: () => rmSync(directory, { recursive: true, force: true }) };
 }
 
+/** Rejects if that can't be found out, for example because no file descriptor is left. */
 function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const server = createServer();
-    server.once('error', () => resolve(false));
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EADDRINUSE') resolve(false);
+      else reject(new Error(`cannot listen on 127.0.0.1:${port}: ${error.message}${advice(error)}`));
+    });
     server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
   });
 }

@@ -69,6 +69,33 @@ test('a frame that no client may send ends the WebSocket', async (t) => {
   await new Promise<void>((resolve) => socket.on('close', () => resolve()));
 });
 
+const DEMO = fileURLToPath(new URL('../../src/demo/main.js', import.meta.url));
+
+async function demoUnder(command: string): Promise<{ code: number | null; stderr: string }> {
+  const child = spawn('sh', ['-c', command], { stdio: ['ignore', 'ignore', 'pipe'] });
+  let stderr = '';
+  child.stderr.on('data', (data: Buffer) => {
+    stderr += data;
+  });
+  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
+  return { code, stderr };
+}
+
+test('a shortage of descriptors is called that, not ports that are taken', async () => {
+  const { code, stderr } = await demoUnder(`ulimit -n 26; exec ${process.execPath} ${DEMO} --seconds 1`);
+  assert.equal(code, 1);
+  assert.match(stderr, /^demo: .*EMFILE/);
+  assert.match(stderr, /ulimit -n/);
+});
+
+test('a standard output that takes nothing is an error, for the demo and for its help', async () => {
+  for (const args of ['--help', '--seconds 60']) {
+    const { code, stderr } = await demoUnder(`exec ${process.execPath} ${DEMO} ${args} > /dev/full`);
+    assert.equal(code, 1, args);
+    assert.match(stderr, /demo: cannot write to standard output: .*ENOSPC/);
+  }
+});
+
 test('a port that is taken ends the start of the servers with its number, and none is left running', async (t) => {
   const taken = createServer();
   await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
