@@ -11,6 +11,7 @@
         "native/epoll.c",
         "native/epoll_table.c",
         "native/epoll_ops.c",
+        "native/files.c",
         "native/registry.c",
         "native/socket.c",
         "native/splice.c",

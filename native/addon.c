@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <uv.h>
 
 #include "call.h"
 #include "checksum.h"
+#include "files.h"
 #include "heap.h"
 #include "host.h"
 #include "ring.h"
@@ -275,11 +275,7 @@ static napi_value trim_heap(struct call *call) {
 }
 
 static napi_value raise_file_limit(struct call *call) {
-  struct rlimit limit = {0, 0};
-  getrlimit(RLIMIT_NOFILE, &limit);
-  struct rlimit raised = {limit.rlim_max, limit.rlim_max};
-  if (limit.rlim_cur < limit.rlim_max && setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
-  return from_double(call->env, (double)limit.rlim_cur);
+  return from_double(call->env, (double)sluice_raise_file_limit().rlim_cur);
 }
 
 static napi_value thread_cpu(struct call *call) {

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "epoll.h"
+#include "files.h"
 #include "sys.h"
 
 #define SLOTS 256u
@@ -23,10 +23,9 @@ static uint32_t limit;
 // One counter per descriptor number, for the life of the process. Untouched pages cost nothing.
 static int map_generations(void) {
   if (generations != NULL) return 0;
-  struct rlimit files = {0, 0};
-  getrlimit(RLIMIT_NOFILE, &files);
+  struct rlimit files = sluice_file_limit();
   uint32_t count = files.rlim_max > MAX_FDS ? MAX_FDS : (uint32_t)files.rlim_max;
-  if (count < 1024) count = 1024;
+  if (count < SLUICE_USUAL_FILES) count = SLUICE_USUAL_FILES;
   void *memory = SYS_MMAP(NULL, count * sizeof(uint32_t), PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return -errno;
