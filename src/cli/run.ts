@@ -32,12 +32,13 @@ export interface EngineHandle {
   readonly closed: Promise<{ readonly code: number }>;
 }
 
-export type StartEngine = (config: Config, logger: Logger) => Promise<EngineHandle>;
+/** After `hurry` the start does nothing that only later requests would gain from. */
+export type StartEngine = (config: Config, logger: Logger, hurry: AbortSignal) => Promise<EngineHandle>;
 
-async function startEngine(config: Config, logger: Logger): Promise<EngineHandle> {
+async function startEngine(config: Config, logger: Logger, hurry: AbortSignal): Promise<EngineHandle> {
   // Loaded only now: the other commands do not need the native module.
   const { Engine } = await import('../supervisor/engine.js');
-  return Engine.start(config, logger);
+  return Engine.start(config, logger, undefined, hurry);
 }
 
 export type SignalName = 'SIGTERM' | 'SIGINT' | 'SIGQUIT' | 'SIGHUP' | 'SIGUSR1' | 'SIGUSR2';
@@ -73,6 +74,7 @@ export async function supervise(
   let reloading = false;
   let reloadAgain = false;
   let reading = true;
+  const hurry = new AbortController();
   let abandon = (): void => undefined;
   const abandoned = new Promise<'abandoned'>((resolve) => {
     abandon = () => resolve('abandoned');
@@ -92,9 +94,11 @@ export async function supervise(
   const stop = (signal: SignalName): void => {
     if (stopping === undefined) {
       stopping = signal;
-      // During the start, the signal waits until the start is over; see below. Reading a pipe takes as long as its writer likes.
+      // During the start, the signal waits until the start is over, which it is soon now; see below. Reading a pipe takes as long as its
+      // writer likes.
       if (engine !== undefined) drain(signal, engine);
       else if (reading) abandon();
+      else hurry.abort();
       return;
     }
     if (killed) return;
@@ -137,7 +141,7 @@ export async function supervise(
     const first = await load();
     reading = false;
     logger.level = first.log.level;
-    return start(first, logger);
+    return start(first, logger, hurry.signal);
   };
   const started = await Promise.race([begin(), abandoned]);
   if (started === 'abandoned') {

@@ -211,9 +211,14 @@ export class Engine {
     });
   }
 
-  /** Starts everything, or throws with nothing left behind. The threads run `workerFile`, by default the data path. */
-  static async start(config: Config, logger: Logger, workerFile?: string): Promise<Engine> {
+  /**
+   * Starts everything, or throws with nothing left behind. The threads run `workerFile`, by default the data path. After `hurry` nothing is
+   * done that only later requests would gain from.
+   */
+  static async start(config: Config, logger: Logger, workerFile?: string, hurry?: AbortSignal): Promise<Engine> {
     const engine = new Engine(config, logger, workerFile);
+    if (hurry?.aborted === true) engine.pool.hurry();
+    else hurry?.addEventListener('abort', () => engine.pool.hurry());
     try {
       await engine.begin();
     } catch (error) {
@@ -439,6 +444,7 @@ export class Engine {
 
   private onMessage(worker: number, message: FromWorker): void {
     if (message.kind === 'ready') this.publishTaps(worker);
+    else if (message.kind === 'crowded') this.pool.broadcast(message);
     else if (message.kind === 'unlistened') for (const fd of message.fds) this.listeners.released(worker, fd);
     else if (message.kind === 'resolve') void this.originals.resolve(worker, message);
     else if (message.kind === 'forgotten') this.dynamic.forget(worker, message.listener, message.host, message.port);

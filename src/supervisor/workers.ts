@@ -141,6 +141,11 @@ export class WorkerPool {
     });
   }
 
+  /** Ends warm-ups, because the process is to end. */
+  hurry(): void {
+    Atomics.store(new Int32Array(this.loadBoard), LOAD_BOARD.HURRY, 1);
+  }
+
   broadcast(message: ToWorker): void {
     if (message.kind === 'drain') this.phase = message;
     for (const worker of this.live) worker?.port.postMessage(message);

@@ -54,7 +54,12 @@ function harness(load: () => Config | Promise<Config> = () => config()) {
     start.go = () => resolve(engine);
     start.fail = reject;
   });
-  const code = supervise(load, () => started, emitter, logger);
+  let hurry: AbortSignal | undefined;
+  const begin = (_config: Config, _logger: unknown, signal: AbortSignal): Promise<EngineHandle> => {
+    hurry = signal;
+    return started;
+  };
+  const code = supervise(load, begin, emitter, logger);
   const signal = (name: SignalName): void => {
     emitter.emit(name);
   };
@@ -62,7 +67,8 @@ function harness(load: () => Config | Promise<Config> = () => config()) {
     start.go();
     await settle();
   };
-  return { engine, lines, logger, start, code, signal, running };
+  const hurried = (): boolean => hurry?.aborted === true;
+  return { engine, lines, logger, start, code, signal, running, hurried };
 }
 
 test('SIGTERM drains with the configured hold, and the engine gives the exit code', async () => {
@@ -105,10 +111,12 @@ test('a drain that fails ends in a kill', async () => {
   assert.ok(lines.some(({ message, reason }) => /drain failed/.test(message) && reason === 'no'));
 });
 
-test('a signal during the start waits for it, then drains without the hold', async () => {
-  const { engine, code, signal, running } = harness();
+test('a signal during the start hurries it, waits for it, then drains without the hold', async () => {
+  const { engine, code, signal, running, hurried } = harness();
   await settle();
+  assert.equal(hurried(), false);
   signal('SIGTERM');
+  assert.equal(hurried(), true);
   assert.deepEqual(engine.calls, []);
   await running();
   assert.deepEqual(engine.calls, ['drain 0']);

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { returnMemory } from '../../io/heap.js';
 import type { Native } from '../../io/native.js';
 import { W } from '../../metrics/layout.js';
-import type { WorkerTask } from '../snapshot.js';
+import { LOAD_BOARD, type WorkerTask } from '../snapshot.js';
 import { rehearse } from './rehearsal.js';
 
 /** Number of requests, each through four listeners, after which V8 has compiled everything. Usually the CPU time runs out first. */
@@ -46,17 +46,20 @@ export async function warmUp(
   const { warmup } = task;
   if (warmup === null) return undefined;
   const values = new Float64Array(task.memory.values);
+  const board = new Int32Array(task.loadBoard);
+  const hurried = (): boolean => Atomics.load(board, LOAD_BOARD.HURRY) === 1;
   const began = performance.now();
   let problem: string | undefined;
   try {
-    const bounds = { cpuMs: CPU_MS * task.workers, wallMs: WALL_MS, requests: REQUESTS };
+    const bounds = { cpuMs: CPU_MS * task.workers, wallMs: WALL_MS, requests: REQUESTS, hurried };
     const { requests, pieces } = await rehearse(task, native, warmup, bounds, shaped);
     values[W.WARMUP_REQUESTS] = requests;
-    if (requests === 0 || pieces === 0) problem = 'nothing was answered';
+    if ((requests === 0 || pieces === 0) && !hurried()) problem = 'nothing was answered';
   } catch (error) {
     problem = error instanceof Error ? error.message : String(error);
   }
   rehearsed();
+  if (hurried()) return undefined;
   await compiled();
   for (let i = 0; i < COLLECTIONS; i++) {
     await returnMemory(native);

@@ -7,7 +7,7 @@ import { loadConfig } from '../../../src/config/load.js';
 import { native } from '../../../src/io/native.js';
 import { W } from '../../../src/metrics/layout.js';
 import { allocateWorkerMemory } from '../../../src/metrics/shared.js';
-import type { ServiceSettings, WorkerTask } from '../../../src/proxy/snapshot.js';
+import { LOAD_BOARD, type ServiceSettings, type WorkerTask } from '../../../src/proxy/snapshot.js';
 import { wholeMessage } from '../../../src/proxy/warmup/peers.js';
 import { connected, Octets } from '../../../src/proxy/warmup/pipes.js';
 import { rehearse } from '../../../src/proxy/warmup/rehearsal.js';
@@ -40,7 +40,15 @@ function task(warmup: ServiceSettings | null = settings, ...protocols: string[])
     possibleNames: [],
     services,
   };
-  return { workers: 1, io: 'epoll', memory: allocateWorkerMemory(8), warmup, snapshot } as unknown as WorkerTask;
+  const loadBoard = new SharedArrayBuffer(LOAD_BOARD.SIZE * 4);
+  return {
+    workers: 1,
+    io: 'epoll',
+    memory: allocateWorkerMemory(8),
+    loadBoard,
+    warmup,
+    snapshot,
+  } as unknown as WorkerTask;
 }
 
 describe('a rehearsal', () => {
@@ -81,6 +89,13 @@ describe('a rehearsal', () => {
     assert.ok(none.requests < 1e9);
   });
 
+  it('ends when it is hurried', async () => {
+    assert.ok(settings !== null);
+    const bounds = { ...AMPLE, requests: 1e9, hurried: () => true };
+    const { requests } = await rehearse(task(), native(), settings, bounds);
+    assert.ok(requests < 1e9);
+  });
+
   it('leaves no descriptor behind, and the native module without a ring', async () => {
     assert.ok(settings !== null);
     await rehearse(task(), native(), settings, { ...AMPLE, requests: 50 });
@@ -103,6 +118,12 @@ describe('a warm-up', () => {
     const own = task(null);
     assert.equal(await warmUp(own, native()), undefined);
     assert.equal(new Float64Array(own.memory.values)[W.WARMUP_US], 0);
+  });
+
+  it('is short, and no failure, when the process is to end', async () => {
+    const own = task();
+    Atomics.store(new Int32Array(own.loadBoard), LOAD_BOARD.HURRY, 1);
+    assert.equal(await warmUp(own, native()), undefined);
   });
 
   it('that fails says why, and does no more harm', async () => {
