@@ -176,7 +176,9 @@ export const LOAD_BOARD = {
   LOAD: 0,
   /** RING + worker: id of its ring, -1 while it has none. */
   RING: 64,
-  SIZE: 128,
+  /** 1: the process is to end, so nobody waits for a warm-up. */
+  HURRY: 128,
+  SIZE: 129,
 } as const;
 
 /** Maximum number of workers on the board. */
@@ -227,6 +229,8 @@ export type ToWorker =
   | { readonly kind: 'changed'; readonly host: string; readonly port: number }
   /** The complete list of active taps. */
   | { readonly kind: 'taps'; readonly taps: readonly TapRequest[] }
+  /** A sibling has found that there are as many clients as descriptors allow. */
+  | { readonly kind: 'crowded' }
   | { readonly kind: 'ping'; readonly id: number };
 
 export type FromWorker =
@@ -236,6 +240,8 @@ export type FromWorker =
   /** Nothing is open any more (after `stop`). */
   | { readonly kind: 'drained' }
   | { readonly kind: 'pong'; readonly id: number }
+  /** There are as many clients as descriptors allow: its siblings have idle ones too. */
+  | { readonly kind: 'crowded' }
   /** Ended spans, and the number of requests without one because of the rate limit. */
   | { readonly kind: 'spans'; readonly spans: PackedSpans; readonly skipped: number }
   /** Records for a tap. */

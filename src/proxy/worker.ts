@@ -6,9 +6,8 @@ import { SCRATCH_BUFFERS_BYTES } from '../http/scratch-buffers.js';
 import { returnMemory } from '../io/heap.js';
 import type { Native } from '../io/native.js';
 import { Reactor } from '../io/reactor.js';
-import { SOCKET } from '../io/sockets.js';
 import type { MakeTransport } from '../io/transport.js';
-import { LIMITS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
+import { W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { ServerNames } from '../metrics/server-names.js';
 import { TLS_BYTES, TlsTransport } from '../tls/transport.js';
 import { packSpans } from '../tracing/packed-spans.js';
@@ -16,12 +15,13 @@ import { Acceptor } from './accept/acceptor.js';
 import { Passthrough } from './accept/passthrough.js';
 import { ProxyHeaders } from './accept/proxy-headers.js';
 import { Router } from './accept/router.js';
-import { CLOSE, SOCKET_KIND, type SocketKind } from './connect/connections.js';
+import { SOCKET_KIND } from './connect/connections.js';
 import { DeadPeers } from './connect/dead-peers.js';
 import { CONTEXT_BYTES, Context } from './context.js';
 import { type DataPath, makeDataPath } from './data-path.js';
 import { STATE } from './exchange/exchange.js';
 import { completionsToAwait } from './http2/coalesce.js';
+import { Leaving } from './leaving.js';
 import { MemoryTrim, trimmableOf } from './memory-trim.js';
 import { Sampling } from './sampling.js';
 import type { ExchangeSlot, SocketSlot } from './slots.js';
@@ -36,11 +36,9 @@ import {
 } from './snapshot.js';
 import { SocketEvents } from './socket-events.js';
 import { ProxyTlsTargets, TlsStats } from './tls-reports.js';
-import { unreachable } from './unreachable.js';
 
 /** Interval for updating decaying latencies in the metrics, ms. */
 const DECAY_MS = 2000;
-const LIMIT_DRAIN_GRACE = LIMITS.indexOf('drain-grace');
 const LOOP_TURN_US = WORKER_HISTOGRAMS.indexOf('loop_turn_us');
 
 export class Worker {
@@ -52,6 +50,7 @@ export class Worker {
   private readonly proxyHeaders: ProxyHeaders;
   private readonly tlsStats: TlsStats;
   private readonly acceptor: Acceptor;
+  private readonly leaving: Leaving;
   private readonly events: SocketEvents;
   private readonly deadPeers: DeadPeers;
   private readonly serverNames = new ServerNames();
@@ -100,6 +99,7 @@ export class Worker {
     this.proxyHeaders = new ProxyHeaders(this.context, (client) => this.path.clientHandshakes.open(client));
     this.tlsStats = new TlsStats(this.context);
     this.connectTls();
+    this.leaving = new Leaving(this.context, this.path, this.proxyHeaders);
     this.acceptor = new Acceptor(
       this.context,
       new Int32Array(task.owner),
@@ -111,7 +111,8 @@ export class Worker {
         this.send({ kind: 'unlistened', fds: [fd] });
         this.finishIfDone();
       },
-      () => this.makeRoom(),
+      () => this.leaving.makeRoom(),
+      (message) => this.send(message),
     );
     const { path } = this;
     // All by name: of a copy of `path` V8 makes an object of another shape each time, and code that was compiled for one is not for the next.
@@ -253,6 +254,9 @@ export class Worker {
         this.path.taps.configure(message.taps);
         this.context.observe(this.path.taps.active);
         break;
+      case 'crowded':
+        this.acceptor.crowded();
+        break;
       case 'ping':
         this.send({ kind: 'pong', id: message.id });
         break;
@@ -343,7 +347,6 @@ export class Worker {
   }
 
   private drain({ phase, listeners }: DrainMessage): void {
-    const { sockets, connections } = this.context;
     if (listeners !== null) {
       for (const listener of listeners) this.context.drainingListeners[listener] = 1;
       if (phase !== 'hold') this.acceptor.drainListeners(listeners);
@@ -355,62 +358,12 @@ export class Worker {
         this.stopping = true;
       }
     }
-    for (let slot = 0; slot < sockets.capacity; slot++) {
-      if (sockets.kind[slot] === SOCKET_KIND.FREE || (sockets.flags[slot] & SOCKET.CLOSED) !== 0) continue;
-      if (phase !== 'force') {
-        if (!connections.closed(slot)) this.reconsider(slot as SocketSlot);
-      } else if (connections.closed(slot)) sockets.close(slot);
-      else {
-        if (connections.listener[slot] >= 0) this.context.limited(LIMIT_DRAIN_GRACE);
-        connections.close(slot, CLOSE.DRAIN);
-      }
+    if (phase !== 'force') {
+      this.leaving.drain();
+      return;
     }
-    if (phase === 'force') this.finish();
-  }
-
-  /** Idle connections make room for waiting clients. */
-  private makeRoom(): void {
-    const { sockets } = this.context;
-    for (let slot = 0; slot < sockets.capacity; slot++)
-      if (sockets.kind[slot] === SOCKET_KIND.HTTP1_CLIENT) this.path.clients.reconsider(slot as SocketSlot);
-  }
-
-  /** A drain has begun: do not wait for silent clients. */
-  private reconsider(socket: SocketSlot): void {
-    const { clients, detector, http2, transportHeaders } = this.path;
-    const kind = this.context.sockets.kind[socket] as SocketKind;
-    switch (kind) {
-      case SOCKET_KIND.HTTP1_CLIENT:
-        clients.reconsider(socket);
-        break;
-      case SOCKET_KIND.DETECT:
-        detector.reconsider(socket);
-        break;
-      case SOCKET_KIND.PROXY_HEADER:
-        this.proxyHeaders.reconsider(socket);
-        break;
-      case SOCKET_KIND.TRANSPORT_HEADER:
-        transportHeaders.reconsider(socket);
-        break;
-      case SOCKET_KIND.TLS_HANDSHAKE:
-        this.path.clientHandshakes.reconsider(socket);
-        break;
-      case SOCKET_KIND.HTTP2_CLIENT:
-      case SOCKET_KIND.HTTP2_ENDPOINT:
-        http2.reconsider(socket);
-        break;
-      case SOCKET_KIND.FREE:
-      case SOCKET_KIND.RACE:
-      case SOCKET_KIND.HTTP1_ENDPOINT:
-      case SOCKET_KIND.OPAQUE:
-      case SOCKET_KIND.LINGER:
-      case SOCKET_KIND.DIALLING:
-      case SOCKET_KIND.TUNNEL:
-      case SOCKET_KIND.ROUTE:
-        break;
-      default:
-        unreachable(kind);
-    }
+    this.leaving.closeAll();
+    this.finish();
   }
 
   private finishIfDone(): void {

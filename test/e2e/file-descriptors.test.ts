@@ -1,6 +1,7 @@
 // Few file descriptors: whoever is accepted is served, the others wait, and the log says why.
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
+import { type ClientHttp2Session, connect } from 'node:http2';
 import { after, test } from 'node:test';
 import { client, type Wire } from '../support/http.js';
 import { availableExecutors, eventually, type Sluice, startSluice } from '../support/sluice.js';
@@ -9,6 +10,13 @@ import { listening } from './lifecycle-support.js';
 const LIMIT = 256;
 const CLIENTS = 400;
 const started: Sluice[] = [];
+
+function ask(session: ClientHttp2Session): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const stream = session.request({ ':path': '/' }).on('error', reject).resume();
+    stream.on('response', (headers) => resolve(Number(headers[':status'])));
+  });
+}
 after(() => {
   for (const { child } of started) child.kill('SIGKILL');
 });
@@ -55,6 +63,57 @@ for (const io of await availableExecutors()) {
     for (const wire of wires) wire.destroy();
     await eventually(async () => (await sluice.metric('sluice_worker_connections')) === 0, 'all have left');
     assert.equal(await ask(1), 200);
+    assert.equal(await sluice.stop(), 0);
+    origin.closeAllConnections();
+    origin.close();
+  });
+
+  test(`${io}: idle HTTP/2 clients have to leave as well, whichever worker has them`, async () => {
+    const origin = createServer((_, response) => response.end('ok'));
+    const port = await listening(origin);
+    const config = yaml(port).replace('protocol: http1, service', 'service');
+    const sluice = await startSluice(config, io, {}, ['prlimit', `--nofile=${LIMIT}:${LIMIT}`, '--']);
+    started.push(sluice);
+    const warning = sluice.log.find(({ message }) => /limits\.maxConnections is more than/.test(message));
+    const most = Number(warning?.clients);
+    const sessions: ClientHttp2Session[] = [];
+    let leaving = 0;
+    for (let i = 0; i < most; i++) {
+      const session = connect(`http://127.0.0.1:${sluice.port('edge')}`);
+      session.on('error', () => undefined).on('goaway', () => leaving++);
+      sessions.push(session);
+      if (i < most - 1) assert.equal(await ask(session), 200);
+    }
+    await eventually(() => leaving > 0, 'idle clients are asked to leave');
+    const last = sessions.at(-1);
+    assert.ok(last !== undefined);
+    assert.equal(await ask(last), 200);
+    assert.ok(leaving < most / 2, `${leaving} of ${most} were asked to leave`);
+    const named = await sluice.logged(({ reason }) => reason === 'idle-closed');
+    assert.match(String(named.client), /^127\.0\.0\.1:\d+$/);
+    for (const session of sessions) session.destroy();
+    assert.equal(await sluice.stop(), 0);
+    origin.closeAllConnections();
+    origin.close();
+  });
+
+  test(`${io}: a worker's idle clients make room for those that its sibling would accept`, async () => {
+    const origin = createServer((_, response) => response.end('ok'));
+    const port = await listening(origin);
+    const sluice = await startSluice(yaml(port), io, {}, ['prlimit', `--nofile=${LIMIT}:${LIMIT}`, '--']);
+    started.push(sluice);
+    const warning = sluice.log.find(({ message }) => /limits\.maxConnections is more than/.test(message));
+    const wires: Wire[] = [];
+    for (let i = 0; i < Number(warning?.clients) - 1; i++) {
+      const wire = await client(sluice.port('edge'));
+      wires.push(wire);
+      wire.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+      assert.equal((await wire.message()).status, 200);
+    }
+    wires.push(await client(sluice.port('edge')));
+    const pauses = async (worker: string): Promise<number> => sluice.metric('sluice_accept_pauses_total', { worker });
+    await eventually(async () => (await pauses('0')) > 0 && (await pauses('1')) > 0, 'both have paused');
+    for (const wire of wires) wire.destroy();
     assert.equal(await sluice.stop(), 0);
     origin.closeAllConnections();
     origin.close();

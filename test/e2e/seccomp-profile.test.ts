@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, get } from 'node:http';
 import { get as getTls } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -70,6 +70,47 @@ describe('the profile that allows io_uring', { skip: lacking() }, async () => {
       assert.equal(await octets(sluice.port('in'), '/'), 5);
       const started = await sluice.logged(({ message, executor }) => message === 'accepting' && executor !== undefined);
       assert.equal(started.executor, 'epoll', JSON.stringify(started));
+    } finally {
+      assert.equal(await sluice.stop(), 0);
+    }
+  });
+
+  /** The profile without one system call, and without io_uring. */
+  const without = (call: string): string[] => {
+    const path = join(directory, `without-${call}.json`);
+    const text = readFileSync(PROFILE, 'utf8').replaceAll(/"io_uring_\w+"/g, '"bind"');
+    writeFileSync(path, text.replaceAll(`"${call}"`, '"bind"'));
+    return [...LAUNCHER, path];
+  };
+  const config = (): string => {
+    const { port } = server.address() as AddressInfo;
+    return `listeners: [{ name: in, listen: "127.0.0.1:0", service: app }]\nservices: { app: { endpoints: ["127.0.0.1:${port}"] } }\n`;
+  };
+
+  it('without accept4 is one under which the log says that nothing can be accepted, where and why', async () => {
+    const sluice = await startSluice(config(), 'epoll', {}, without('accept4'));
+    const client = connect(sluice.port('in'), '127.0.0.1').on('error', () => undefined);
+    try {
+      const refused = await sluice.logged(({ message }) => /^connections cannot be accepted/.test(String(message)));
+      assert.equal(refused.level, 'error');
+      assert.equal(refused.listener, 'in');
+      assert.equal(refused.error, 'EPERM');
+      assert.match(String(refused.help), /accept4/);
+    } finally {
+      client.destroy();
+      assert.equal(await sluice.stop(), 0);
+    }
+  });
+
+  it('without prlimit64 is one under which a proxy counts on 1,024 descriptors, and serves', async () => {
+    const sluice = await startSluice(config(), 'epoll', {}, without('prlimit64'));
+    try {
+      const warning = await sluice.logged(({ message }) =>
+        /^limits\.maxConnections is more than/.test(String(message)),
+      );
+      assert.equal(warning.limit, 1024);
+      assert.ok(Number(warning.clients) > 400);
+      assert.equal(await octets(sluice.port('in'), '/'), 5);
     } finally {
       assert.equal(await sluice.stop(), 0);
     }

@@ -1,6 +1,7 @@
 // Accepts connections and spreads them over the workers. Each worker accepts on its own SO_REUSEPORT socket and keeps a connection unless a
 // sibling is less loaded; then it passes the descriptor, an integer, to the sibling's ring.
 
+import { getSystemErrorName } from 'node:util';
 import { objectArray } from '../../http/object-array.js';
 import { ERRNO } from '../../io/abi.js';
 import { LIMITS, W } from '../../metrics/layout.js';
@@ -8,7 +9,7 @@ import { SOCKET_KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
 import { REPLY_REASON } from '../exchange/reply-reasons.js';
 import { REFUSED } from '../refusals.js';
-import { type ListenerSnapshot, LOAD_BOARD } from '../snapshot.js';
+import { type FromWorker, type ListenerSnapshot, LOAD_BOARD } from '../snapshot.js';
 
 /** Up to this load connections are balanced exactly; above it, a sibling must be an eighth lighter to be worth the transfer. */
 const EXACT_LOAD = 16;
@@ -16,6 +17,10 @@ const EXACT_LOAD = 16;
 const RETRY_MS = 100;
 /** While accepting pauses: how often to check whether clients have left, ms. */
 const PAUSE_CHECK_MS = 20;
+/** Minimum interval between two logs of a refused accept, ms. */
+const LOG_INTERVAL_MS = 60_000;
+/** Minimum interval between two calls for idle clients of other workers, ms. */
+const CROWDED_INTERVAL_MS = 1000;
 /** If fewer clients than the longest possible queue (net.core.somaxconn) may still be accepted, accept them one by one. */
 const MULTISHOT_ROOM = 4096;
 /** Time for handshakes under way to complete after `refuse`, ms. */
@@ -36,6 +41,7 @@ const STATE = {
 interface ListeningSocket {
   readonly fd: number;
   readonly listener: number;
+  readonly name: string;
   armed: boolean;
   /** The armed multishot accept is being cancelled. */
   cancelled: boolean;
@@ -54,6 +60,9 @@ export class Acceptor {
   private stopped = false;
   /** File descriptors are scarce: clients wait in the kernel's queue. */
   private paused = false;
+  /** Before these times there is no further log, and no further call, ms. */
+  private quietUntil = 0;
+  private crowdedAfter = 0;
 
   /** `opened` takes over a new client; `unlistened` is told of each listening socket whose queue is finally empty. */
   constructor(
@@ -63,6 +72,7 @@ export class Acceptor {
     private readonly unlistened: (fd: number) => void,
     /** Asks idle clients to leave. */
     private readonly makeRoom: () => void,
+    private readonly send: (message: FromWorker) => void,
   ) {}
 
   /** Accepts on the sockets of exactly these listeners. */
@@ -70,13 +80,14 @@ export class Acceptor {
     this.listeningSockets.forEach((socket, index) => {
       if (socket !== undefined && !listeners.some(({ fd }) => fd === socket.fd)) this.close(index);
     });
-    for (const { slot, fd } of listeners) {
+    for (const { slot, fd, name } of listeners) {
       if (fd < 0 || this.listeningSockets.some((socket) => socket?.fd === fd)) continue;
       const free = this.listeningSockets.indexOf(undefined);
       const index = free < 0 ? this.listeningSockets.length : free;
       this.listeningSockets[index] = {
         fd,
         listener: slot,
+        name,
         armed: false,
         cancelled: false,
         state: STATE.ACCEPTING,
@@ -122,6 +133,7 @@ export class Acceptor {
     } else if (result !== -ERRNO.ECANCELED && result !== -ERRNO.ECONNABORTED && result !== -ERRNO.EINTR) {
       this.context.values[W.ACCEPT_ERRORS]++;
       if (result === -ERRNO.EMFILE || result === -ERRNO.ENFILE) this.outOfFiles();
+      else this.report(socket.name, result);
       // Not at once: the condition, whatever it is, may last.
       if (!more) this.later(RETRY_MS, index);
       return;
@@ -144,6 +156,20 @@ export class Acceptor {
     Atomics.sub(loadBoard, LOAD_BOARD.LOAD + target, 1);
     Atomics.add(loadBoard, LOAD_BOARD.LOAD + workerId, 1);
     this.open(listener, fd);
+  }
+
+  /** A sibling has found that there are as many clients as there may be. */
+  crowded(): void {
+    if (!this.paused && this.context.clientRoom.left() <= 1) this.pause();
+  }
+
+  private report(listener: string, result: number): void {
+    const { now } = this.context.reactor;
+    if (now < this.quietUntil) return;
+    this.quietUntil = now + LOG_INTERVAL_MS;
+    const message = 'connections cannot be accepted, and wait in the queue; this is tried again ten times a second';
+    const help = 'a sandbox that refuses accept4 (seccomp, an LSM) must allow it; sluice_accept_errors_total counts';
+    this.send({ kind: 'log', level: 'error', message, fields: { listener, error: getSystemErrorName(result), help } });
   }
 
   private outOfFiles(): void {
@@ -169,7 +195,16 @@ export class Acceptor {
       if (socket?.armed === true && socket.state === STATE.ACCEPTING) this.cancel(index, socket);
     });
     this.setAtCapacity(true);
+    this.callSiblings();
     this.retry();
+  }
+
+  /** Their idle clients have descriptors as well. */
+  private callSiblings(): void {
+    const { workers, reactor } = this.context;
+    if (workers === 1 || reactor.now < this.crowdedAfter) return;
+    this.crowdedAfter = reactor.now + CROWDED_INTERVAL_MS;
+    this.send({ kind: 'crowded' });
   }
 
   private cancel(index: number, socket: ListeningSocket): void {

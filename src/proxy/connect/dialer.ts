@@ -301,19 +301,22 @@ export class Dialer {
   /** Starts a second dial to another endpoint, because this one is slow. */
   private hedge(socket: SocketSlot): void {
     const { balancer, connections, endpoints, reactor, values } = this.context;
-    this.hedges.request(socket);
     const endpoint = connections.endpoint[socket];
     const service = endpoints.service[endpoint];
     const purpose = this.purpose[socket];
     const caller = this.callers[purpose];
-    if (service < 0 || caller.overtaken === undefined || caller.mayHedge?.(socket) !== true) return;
-    const other = balancer.pickConnection(service, reactor.ms, endpoint);
-    if (other < 0) return;
-    const second = this.dial(other, purpose, this.plain[socket] === 1);
-    if (second < 0) {
-      balancer.connectAbandoned(other);
+    if (service < 0 || caller.overtaken === undefined || caller.mayHedge?.(socket) !== true) {
+      this.hedges.request(socket);
       return;
     }
+    const other = balancer.pickConnection(service, reactor.ms, endpoint);
+    const second = other < 0 ? other : this.dial(other, purpose, this.plain[socket] === 1);
+    if (second < 0) {
+      if (other >= 0) balancer.connectAbandoned(other);
+      this.hedges.postpone(socket);
+      return;
+    }
+    this.hedges.request(socket);
     if (caller.hedged?.(socket, second as SocketSlot) === false) {
       connections.close(second, CLOSE.OK);
       return;
@@ -370,7 +373,9 @@ export class Dialer {
     const { connections, services, endpoints } = this.context;
     const service = endpoints.service[connections.endpoint[socket]];
     const delay = service < 0 ? 0 : services.hedgeDelayMs[service];
-    return delay > 0 && this.hedges.allowed(socket) ? connections.opened[socket] + delay : NEVER;
+    return delay > 0 && this.hedges.allowed(socket)
+      ? connections.opened[socket] + delay * this.hedges.delays(socket)
+      : NEVER;
   }
 
   /** Whether the endpoint has reached its limit of this kind of connection. */

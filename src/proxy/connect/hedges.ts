@@ -5,22 +5,27 @@ import type { SocketSlot } from '../slots.js';
 
 const ROLE = { ALONE: 0, FIRST: 1, SECOND: 2 } as const;
 
+const MAX_VAIN = 255;
+
 export class Hedges {
   /** The other dial plus 1; 0: none. */
   private readonly other: Int32Array;
   private readonly role: Uint8Array;
-  /** 1 once a second dial was requested, whether or not there was one. */
+  /** 1 once there was a second dial, or if there is to be none. */
   private readonly requested: Uint8Array;
+  /** How often a second dial was requested in vain. */
+  private readonly vain: Uint8Array;
 
   constructor(sockets: number) {
     this.other = column(Int32Array, sockets);
     this.role = column(Uint8Array, sockets);
     this.requested = column(Uint8Array, sockets);
+    this.vain = column(Uint8Array, sockets);
   }
 
   /** Columns by socket of which the cells of free slots may become 0. */
   columns(): readonly ArrayBufferView[] {
-    return [this.other, this.role, this.requested];
+    return [this.other, this.role, this.requested, this.vain];
   }
 
   /** A dial begins. */
@@ -28,6 +33,7 @@ export class Hedges {
     this.other[socket] = 0;
     this.role[socket] = ROLE.ALONE;
     this.requested[socket] = 0;
+    this.vain[socket] = 0;
   }
 
   /** Whether a second dial may still be requested. */
@@ -37,6 +43,17 @@ export class Hedges {
 
   request(socket: SocketSlot): void {
     this.requested[socket] = 1;
+  }
+
+  /** No endpoint can be dialled at the moment; later one may. */
+  postpone(socket: SocketSlot): void {
+    if (this.vain[socket] < MAX_VAIN) this.vain[socket]++;
+    else this.requested[socket] = 1;
+  }
+
+  /** The delay before a second dial, in units of the configured one. */
+  delays(socket: SocketSlot): number {
+    return 1 + this.vain[socket];
   }
 
   join(first: SocketSlot, second: SocketSlot): void {

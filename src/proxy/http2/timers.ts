@@ -15,6 +15,7 @@ import type { Context } from '../context.js';
 import type { Exchanges } from '../exchange/exchange.js';
 import { REPLY_REASON } from '../exchange/reply-reasons.js';
 import type { Reports } from '../exchange/reports.js';
+import { REFUSED } from '../refusals.js';
 import type { ExchangeSlot, SocketSlot, StreamSlot } from '../slots.js';
 import type { ConnectionEnds } from './connection-ends.js';
 import { DISCARD_SILENCES, type Http2Streams } from './streams.js';
@@ -36,6 +37,7 @@ const DISCARD_CHECKS = 5;
 const DRAIN_IDLE_MS = 1000;
 
 const LIMIT = {
+  FILES: LIMITS.indexOf('file-descriptors'),
   HEADER_TIME: LIMITS.indexOf('h2-header-time'),
   STALLED: LIMITS.indexOf('h2-stalled'),
   WINDOW: LIMITS.indexOf('h2-window'),
@@ -159,6 +161,14 @@ export class ConnectionTimers {
         context.limited(LIMIT.AGE);
         machine.sender.beginShutdown(connection);
       } else if (now >= connection.since + DRAIN_IDLE_MS && context.isDraining(socket)) {
+        machine.sender.beginShutdown(connection);
+      } else if (
+        connection.active === 0 &&
+        now >= connections.active[socket] + DRAIN_IDLE_MS &&
+        context.clientRoom.wanted()
+      ) {
+        context.limited(LIMIT.FILES);
+        context.refusals.note(REFUSED.IDLE_CLOSED, socket, NONE, NONE);
         machine.sender.beginShutdown(connection);
       } else if (connection.active === 0 && now >= connections.active[socket] + this.idleMs(connection)) {
         context.limited(LIMIT.IDLE_TIME);
@@ -294,7 +304,8 @@ export class ConnectionTimers {
       if (connection.partial) at = connection.blockSince + limits.headerTimeoutMs;
       if (connection.state === CONNECTION_STATE.SHUTTING_DOWN)
         at = Math.min(at, connection.pingSentAt + SHUTDOWN_TIMEOUT_MS);
-      if (connection.active === 0) at = Math.min(at, heard + limits.idleTimeoutMs);
+      if (connection.active === 0)
+        at = Math.min(at, heard + (context.clientRoom.wanted() ? DRAIN_IDLE_MS : limits.idleTimeoutMs));
       if (connection.state === CONNECTION_STATE.OPEN && context.isDraining(socket))
         at = Math.min(at, connection.since + DRAIN_IDLE_MS);
       if (limits.maxAgeMs > 0) {

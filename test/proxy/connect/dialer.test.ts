@@ -46,6 +46,8 @@ class World {
   open = 0;
   room = SOCKETS;
   mayDial = true;
+  /** The endpoint for a second dial, or -1. */
+  next = -1;
   /** Whether the queue of the socket was there when its caller was told. */
   closedWhenTold = false;
   readonly connections: Connections;
@@ -79,6 +81,7 @@ class World {
           connected: nothing,
           connectFailed: nothing,
           connectAbandoned: nothing,
+          pickConnection: () => this.next,
         }),
         connections: () => this.open,
         dials: new Dials(4),
@@ -334,6 +337,56 @@ describe('a dial that gives no connection', () => {
     world.endpoints.service[ENDPOINT] = -1;
     assert.equal(world.dialer.dial(ENDPOINT, PURPOSE.HTTP1), DIAL.FAILED);
     assert.deepEqual(world.calls, []);
+  });
+});
+
+describe('a slow dial', () => {
+  it('asks for a second one until there is one: what refuses it may pass', () => {
+    const world = new World();
+    world.services.connectTimeoutMs.fill(0);
+    world.services.hedgeDelayMs.fill(50);
+    const { dialer, reactor, calls } = world;
+    dialer.serve(PURPOSE.OPAQUE, {
+      ready: () => undefined,
+      failed: () => undefined,
+      mayHedge: () => true,
+      overtaken: () => true,
+    });
+    const first = dialer.dial(ENDPOINT, PURPOSE.OPAQUE) as SocketSlot;
+    assert.equal(calls.at(-1), `wheel.pull(${first}, 150)`);
+    const look = (now: number): string[] => {
+      taken(calls);
+      reactor.now = reactor.ms = now;
+      dialer.timer(first);
+      return calls.filter((call) => /^(wheel|native\.socket|balancer\.connectAbandoned)/.test(call));
+    };
+    // No other endpoint.
+    assert.deepEqual(look(150), [`wheel.schedule(${first}, 200)`]);
+    // There is one, but it was dialled just before.
+    world.next = 1;
+    world.mayDial = false;
+    assert.deepEqual(look(200), ['balancer.connectAbandoned(1)', `wheel.schedule(${first}, 250)`]);
+    world.mayDial = true;
+    assert.deepEqual(look(250)[0], 'native.socket(4, 0, 0)');
+    assert.deepEqual(look(1e6), []);
+  });
+
+  it('does not ask for ever', () => {
+    const world = new World();
+    world.services.connectTimeoutMs.fill(0);
+    world.services.hedgeDelayMs.fill(50);
+    const { dialer, reactor, calls } = world;
+    const patient = { ready: () => undefined, failed: () => undefined, mayHedge: () => true, overtaken: () => true };
+    dialer.serve(PURPOSE.OPAQUE, patient);
+    const first = dialer.dial(ENDPOINT, PURPOSE.OPAQUE) as SocketSlot;
+    let asked = 0;
+    for (; asked < 1000 && calls.at(-1) !== 'over'; asked++) {
+      taken(calls);
+      reactor.now += 50;
+      dialer.timer(first);
+      if (!calls.some((call) => call.startsWith('wheel.'))) calls.push('over');
+    }
+    assert.ok(asked > 100 && asked < 1000, `${asked}`);
   });
 });
 
