@@ -1,17 +1,19 @@
 // Waiting bytes, one chain per stream. Large pieces stay where they were received; small ones are gathered in blocks, so that a peer that
 // sends a byte at a time can't hold a buffer with each. The memory that a chain holds is counted separately from its bytes.
 import { column } from '../http/columns.js';
+import { NO_SLICE, Slices } from '../http/slices.js';
 import { BLOCK_BYTES, type BlockAllocator, type SlabBuffers } from './block-allocator.js';
 
 /** Smaller pieces are copied; for larger ones keeping the buffer is cheaper. */
 const COPY_BYTES = 2048;
-/** No piece. It is 0, so that unwritten columns take no memory; the first piece is 1. */
-export const NO_PIECE = 0;
+export const NO_PIECE = NO_SLICE;
 const NONE = NO_PIECE;
+/** Room for so many pieces, at first. */
+const FIRST_PIECES = 1024;
 /** In place of a buffer: the piece is in a block. */
 const BLOCK = -1;
 
-export class BufferChains {
+export class BufferChains extends Slices {
   /** Bytes by chain. */
   readonly bytes: Int32Array;
   /** Memory that a chain holds, in blocks: 1 for a block, a whole buffer for pieces in one. */
@@ -25,25 +27,17 @@ export class BufferChains {
   private readonly first: Int32Array;
   private readonly last: Int32Array;
 
-  private at = column(Int32Array, 1024);
-  private length = column(Int32Array, 1024);
-  /** Buffer that the piece holds, or BLOCK. */
-  private buffer = column(Int32Array, 1024);
-  private next = column(Int32Array, 1024);
-  private free = NONE;
-
   constructor(
     private readonly slab: SlabBuffers,
     private readonly blocks: BlockAllocator,
     chains: number,
   ) {
+    super(FIRST_PIECES);
     this.bytes = column(Int32Array, chains);
     this.pinned = column(Int32Array, chains);
     this.bufferBlocks = slab.bufferBytes / BLOCK_BYTES;
     this.first = column(Int32Array, chains);
     this.last = column(Int32Array, chains);
-    this.buffer[NONE] = BLOCK;
-    this.link(1);
   }
 
   /** Columns by chain of which the cells of empty chains may become 0. */
@@ -175,12 +169,7 @@ export class BufferChains {
 
   /** Appends a piece that the chain takes over: `bid` is its buffer, or -1 if it is a block. */
   adopt(chain: number, at: number, length: number, bid: number): void {
-    if (this.free === NONE) this.grow();
-    const piece = this.free;
-    this.free = this.next[piece];
-    this.at[piece] = at;
-    this.length[piece] = length;
-    this.buffer[piece] = bid;
+    const piece = this.allocate(at, length, bid);
     this.next[piece] = NONE;
     const last = this.last[chain];
     if (last === NONE) this.first[chain] = piece;
@@ -208,28 +197,6 @@ export class BufferChains {
       this.pin(chain, -1);
       this.blocks.release(this.at[piece]);
     }
-    this.next[piece] = this.free;
-    this.free = piece;
-  }
-
-  private link(from: number): void {
-    for (let i = this.next.length - 1; i >= from; i--) {
-      this.next[i] = this.free;
-      this.free = i;
-    }
-  }
-
-  private grow(): void {
-    const from = this.next.length;
-    const grown = (old: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> => {
-      const array = new Int32Array(from * 2);
-      array.set(old);
-      return array;
-    };
-    this.at = grown(this.at);
-    this.length = grown(this.length);
-    this.buffer = grown(this.buffer);
-    this.next = grown(this.next);
-    this.link(from);
+    this.recycle(piece);
   }
 }

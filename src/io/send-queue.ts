@@ -1,11 +1,12 @@
-// Data to send, per slot: slices of buffers in linked lists over typed arrays, and the message headers that turn several slices into one
-// vectored send. A slice holds its whole buffer, so buffers are counted. Small pieces that arrive while others wait are gathered behind
+// Data to send, per slot: lists of slices, and the message headers that turn several slices into one vectored send. A slice holds its whole buffer, so buffers are counted. Small pieces that arrive while others wait are gathered behind
 // them; otherwise a peer that sends a byte at a time would hold a buffer with each.
 import { column } from '../http/columns.js';
+import { NO_SLICE, Slices } from '../http/slices.js';
 import type { Slab } from './slab.js';
 
-/** No slice. It is 0, so that unwritten columns take no memory; the first slice is 1. */
-const NONE = 0;
+const NONE = NO_SLICE;
+/** Room for so many slices, at first. */
+const FIRST_SLICES = 4096;
 /** Slices in one vectored send. */
 const MAX_SLICES = 16;
 const MSGHDR_BYTES = 56;
@@ -15,7 +16,7 @@ const GATHER_BYTES = 4096;
 /** ... and with this many waiting buffers, any piece that fits: the reader is slow, and memory is worth more than the copy. */
 const GATHER_ALL = 4;
 
-export class SendQueue {
+export class SendQueue extends Slices {
   /** Bytes per slot. */
   readonly bytes: Int32Array;
   /** Buffers held by a slot, however few of their bytes are left to send. */
@@ -28,12 +29,6 @@ export class SendQueue {
   private readonly tail: Int32Array;
   /** Header of the send in flight; NONE works because nothing in the fixed region is at 0. */
   private readonly message: Int32Array;
-
-  private at = column(Int32Array, 4096);
-  private length = column(Int32Array, 4096);
-  private buffer = column(Int32Array, 4096);
-  private next = column(Int32Array, 4096);
-  private free = NONE;
 
   private readonly messages: Int32Array;
   private messageCount = 0;
@@ -48,6 +43,7 @@ export class SendQueue {
     /** Whether small pieces are copied. Not if somebody else refers to them while they are queued. */
     private readonly gathers = false,
   ) {
+    super(FIRST_SLICES);
     this.bytes = counted?.bytes ?? column(Int32Array, slots);
     this.pinned = counted?.pinned ?? column(Int32Array, slots);
     this.head = column(Int32Array, slots);
@@ -56,8 +52,6 @@ export class SendQueue {
     this.words = new Uint32Array(slab.bytes.buffer);
     this.messages = column(Int32Array, messageBlocks);
     for (let i = 0; i < messageBlocks; i++) this.messages[this.messageCount++] = slab.fixed(MESSAGE_BYTES);
-    this.buffer[NONE] = -1;
-    this.link(1);
   }
 
   /** Columns by socket of which the cells of free slots may become 0. */
@@ -241,40 +235,7 @@ export class SendQueue {
       if (next === NONE || this.buffer[next] !== bid) this.pin(slot, -1);
       this.slab.release(bid);
     }
-    this.next[slice] = this.free;
-    this.free = slice;
+    this.recycle(slice);
     return next;
-  }
-
-  /** A slice that is in no queue yet. */
-  private allocate(at: number, length: number, bid: number): number {
-    if (this.free === NONE) this.grow();
-    const slice = this.free;
-    this.free = this.next[slice];
-    this.at[slice] = at;
-    this.length[slice] = length;
-    this.buffer[slice] = bid;
-    return slice;
-  }
-
-  private link(from: number): void {
-    for (let i = this.next.length - 1; i >= from; i--) {
-      this.next[i] = this.free;
-      this.free = i;
-    }
-  }
-
-  private grow(): void {
-    const from = this.next.length;
-    const grown = (old: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> => {
-      const array = new Int32Array(from * 2);
-      array.set(old);
-      return array;
-    };
-    this.at = grown(this.at);
-    this.length = grown(this.length);
-    this.buffer = grown(this.buffer);
-    this.next = grown(this.next);
-    this.link(from);
   }
 }
