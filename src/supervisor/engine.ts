@@ -217,10 +217,8 @@ export class Engine {
    */
   static async start(config: Config, logger: Logger, workerFile?: string, hurry?: AbortSignal): Promise<Engine> {
     const engine = new Engine(config, logger, workerFile);
-    if (hurry?.aborted === true) engine.pool.hurry();
-    else hurry?.addEventListener('abort', () => engine.pool.hurry());
     try {
-      await engine.begin();
+      await engine.begin(hurry);
     } catch (error) {
       await engine.cleanUp();
       throw error;
@@ -340,8 +338,9 @@ export class Engine {
     this.settle({ code });
   }
 
-  private async begin(): Promise<void> {
+  private async begin(hurry: AbortSignal = new AbortController().signal): Promise<void> {
     const { config, logger } = this;
+    const hurried = aborted(hurry).then(() => this.pool.hurry());
     for (const listener of config.listeners) this.listenerSlot(listener);
     this.tls.commit(this.tls.prepare(config));
     this.endpoints.add(config.services);
@@ -350,7 +349,7 @@ export class Engine {
     this.identity.configure(config.identity);
     this.spans.configure(config.tracing);
     this.metrics.configure(config.metrics.otlp);
-    await this.discovery.start(config.services);
+    await Promise.race([this.discovery.start(config.services), hurried]);
     if (config.destination !== null) await this.dynamic.start(config, config.destination);
     if (config.admin !== null) {
       const admin = this.makeAdmin();
@@ -489,6 +488,14 @@ export class Engine {
     this.reader.setListener(slot, { name, direction, ...(labels && { tls: labels }) });
     return slot;
   }
+}
+
+/** Resolves when `signal` is aborted. */
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 const nameOf = (key: string): string => key.slice(0, key.indexOf('|'));

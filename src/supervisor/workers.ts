@@ -48,6 +48,11 @@ const MIN_PAUSE_MS = 50;
 const MAX_PAUSE_MS = 800;
 /** How long to wait for the last messages of drained workers, ms. */
 const LAST_MESSAGES_MS = 500;
+/**
+ * How long to wait for the threads to end, ms. V8 waits there for what its compilers have begun, and these get nothing of a core that other
+ * processes want: 2 to 10 s beside four busy processes on two cores. Nothing is open any more then.
+ */
+const THREADS_END_MS = 500;
 
 interface RunningWorker {
   readonly port: MessagePort;
@@ -198,7 +203,7 @@ export class WorkerPool {
     const last = [...this.finished].map((id) => this.live[id]?.closed);
     await Promise.race([Promise.all(last), sleep(LAST_MESSAGES_MS)]);
     for (const worker of this.live) worker?.port.close();
-    await this.piscina.destroy();
+    await Promise.race([this.piscina.destroy(), sleep(THREADS_END_MS, undefined, { ref: false })]);
   }
 
   private launch(id: number): void {

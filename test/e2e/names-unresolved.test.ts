@@ -1,11 +1,16 @@
 // Names that don't resolve hold up nobody: the rest is served, and what is missing is told of by its true reason.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { answering, exchange, upstream } from '../support/http.js';
+import { MAIN } from '../support/logged-process.js';
+import { freePort } from '../support/servers.js';
 import { availableExecutors, type Executor, eventually, type Sluice, startSluice } from '../support/sluice.js';
+import { refuses } from '../support/tcp.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-names-'));
 /** Stands before Node's DNS: `silent.` names are never answered; others have what the file of that name says. */
@@ -54,6 +59,21 @@ const config = (services: Readonly<Record<string, string>>): string =>
       ),
     )
     .join('\n');
+
+test('a signal ends the wait for names at the start', async () => {
+  const port = await freePort();
+  const yaml = config({ web: 'silent.test:80' })
+    .replace('startWait: 200ms', 'startWait: 1h')
+    .replace('127.0.0.1:0', `127.0.0.1:${port}`);
+  const file = join(directory, 'waits.yaml');
+  writeFileSync(file, yaml);
+  const env = { ...process.env, NODE_OPTIONS: `--require ${PRELOAD}` };
+  const child = spawn(process.execPath, [MAIN, 'run', '-c', file], { env, stdio: 'ignore' });
+  const ended = once(child, 'exit');
+  await eventually(async () => !(await refuses(port)), 'it listens');
+  child.kill('SIGTERM');
+  assert.deepEqual(await ended, [0, null]);
+});
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 const ask = async (sluice: Sluice, name: string): Promise<string> => {

@@ -254,6 +254,9 @@ describe('injected pods', { skip: why === '' ? false : why }, () => {
       const gone = kubelet.delete(old);
       await old.container('application').said(/^SIGTERM$/);
       await ready(2);
+      // For as long as it takes to answer what has been sent to it; that is long where others want the machine as well.
+      const left = async () => (await old.metric('tcp_open_connections', { peer: 'src', client_id: CLIENT })) === 0;
+      await eventually(left, 'what was sent to it is answered');
       await ask(old, { call: 'drain' });
       await gone;
       assert.equal(old.container('sluice-proxy').code, 0);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -10,6 +11,7 @@ import { startEngine } from '../e2e/workers-support.js';
 import { config } from '../policy/fixture.js';
 import { eventually } from '../support/sluice.js';
 
+const LASTING = fileURLToPath(new URL('../support/lasting-worker.js', import.meta.url));
 const MORTAL = fileURLToPath(new URL('../support/mortal-worker.js', import.meta.url));
 
 test('a kill during a drain decides: one end, code 1', async () => {
@@ -23,6 +25,21 @@ test('a kill during a drain decides: one end, code 1', async () => {
   await drained;
   await cut;
   assert.equal(log.filter(({ message }) => message === 'stopped').length, 1);
+  await origin.close();
+});
+
+test('a thread that does not end holds up nothing', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'sluice-lasting-'));
+  const fifo = join(directory, 'fifo');
+  execFileSync('mkfifo', [fifo]);
+  process.env.LASTING_WORKERS_WAIT = fifo;
+  const origin = await httpOrigin();
+  const { engine } = await startEngine(basicConfig(origin.port), 'epoll', LASTING);
+  await engine.drain({ holdMs: 0 });
+  assert.deepEqual(await engine.closed, { code: 0 });
+  // Lets the thread go.
+  closeSync(openSync(fifo, 'r'));
+  rmSync(directory, { recursive: true });
   await origin.close();
 });
 

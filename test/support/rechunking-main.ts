@@ -6,4 +6,4 @@ import { Engine } from '../../src/supervisor/engine.js';
 const { TEST_TRANSPORT = 'rechunking' } = process.env;
 const WORKER_FILE = fileURLToPath(new URL(`./${TEST_TRANSPORT}-worker.js`, import.meta.url));
 const [, , , ...args] = process.argv;
-process.exit(await runProxy(args, (config, logger) => Engine.start(config, logger, WORKER_FILE)));
+process.exit(await runProxy(args, (config, logger, hurry) => Engine.start(config, logger, WORKER_FILE, hurry)));
