@@ -11,8 +11,8 @@ const NAME = /V8Worker$/;
 const DEFAULT_POOL_SIZE = 4;
 /** Thread ids are below this, and wrap around. */
 const PID_LIMIT = 1 << 22;
-/** Where they may not run in the background alone. */
-const NICENESS = 19;
+/** A tenth of what a worker gets, where both want the core. */
+const NICENESS = 10;
 
 export interface Thread {
   readonly tid: number;
@@ -75,10 +75,15 @@ export function anyBusy(threads: readonly number[]): boolean {
 /**
  * From now on they run only where no other thread wants the core: one that wakes up takes it from them at once. With a nice value, the
  * kernel often left them running until its next tick, 4 ms later. Workers that leave them nothing rest for them (compiler-share.ts).
+ *
+ * That is for a process that has a share of the CPU time to itself (`ownShare`). Elsewhere other processes would leave them nothing either,
+ * for seconds, and a worker that collects garbage waits until a compiler at work has got as far as a safepoint. So there they get a nice
+ * value.
  */
-export function lowerBackgroundPriority(native: Pick<Native, 'threadBackground'>): void {
+export function lowerBackgroundPriority(native: Pick<Native, 'threadBackground'>, ownShare: boolean): void {
   try {
-    for (const tid of ownBackgroundThreads()) if (native.threadBackground(tid) < 0) setPriority(tid, NICENESS);
+    for (const tid of ownBackgroundThreads())
+      if (!ownShare || native.threadBackground(tid) < 0) setPriority(tid, NICENESS);
   } catch {
     // The sandbox forbids it: they keep their priority.
   }

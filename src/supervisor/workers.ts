@@ -6,6 +6,7 @@ import { MessageChannel, type MessagePort, type Worker as Thread } from 'node:wo
 import { Piscina } from 'piscina';
 import { EndpointLoad } from '../balance/load.js';
 import { lowerBackgroundPriority } from '../code/background-threads.js';
+import { hasOwnShare } from '../code/cpu-share.js';
 import { leaveRemovedDirectory } from '../code/removed-directory.js';
 import { native } from '../io/native.js';
 import type { Logger } from '../log/logger.js';
@@ -250,7 +251,7 @@ export class WorkerPool {
       if (this.ready) {
         this.up = true;
         // Not earlier, because a warm-up waits for these threads.
-        lowerBackgroundPriority(native());
+        lowerBackgroundPriority(native(), hasOwnShare(process.pid, process.ppid));
         this.started?.resolve(message);
       }
     }

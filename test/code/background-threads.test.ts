@@ -59,22 +59,25 @@ describe('the threads in which V8 compiles', () => {
     assert.deepEqual(backgroundThreads(all.reverse(), pid), [pid + 2, 310, 311, 312]);
   });
 
-  it('come after all others, once they are told', () => {
+  it('get a tenth of a share where other processes compete with them, or the kernel or a sandbox refuses more', () => {
+    const own = ownBackgroundThreads();
+    const before = getPriority(process.pid);
+    lowerBackgroundPriority(native(), false);
+    for (const tid of own) assert.equal(getPriority(tid), 10);
+    for (const tid of own) assert.notEqual(policyOf(tid), SCHED_IDLE);
+    lowerBackgroundPriority({ threadBackground: () => -1 }, true);
+    for (const tid of own) assert.equal(getPriority(tid), 10);
+    assert.equal(getPriority(process.pid), before);
+  });
+
+  it('come after all others in a process that has a share of its own', () => {
     const own = ownBackgroundThreads();
     assert.equal(own.length, 4);
     const before = policyOf(process.pid);
-    lowerBackgroundPriority(native());
+    lowerBackgroundPriority(native(), true);
     for (const tid of own) assert.equal(policyOf(tid), SCHED_IDLE);
     assert.equal(policyOf(process.pid), before);
     assert.notEqual(before, SCHED_IDLE);
-  });
-
-  it('get the lowest priority where the kernel or a sandbox refuses that', () => {
-    const own = ownBackgroundThreads();
-    const before = getPriority(process.pid);
-    lowerBackgroundPriority({ threadBackground: () => -1 });
-    for (const tid of own) assert.equal(getPriority(tid), 19);
-    assert.equal(getPriority(process.pid), before);
   });
 });
 
