@@ -26,7 +26,7 @@ export function configureCompiler(): void {
 /**
  * From now on garbage is collected when a heap is full, and not a little at a time before. V8's memory reducer, which takes a process that
  * allocates little for idle, needs the latter: eight seconds after the start it marked the heaps of the main thread and of the workers, 30 ms
- * each with steps of up to 8. It leaves part of this to V8's other threads, which run only where nothing else wants the core
+ * each with steps of up to 8. It leaves part of this to V8's other threads, which come after all others
  * (background-threads.ts), and keeps trying until they are done: beside a worker at half load the main thread took 330 ms, and requests waited
  * for up to 360. A full collection takes 15 to 20 ms, but heaps that have been collected before hardly fill up.
  * For the whole process, and only once its threads have started: V8's code caches are for the flags that they were made with. A marking that

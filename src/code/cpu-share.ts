@@ -1,5 +1,5 @@
-// Whether this process has a share of the CPU time to itself, as in a container or in a unit of systemd with CPUWeight=. Otherwise each of its
-// threads competes with those of all other processes.
+// Whether this process has a share of the CPU time to itself, as in a container or in a unit of systemd with CPUWeight=. Otherwise each of
+// its threads competes with those of all other processes.
 import { readFileSync } from 'node:fs';
 
 const CGROUPS = '/sys/fs/cgroup';

@@ -217,6 +217,13 @@ describe('sluice histograms', { timeout: TEST_MS, concurrency: false }, () => {
     assert.deepEqual([merge.status, /a \.hgrm has percentiles and no values/.test(merge.stderr)], [1, true]);
   });
 
+  it('writes no files, and says so, while nothing has been recorded', async () => {
+    page = () => ({ status: 200, body: JSON.stringify({ ...answer(), histograms: [] }) });
+    const { status, stderr } = await run([...from, '--format', 'hgrm', '--out', 'none/']);
+    assert.deepEqual([status, stderr], [0, 'nothing has been recorded yet: no files are written\n']);
+    assert.equal(existsSync(join(directory, 'none')), false);
+  });
+
   it('says what is wrong with a port', async () => {
     const bytes = createServer(
       (socket) =>

@@ -113,6 +113,8 @@ for (const io of await availableExecutors()) {
     wires.push(await client(sluice.port('edge')));
     const pauses = async (worker: string): Promise<number> => sluice.metric('sluice_accept_pauses_total', { worker });
     await eventually(async () => (await pauses('0')) > 0 && (await pauses('1')) > 0, 'both have paused');
+    const leaving = () => sluice.metric('tcp_close_total', { peer: 'src', errno: 'limit' });
+    await eventually(async () => (await leaving()) > 0, 'idle clients leave');
     for (const wire of wires) wire.destroy();
     assert.equal(await sluice.stop(), 0);
     origin.closeAllConnections();

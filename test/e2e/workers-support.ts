@@ -16,8 +16,8 @@ export interface Host {
   stop(): Promise<number>;
 }
 
-/** Starts an engine with this configuration; its listener `edge` gives the port. Threads run `workerFile`. */
-export async function startEngine(yaml: string, io: Executor, workerFile?: string): Promise<Host> {
+/** Starts an engine with this configuration; its listener `edge` gives the port. Threads run `workerFile`. `hurry`: see Engine. */
+export async function startEngine(yaml: string, io: Executor, workerFile?: string, hurry?: AbortSignal): Promise<Host> {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-'));
   const file = join(directory, 'sluice.yaml');
   writeFileSync(
@@ -26,7 +26,7 @@ export async function startEngine(yaml: string, io: Executor, workerFile?: strin
   );
   const log: LogLine[] = [];
   const logger = createLogger({ write: (line) => log.push(JSON.parse(line) as LogLine) });
-  const engine = await Engine.start(loadConfig(file, {}), logger, workerFile);
+  const engine = await Engine.start(loadConfig(file, {}), logger, workerFile, hurry);
   rmSync(directory, { recursive: true });
   return {
     engine,

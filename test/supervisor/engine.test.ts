@@ -43,6 +43,16 @@ test('a thread that does not end holds up nothing', async () => {
   await origin.close();
 });
 
+test('a start that is hurried does not rehearse', async () => {
+  const origin = await httpOrigin();
+  const yaml = `warmup: auto\n${basicConfig(origin.port)}`;
+  const { metric, stop } = await startEngine(yaml, 'epoll', undefined, AbortSignal.abort());
+  // In a rehearsal this is how many requests it takes until objects have got their shapes.
+  assert.ok((await metric('sluice_warmup_requests')) < 96);
+  assert.equal(await stop(), 0);
+  await origin.close();
+});
+
 test('a reload during a drain is refused', async () => {
   const origin = await httpOrigin();
   const { engine } = await startEngine(basicConfig(origin.port), 'epoll');

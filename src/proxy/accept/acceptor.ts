@@ -17,7 +17,7 @@ const EXACT_LOAD = 16;
 const RETRY_MS = 100;
 /** While accepting pauses: how often to check whether clients have left, ms. */
 const PAUSE_CHECK_MS = 20;
-/** Minimum interval between two logs of a refused accept, ms. */
+/** Minimum interval between two logs of a listener's refused accepts, ms. */
 const LOG_INTERVAL_MS = 60_000;
 /** Minimum interval between two calls for idle clients of other workers, ms. */
 const CROWDED_INTERVAL_MS = 1000;
@@ -25,6 +25,10 @@ const CROWDED_INTERVAL_MS = 1000;
 const MULTISHOT_ROOM = 4096;
 /** Time for handshakes under way to complete after `refuse`, ms. */
 const REFUSE_MS = 100;
+
+/** What a sandbox answers to what it refuses: EPERM, EACCES, ENOSYS. */
+const FORBIDDEN: ReadonlySet<number> = new Set([1, 13, 38]);
+const HELP = 'a sandbox (seccomp, an LSM) refuses accept4; allow it';
 
 const LIMIT_CONNECTIONS = LIMITS.indexOf('connections');
 const LIMIT_FILES = LIMITS.indexOf('file-descriptors');
@@ -48,6 +52,8 @@ interface ListeningSocket {
   state: number;
   /** Connections found since the socket was last armed. */
   found: number;
+  /** Before this time a refused accept is not logged again, ms. */
+  quietUntil: number;
 }
 
 export class Acceptor {
@@ -60,8 +66,7 @@ export class Acceptor {
   private stopped = false;
   /** File descriptors are scarce: clients wait in the kernel's queue. */
   private paused = false;
-  /** Before these times there is no further log, and no further call, ms. */
-  private quietUntil = 0;
+  /** Before this time siblings are not called again, ms. */
   private crowdedAfter = 0;
 
   /** `opened` takes over a new client; `unlistened` is told of each listening socket whose queue is finally empty. */
@@ -92,6 +97,7 @@ export class Acceptor {
         cancelled: false,
         state: STATE.ACCEPTING,
         found: 0,
+        quietUntil: 0,
       };
       this.listening++;
       this.arm(index);
@@ -133,7 +139,7 @@ export class Acceptor {
     } else if (result !== -ERRNO.ECANCELED && result !== -ERRNO.ECONNABORTED && result !== -ERRNO.EINTR) {
       this.context.values[W.ACCEPT_ERRORS]++;
       if (result === -ERRNO.EMFILE || result === -ERRNO.ENFILE) this.outOfFiles();
-      else this.report(socket.name, result);
+      else this.report(socket, result);
       // Not at once: the condition, whatever it is, may last.
       if (!more) this.later(RETRY_MS, index);
       return;
@@ -163,13 +169,14 @@ export class Acceptor {
     if (!this.paused && this.context.clientRoom.left() <= 1) this.pause();
   }
 
-  private report(listener: string, result: number): void {
+  private report(socket: ListeningSocket, result: number): void {
     const { now } = this.context.reactor;
-    if (now < this.quietUntil) return;
-    this.quietUntil = now + LOG_INTERVAL_MS;
+    if (now < socket.quietUntil) return;
+    socket.quietUntil = now + LOG_INTERVAL_MS;
     const message = 'connections cannot be accepted, and wait in the queue; this is tried again ten times a second';
-    const help = 'a sandbox that refuses accept4 (seccomp, an LSM) must allow it; sluice_accept_errors_total counts';
-    this.send({ kind: 'log', level: 'error', message, fields: { listener, error: getSystemErrorName(result), help } });
+    const fields = { listener: socket.name, error: getSystemErrorName(result) };
+    if (!FORBIDDEN.has(-result)) this.send({ kind: 'log', level: 'warn', message, fields });
+    else this.send({ kind: 'log', level: 'error', message, fields: { ...fields, help: HELP } });
   }
 
   private outOfFiles(): void {
@@ -216,6 +223,8 @@ export class Acceptor {
     this.context.reactor.later(PAUSE_CHECK_MS, () => {
       if (this.stopped) return;
       if (this.context.clientRoom.left() <= 0) {
+        // One that has gone on in the meantime may have idle clients again.
+        this.callSiblings();
         this.retry();
         return;
       }

@@ -300,7 +300,7 @@ export class Dialer {
 
   /** Starts a second dial to another endpoint, because this one is slow. */
   private hedge(socket: SocketSlot): void {
-    const { balancer, connections, endpoints, reactor, values } = this.context;
+    const { balancer, connections, endpoints, services, reactor, values } = this.context;
     const endpoint = connections.endpoint[socket];
     const service = endpoints.service[endpoint];
     const purpose = this.purpose[socket];
@@ -313,7 +313,8 @@ export class Dialer {
     const second = other < 0 ? other : this.dial(other, purpose, this.plain[socket] === 1);
     if (second < 0) {
       if (other >= 0) balancer.connectAbandoned(other);
-      this.hedges.postpone(socket);
+      const elapsed = reactor.now - connections.opened[socket];
+      this.hedges.postpone(socket, Math.floor(elapsed / services.hedgeDelayMs[service]));
       return;
     }
     this.hedges.request(socket);

@@ -5,7 +5,8 @@ import type { SocketSlot } from '../slots.js';
 
 const ROLE = { ALONE: 0, FIRST: 1, SECOND: 2 } as const;
 
-const MAX_VAIN = 255;
+/** So long a second dial is requested again and again; then the first one waits alone. */
+const MAX_DELAYS = 255;
 
 export class Hedges {
   /** The other dial plus 1; 0: none. */
@@ -13,19 +14,19 @@ export class Hedges {
   private readonly role: Uint8Array;
   /** 1 once there was a second dial, or if there is to be none. */
   private readonly requested: Uint8Array;
-  /** How often a second dial was requested in vain. */
-  private readonly vain: Uint8Array;
+  /** Delays that have passed when a second dial was last requested in vain. */
+  private readonly passed: Uint8Array;
 
   constructor(sockets: number) {
     this.other = column(Int32Array, sockets);
     this.role = column(Uint8Array, sockets);
     this.requested = column(Uint8Array, sockets);
-    this.vain = column(Uint8Array, sockets);
+    this.passed = column(Uint8Array, sockets);
   }
 
   /** Columns by socket of which the cells of free slots may become 0. */
   columns(): readonly ArrayBufferView[] {
-    return [this.other, this.role, this.requested, this.vain];
+    return [this.other, this.role, this.requested, this.passed];
   }
 
   /** A dial begins. */
@@ -33,7 +34,7 @@ export class Hedges {
     this.other[socket] = 0;
     this.role[socket] = ROLE.ALONE;
     this.requested[socket] = 0;
-    this.vain[socket] = 0;
+    this.passed[socket] = 0;
   }
 
   /** Whether a second dial may still be requested. */
@@ -45,15 +46,15 @@ export class Hedges {
     this.requested[socket] = 1;
   }
 
-  /** No endpoint can be dialled at the moment; later one may. */
-  postpone(socket: SocketSlot): void {
-    if (this.vain[socket] < MAX_VAIN) this.vain[socket]++;
+  /** No endpoint can be dialled at the moment, after so many delays; later one may. */
+  postpone(socket: SocketSlot, delays: number): void {
+    if (delays <= MAX_DELAYS) this.passed[socket] = delays;
     else this.requested[socket] = 1;
   }
 
-  /** The delay before a second dial, in units of the configured one. */
+  /** When a second dial is due: after so many delays. */
   delays(socket: SocketSlot): number {
-    return 1 + this.vain[socket];
+    return 1 + this.passed[socket];
   }
 
   join(first: SocketSlot, second: SocketSlot): void {
